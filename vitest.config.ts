@@ -1,0 +1,10 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    // Two workers: ONNX Runtime's own threads already use the cores.
+    maxWorkers: 2,
+    testTimeout: 60_000,
+  },
+});
