@@ -1,0 +1,235 @@
+// The safetensors format: 8 bytes of header length, a JSON header, raw little-endian tensors.
+// https://github.com/huggingface/safetensors#format . Order and padding are the reference writer's, so files are byte-exact.
+import { fromBfloat, fromHalf, toBfloat, toHalf } from "./half.ts";
+
+/** Stored types in the reference writer's order (tensors of the last type come first in a file), with bytes per entry. */
+const bytesPer = { BOOL: 1, U8: 1, I8: 1, I16: 2, U16: 2, F16: 2, BF16: 2, I32: 4, U32: 4, F32: 4, F64: 8, I64: 8 };
+const rank = Object.keys(bytesPer);
+
+export type StoredDtype = keyof typeof bytesPer;
+export type TensorData =
+  | Float32Array
+  | Float64Array
+  | BigInt64Array
+  | Int32Array
+  | Uint32Array
+  | Int16Array
+  | Uint16Array
+  | Int8Array
+  | Uint8Array;
+
+/** `data` is a Float32Array for F32, F16 and BF16, else the array of `dtype` (Uint8Array for BOOL). Row-major. */
+export interface StoredTensor {
+  readonly dtype: StoredDtype;
+  readonly shape: readonly number[];
+  readonly data: TensorData;
+}
+
+export interface Safetensors {
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** Where a tensor lies: bytes [start, end) of the file. */
+export interface TensorEntry {
+  readonly dtype: StoredDtype;
+  readonly shape: readonly number[];
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface SafetensorsHeader {
+  readonly entries: ReadonlyMap<string, TensorEntry>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** A tensor to write. Without `dtype` it is stored as what `data` is. */
+export interface WritableTensor {
+  readonly dtype?: StoredDtype;
+  readonly shape: readonly number[];
+  readonly data: TensorData;
+}
+export type WritableTensors = ReadonlyMap<string, WritableTensor> | Readonly<Record<string, WritableTensor>>;
+
+/** Reads a whole file. `name` is the file's, for messages. Throws an Error on anything that is not safetensors. */
+export function readSafetensors(bytes: Uint8Array, name = "safetensors data"): Safetensors {
+  const length = headerLength(bytes, bytes.length, name);
+  const header = parseHeader(bytes.subarray(8, 8 + length), bytes.length, name);
+  const tensors = new Map<string, StoredTensor>();
+  for (const [key, entry] of header.entries) {
+    tensors.set(key, decodeTensor(bytes.subarray(entry.start, entry.end), entry));
+  }
+  return { tensors, metadata: header.metadata };
+}
+
+/** The length of the JSON header, from the first 8 bytes of a file of `fileSize` bytes. */
+export function headerLength(first: Uint8Array, fileSize: number, name: string): number {
+  if (fileSize < 8) throw new Error(`${name} is cut off: ${fileSize} bytes, expected at least 8.`);
+  const length = Number(new DataView(first.buffer, first.byteOffset, 8).getBigUint64(0, true));
+  if (length < 2 || length > fileSize - 8) {
+    throw new Error(
+      `${name} is no safetensors file, or is cut off: its header should have ${length} bytes, the file has ${fileSize - 8} after the length.`,
+    );
+  }
+  return length;
+}
+
+/** Parses the JSON header that follows the first 8 bytes, and checks every entry against the file's size. */
+export function parseHeader(json: Uint8Array, fileSize: number, name: string): SafetensorsHeader {
+  const bad = (why: string) => new Error(`${name} has a damaged safetensors header: ${why}.`);
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(json));
+  } catch (cause) {
+    throw new Error(`${name} has a damaged safetensors header: it is not JSON.`, { cause });
+  }
+  if (!isRecord(parsed)) throw bad("it is not an object");
+  const base = 8 + json.length;
+  const entries = new Map<string, TensorEntry>();
+  let metadata: Record<string, string> = {};
+  for (const [key, value] of Object.entries(parsed)) {
+    if (key === "__metadata__") {
+      if (!isRecord(value) || !Object.values(value).every((v) => typeof v === "string")) {
+        throw bad("__metadata__ is not an object of strings");
+      }
+      metadata = value as Record<string, string>;
+      continue;
+    }
+    entries.set(key, parseEntry(key, value, base, bad));
+  }
+  let at = base;
+  for (const [key, { start, end }] of [...entries].sort(([, a], [, b]) => a.start - b.start || a.end - b.end)) {
+    if (start !== at) throw bad(`"${key}" starts at byte ${start - base} of the data, expected ${at - base}`);
+    at = end;
+  }
+  if (at !== fileSize) {
+    const how = at > fileSize ? "is cut off" : "has bytes left over";
+    throw new Error(`${name} ${how}: ${fileSize} bytes, expected ${at} from its header.`);
+  }
+  return { entries, metadata };
+}
+
+function parseEntry(key: string, value: unknown, base: number, bad: (why: string) => Error): TensorEntry {
+  const { dtype, shape, data_offsets: offsets } = isRecord(value) ? value : {};
+  if (typeof dtype !== "string" || !Object.hasOwn(bytesPer, dtype)) {
+    throw bad(`"${key}" has the type ${JSON.stringify(dtype)}, expected one of ${rank.join(", ")}`);
+  }
+  if (!isCounts(shape)) throw bad(`"${key}" has the shape ${JSON.stringify(shape)}`);
+  if (!isCounts(offsets) || offsets.length !== 2) throw bad(`"${key}" has the offsets ${JSON.stringify(offsets)}`);
+  const [from, to] = offsets;
+  const expected = shape.reduce((product, n) => product * n, bytesPer[dtype as StoredDtype]);
+  if (to - from !== expected) {
+    throw bad(`"${key}" has ${to - from} bytes, expected ${expected} for ${dtype} [${shape.join(", ")}]`);
+  }
+  return { dtype: dtype as StoredDtype, shape, start: base + from, end: base + to };
+}
+
+/** The tensor in `bytes` (exactly its own). F32 and wider share the memory of `bytes` where alignment allows. */
+export function decodeTensor(bytes: Uint8Array, { dtype, shape }: Pick<TensorEntry, "dtype" | "shape">): StoredTensor {
+  const size = bytesPer[dtype];
+  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
+  const { buffer, byteOffset } = aligned;
+  const n = bytes.length / size;
+  const decode: Record<StoredDtype, () => TensorData> = {
+    BOOL: () => aligned,
+    U8: () => aligned,
+    I8: () => new Int8Array(buffer, byteOffset, n),
+    I16: () => new Int16Array(buffer, byteOffset, n),
+    U16: () => new Uint16Array(buffer, byteOffset, n),
+    F16: () => fromHalf(new Uint16Array(buffer, byteOffset, n)),
+    BF16: () => fromBfloat(new Uint16Array(buffer, byteOffset, n)),
+    I32: () => new Int32Array(buffer, byteOffset, n),
+    U32: () => new Uint32Array(buffer, byteOffset, n),
+    F32: () => new Float32Array(buffer, byteOffset, n),
+    F64: () => new Float64Array(buffer, byteOffset, n),
+    I64: () => new BigInt64Array(buffer, byteOffset, n),
+  };
+  return { dtype, shape, data: decode[dtype]() };
+}
+
+/** A whole file in memory. */
+export function writeSafetensors(tensors: WritableTensors, metadata: Record<string, string> = {}): Uint8Array {
+  const chunks = [...safetensorsChunks(tensors, metadata)];
+  const out = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    out.set(chunk, at);
+    at += chunk.length;
+  }
+  return out;
+}
+
+/** The pieces of a file in order: header, then one tensor at a time. Throws a RangeError where shape and data disagree. */
+export function* safetensorsChunks(
+  tensors: WritableTensors,
+  metadata: Record<string, string> = {},
+): Generator<Uint8Array> {
+  const list = (tensors instanceof Map ? [...tensors] : Object.entries(tensors)).map(
+    ([key, tensor]: [string, WritableTensor]) => ({ key, ...tensor, dtype: tensor.dtype ?? dtypeOf(tensor.data) }),
+  );
+  list.sort((a, b) => rank.indexOf(b.dtype) - rank.indexOf(a.dtype) || compareBytes(a.key, b.key));
+  const entries: [string, unknown][] = [];
+  let at = 0;
+  for (const { key, dtype, shape, data } of list) {
+    const count = shape.reduce((product, n) => product * n, 1);
+    if (key === "__metadata__") throw new RangeError('"__metadata__" cannot name a tensor in safetensors.');
+    if (data.length !== count) {
+      throw new RangeError(
+        `"${key}" has ${data.length} values, expected ${count} for the shape [${shape.join(", ")}].`,
+      );
+    }
+    const end = at + count * bytesPer[dtype];
+    entries.push([key, { dtype, shape, data_offsets: [at, end] }]);
+    at = end;
+  }
+  if (Object.keys(metadata).length > 0) entries.unshift(["__metadata__", metadata]);
+  // Written by hand: an object would put names like "7" first.
+  const text = `{${entries.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(",")}}`;
+  const json = new TextEncoder().encode(text);
+  const header = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(0x20);
+  new DataView(header.buffer).setBigUint64(0, BigInt(header.length - 8), true);
+  header.set(json, 8);
+  yield header;
+  for (const { key, dtype, data } of list) yield encode(key, dtype, data);
+}
+
+function encode(key: string, dtype: StoredDtype, data: TensorData): Uint8Array {
+  const raw = (array: TensorData) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+  if (data instanceof Float32Array && dtype === "F16") return raw(toHalf(data));
+  if (data instanceof Float32Array && dtype === "BF16") return raw(toBfloat(data));
+  if (dtypeOf(data) === dtype || (dtype === "BOOL" && data instanceof Uint8Array)) return raw(data);
+  throw new RangeError(`"${key}" is a ${data.constructor.name}, which cannot be stored as ${dtype}.`);
+}
+
+function dtypeOf(data: TensorData): StoredDtype {
+  if (data instanceof Float32Array) return "F32";
+  if (data instanceof Float64Array) return "F64";
+  if (data instanceof BigInt64Array) return "I64";
+  if (data instanceof Int32Array) return "I32";
+  if (data instanceof Uint32Array) return "U32";
+  if (data instanceof Int16Array) return "I16";
+  if (data instanceof Uint16Array) return "U16";
+  return data instanceof Int8Array ? "I8" : "U8";
+}
+
+/** The values of a floating point tensor as float32. Throws an Error if it is missing or not floating point. */
+export function floatsOf(tensors: ReadonlyMap<string, StoredTensor>, key: string): Float32Array {
+  const tensor = tensors.get(key);
+  if (!tensor) throw new Error(`The file has no tensor "${key}".`);
+  if (tensor.data instanceof Float32Array) return tensor.data;
+  if (tensor.data instanceof Float64Array) return Float32Array.from(tensor.data);
+  throw new Error(`"${key}" is stored as ${tensor.dtype}, expected a floating point type.`);
+}
+
+const isRecord = (x: unknown): x is Record<string, unknown> => typeof x === "object" && x !== null && !Array.isArray(x);
+const isCounts = (x: unknown): x is number[] => Array.isArray(x) && x.every((n) => Number.isSafeInteger(n) && n >= 0);
+
+/** Order of the UTF-8 bytes, as the reference sorts names; UTF-16 order differs above U+FFFF. */
+function compareBytes(a: string, b: string): number {
+  const [x, y] = [[...a], [...b]];
+  for (let i = 0; i < Math.min(x.length, y.length); i++) {
+    const difference = (x[i].codePointAt(0) ?? 0) - (y[i].codePointAt(0) ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return x.length - y.length;
+}
