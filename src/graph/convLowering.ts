@@ -1,0 +1,105 @@
+// How the two gradients of a convolution become ONNX nodes. Chosen by measurement: docs/performance.md.
+
+import type { ConvGradAttrs } from "./conv.ts";
+import type { Emitter } from "./emitter.ts";
+import type { Shape } from "./tensor.ts";
+
+/** dy [N, O, Ho, Wo], w [O, C/groups, kh, kw] to dx [N, C, H, W]. */
+export function emitInputGradient(to: Emitter, dy: string, w: string, a: ConvGradAttrs, dys: Shape, ws: Shape): string {
+  const kernel = ws.slice(2);
+  const plain = a.stride.every((s) => s === 1) && a.groups === 1;
+  const back = [0, 1, 2, 3].map((i) => a.dilation[i % 2] * (kernel[i % 2] - 1) - a.pads[i]);
+  if (plain && back.every((p) => p >= 0)) {
+    // With stride 1 it is a convolution with the kernel turned around: faster than ConvTranspose.
+    const swapped = to.op("Transpose", [w], { perm: [1, 0, 2, 3] });
+    const both = (v: number) => to.ints([v, v]);
+    const turned =
+      kernel[0] * kernel[1] === 1
+        ? swapped
+        : to.op("Slice", [swapped, both(-1), both(-(2 ** 31)), to.ints([2, 3]), both(-1)]);
+    return to.op("Conv", [dy, turned], { kernel_shape: kernel, pads: back, dilations: a.dilation });
+  }
+  const extra = [0, 1].map(
+    (i) =>
+      a.size[i] - ((dys[i + 2] - 1) * a.stride[i] - a.pads[i] - a.pads[i + 2] + a.dilation[i] * (kernel[i] - 1) + 1),
+  );
+  return to.op("ConvTranspose", [dy, w], {
+    kernel_shape: kernel,
+    strides: a.stride,
+    pads: a.pads,
+    dilations: a.dilation,
+    group: a.groups,
+    output_padding: extra,
+  });
+}
+
+/** x [N, C, H, W], dy [N, O, Ho, Wo] to dw [O, C/groups, kh, kw]. */
+export function emitWeightGradient(
+  to: Emitter,
+  x: string,
+  dy: string,
+  a: ConvGradAttrs,
+  xs: Shape,
+  dys: Shape,
+): string {
+  if (a.groups === 1) return emitDense(to, x, dy, a, xs, dys);
+  const [n, c, h, w] = xs;
+  const o = dys[1];
+  if (a.groups === c && o === c) return emitDepthwise(to, x, dy, a, xs, dys);
+  const per = [c / a.groups, o / a.groups];
+  const piece = (t: string, g: number, size: number): string =>
+    to.op("Slice", [t, to.ints([g * size]), to.ints([(g + 1) * size]), to.ints([1])]);
+  const parts = Array.from({ length: a.groups }, (_, g) =>
+    emitDense(to, piece(x, g, per[0]), piece(dy, g, per[1]), a, [n, per[0], h, w], [n, per[1], dys[2], dys[3]]),
+  );
+  return to.op("Concat", parts, { axis: 0 });
+}
+
+/** The input shifted by each kernel position: kh·kw tensors [N, C, Ho, Wo]. */
+function shifts(to: Emitter, x: string, a: ConvGradAttrs, dys: Shape): string[] {
+  const [ho, wo] = dys.slice(2);
+  const [kh, kw] = a.size;
+  const padded = a.pads.some((p) => p > 0)
+    ? to.op("Pad", [x, to.ints([0, 0, a.pads[0], a.pads[1], 0, 0, a.pads[2], a.pads[3]])])
+    : x;
+  return Array.from({ length: kh * kw }, (_, k) => {
+    const top = Math.floor(k / kw) * a.dilation[0];
+    const left = (k % kw) * a.dilation[1];
+    return to.op("Slice", [
+      padded,
+      to.ints([top, left]),
+      to.ints([top + (ho - 1) * a.stride[0] + 1, left + (wo - 1) * a.stride[1] + 1]),
+      to.ints([2, 3]),
+      to.ints(a.stride),
+    ]);
+  });
+}
+
+function emitDense(to: Emitter, x: string, dy: string, a: ConvGradAttrs, xs: Shape, dys: Shape): string {
+  const [n, c] = xs;
+  const [, o, ho, wo] = dys;
+  const [kh, kw] = a.size;
+  const k = kh * kw;
+  const direct = k === 1 && a.pads.every((p) => p === 0) && a.stride.every((s) => s === 1);
+  const columns = direct ? x : to.op("Concat", shifts(to, x, a, dys), { axis: 1 });
+  const flatX = to.op("Reshape", [columns, to.ints([n, k * c, ho * wo])]);
+  const flatY = to.op("Reshape", [dy, to.ints([n, o, ho * wo])]);
+  const product =
+    to.device === "webgpu"
+      ? to.op("MatMul", [flatY, to.op("Transpose", [flatX], { perm: [0, 2, 1] })])
+      : to.op("ms.FusedMatMul", [flatY, flatX], { transB: 1 });
+  const total = to.op("ReduceSum", [product, to.ints([0])], { keepdims: 0 });
+  if (k === 1) return to.op("Reshape", [total, to.ints([o, c, 1, 1])]);
+  const byPosition = to.op("Reshape", [total, to.ints([o, k, c])]);
+  const byChannel = to.op("Transpose", [byPosition], { perm: [0, 2, 1] });
+  return to.op("Reshape", [byChannel, to.ints([o, c, kh, kw])]);
+}
+
+function emitDepthwise(to: Emitter, x: string, dy: string, a: ConvGradAttrs, xs: Shape, dys: Shape): string {
+  const parts = shifts(to, x, a, dys).map((shifted) =>
+    to.op("ReduceSum", [to.op("Mul", [shifted, dy]), to.ints([0, 2, 3])], { keepdims: 0 }),
+  );
+  const rows = parts.map((p) => to.op("Reshape", [p, to.ints([xs[1], 1])]));
+  const joined = rows.length === 1 ? rows[0] : to.op("Concat", rows, { axis: 1 });
+  return to.op("Reshape", [joined, to.ints([xs[1], 1, ...a.size])]);
+}

@@ -1,0 +1,225 @@
+// From symbolic tensors to an ONNX model. Equal nodes are emitted once (common subexpressions).
+
+import { create, toBinary } from "@bufbuild/protobuf";
+import {
+  AttributeProtoSchema,
+  AttributeProto_AttributeType as AttributeType,
+  TensorProto_DataType as DataType,
+  GraphProtoSchema,
+  ModelProtoSchema,
+  type NodeProto,
+  NodeProtoSchema,
+  OperatorSetIdProtoSchema,
+  type TensorProto,
+  TensorProtoSchema,
+  TensorShapeProto_DimensionSchema,
+  TensorShapeProtoSchema,
+  TypeProto_TensorSchema,
+  TypeProtoSchema,
+  ValueInfoProtoSchema,
+} from "onnx-buf";
+import { type DType, type Node, type Shape, sizeOf, type Tensor, type TensorData } from "./tensor.ts";
+
+export type Device = "cpu" | "webgpu" | "cuda" | "wasm";
+
+/** An ONNX attribute: integers by default, `float(x)` for a floating point one. */
+export type OnnxAttr = number | string | readonly number[] | { readonly float: number };
+export const float = (x: number): OnnxAttr => ({ float: x });
+
+const DTYPE: Record<DType, DataType> = {
+  float32: DataType.FLOAT,
+  int64: DataType.INT64,
+  bool: DataType.BOOL,
+};
+const OPSET = 21;
+const MICROSOFT = "com.microsoft";
+
+export interface Emitter {
+  readonly device: Device;
+  /** Emits a node with one output and returns the output's name. */
+  op(type: string, inputs: readonly string[], attrs?: Readonly<Record<string, OnnxAttr>>): string;
+  /** Emits a node with several outputs. Types with the prefix "ms." are ONNX Runtime's own. */
+  ops(type: string, inputs: readonly string[], outputs: number, attrs?: Readonly<Record<string, OnnxAttr>>): string[];
+  /** A constant, stored once per content. */
+  ints(values: readonly number[]): string;
+  floats(values: Float32Array | readonly number[], shape?: Shape): string;
+}
+
+export interface EmittedModel {
+  readonly bytes: Uint8Array;
+  readonly inputs: readonly Tensor[];
+  readonly outputs: readonly { name: string; shape: Shape; dtype: DType }[];
+  /** How many ONNX nodes of each type. */
+  readonly counts: ReadonlyMap<string, number>;
+}
+
+/** The nodes that the outputs depend on, inputs before users. Iterative: graphs are thousands of nodes deep. */
+export function topological(outputs: readonly Tensor[]): Node[] {
+  const order: Node[] = [];
+  const state = new Map<Node, 1 | 2>();
+  const stack: Node[] = [];
+  const push = (x: Tensor) => {
+    if (x.source.kind === "output" && !state.has(x.source.node)) stack.push(x.source.node);
+  };
+  for (let i = outputs.length - 1; i >= 0; i--) push(outputs[i]);
+  while (stack.length > 0) {
+    const node = stack[stack.length - 1];
+    const seen = state.get(node);
+    if (seen === undefined) {
+      state.set(node, 1);
+      for (let i = node.inputs.length - 1; i >= 0; i--) push(node.inputs[i]);
+    } else {
+      stack.pop();
+      if (seen === 1) {
+        state.set(node, 2);
+        order.push(node);
+      }
+    }
+  }
+  return order;
+}
+
+/** Writes the graph that computes `outputs` as an ONNX model for a device. */
+export function emitModel(outputs: Readonly<Record<string, Tensor>>, device: Device): EmittedModel {
+  const nodes: NodeProto[] = [];
+  const initializers: TensorProto[] = [];
+  const names = new Map<number, string>();
+  const seen = new Map<string, string[]>();
+  const contents = new Map<string, string>();
+  const inputs = new Map<string, Tensor>();
+  const counts = new Map<string, number>();
+  let count = 0;
+
+  const store = (data: TensorData, shape: Shape, dtype: DType): string => {
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    // Only small constants are compared by content; a teacher's weights are distinct anyway.
+    const key = bytes.length <= 4096 ? `${dtype}|${shape}|${bytes}` : null;
+    const known = key === null ? undefined : contents.get(key);
+    if (known) return known;
+    const name = `c${count++}`;
+    initializers.push(
+      create(TensorProtoSchema, { name, dims: shape.map(BigInt), dataType: DTYPE[dtype], rawData: bytes.slice() }),
+    );
+    if (key !== null) contents.set(key, name);
+    return name;
+  };
+
+  const emitter: Emitter = {
+    device,
+    op: (type, ins, attrs) => emitter.ops(type, ins, 1, attrs)[0],
+    ops(type, ins, outs, attrs = {}) {
+      const key = `${type}|${ins.join()}|${outs}|${JSON.stringify(attrs)}`;
+      const known = seen.get(key);
+      if (known) return known;
+      const output = Array.from({ length: outs }, () => `t${count++}`);
+      const microsoft = type.startsWith("ms.");
+      const opType = microsoft ? type.slice(3) : type;
+      nodes.push(
+        create(NodeProtoSchema, {
+          opType,
+          domain: microsoft ? MICROSOFT : "",
+          name: `${opType}_${nodes.length}`,
+          input: [...ins],
+          output,
+          attribute: Object.entries(attrs).map(([name, value]) => attribute(name, value)),
+        }),
+      );
+      counts.set(opType, (counts.get(opType) ?? 0) + 1);
+      seen.set(key, output);
+      return output;
+    },
+    ints: (values) => store(BigInt64Array.from(values, BigInt), [values.length], "int64"),
+    floats: (values, shape) => {
+      const data = values instanceof Float32Array ? values : Float32Array.from(values);
+      return store(data, shape ?? [data.length], "float32");
+    },
+  };
+
+  const nameOf = (x: Tensor): string => {
+    const known = names.get(x.id);
+    if (known !== undefined) return known;
+    if (x.source.kind === "output") throw new Error(`"${x.source.node.op}" was used before it was emitted.`);
+    const name = x.source.kind === "input" ? x.source.name : store(x.source.data, x.shape, x.dtype);
+    if (x.source.kind === "input") {
+      const other = inputs.get(name);
+      if (other && other.id !== x.id) throw new Error(`Two inputs of one program are called "${name}".`);
+      inputs.set(name, x);
+    }
+    names.set(x.id, name);
+    return name;
+  };
+
+  const entries = Object.entries(outputs);
+  for (const node of topological(entries.map(([, x]) => x))) {
+    const emitted = node.emit(emitter, node.inputs.map(nameOf));
+    node.outputs.forEach((x, i) => {
+      names.set(x.id, emitted[i]);
+    });
+  }
+  // Every output gets a node of its own: two outputs may be one value, or an input itself.
+  const declared = entries.map(([name, x]) => {
+    nodes.push(
+      create(NodeProtoSchema, { opType: "Identity", name: `out_${name}`, input: [nameOf(x)], output: [name] }),
+    );
+    return { name, shape: x.shape, dtype: x.dtype };
+  });
+  const graph = create(GraphProtoSchema, {
+    name: "fewstep",
+    node: nodes,
+    initializer: initializers,
+    input: [...inputs].map(([name, x]) => valueInfo(name, x.shape, x.dtype)),
+    output: declared.map((o) => valueInfo(o.name, o.shape, o.dtype)),
+  });
+  const model = create(ModelProtoSchema, {
+    irVersion: 10n,
+    producerName: "fewstep",
+    graph,
+    opsetImport: [
+      create(OperatorSetIdProtoSchema, { domain: "", version: BigInt(OPSET) }),
+      create(OperatorSetIdProtoSchema, { domain: MICROSOFT, version: 1n }),
+    ],
+  });
+  return { bytes: toBinary(ModelProtoSchema, model), inputs: [...inputs.values()], outputs: declared, counts };
+}
+
+function attribute(name: string, value: OnnxAttr) {
+  if (typeof value === "number")
+    return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value) });
+  if (typeof value === "string")
+    return create(AttributeProtoSchema, { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) });
+  if ("float" in value) return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value.float });
+  return create(AttributeProtoSchema, { name, type: AttributeType.INTS, ints: value.map(BigInt) });
+}
+
+function valueInfo(name: string, shape: Shape, dtype: DType) {
+  return create(ValueInfoProtoSchema, {
+    name,
+    type: create(TypeProtoSchema, {
+      value: {
+        case: "tensorType",
+        value: create(TypeProto_TensorSchema, {
+          elemType: DTYPE[dtype],
+          shape: create(TensorShapeProtoSchema, {
+            dim: shape.map((d) =>
+              create(TensorShapeProto_DimensionSchema, { value: { case: "dimValue", value: BigInt(d) } }),
+            ),
+          }),
+        }),
+      },
+    }),
+  });
+}
+
+/** Bytes that the constants of a graph take, before anything is emitted. */
+export function constantBytes(outputs: readonly Tensor[]): number {
+  const seen = new Set<number>();
+  let bytes = 0;
+  const visit = (x: Tensor) => {
+    if (x.source.kind !== "constant" || seen.has(x.id)) return;
+    seen.add(x.id);
+    bytes += sizeOf(x.shape) * (x.dtype === "int64" ? 8 : x.dtype === "bool" ? 1 : 4);
+  };
+  outputs.forEach(visit);
+  for (const node of topological(outputs)) node.inputs.forEach(visit);
+  return bytes;
+}

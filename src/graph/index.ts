@@ -1,0 +1,28 @@
+// The symbolic tensor language: tensors, operators, derivatives.
+
+export * from "./activation.ts";
+export * from "./attention.ts";
+export * from "./autodiff.ts";
+export * from "./conv.ts";
+export { type Device, type EmittedModel, emitModel } from "./emitter.ts";
+export * from "./loss.ts";
+export { bmm, linear, matmul } from "./matmul.ts";
+export * from "./norm.ts";
+export * from "./pointwise.ts";
+export * from "./reduce.ts";
+export * from "./resample.ts";
+export * from "./shape.ts";
+export {
+  asTensor,
+  constant,
+  type DType,
+  full,
+  input,
+  type Operand,
+  type Shape,
+  sizeOf,
+  type Tensor,
+  type TensorData,
+  zeros,
+  zerosLike,
+} from "./tensor.ts";

@@ -1,0 +1,2 @@
+export type { CompileOptions, Feed, Feeds, Fetched, OrtModule, Program, Runtime } from "./runtime.ts";
+export { createRuntime } from "./runtime.ts";
