@@ -1,0 +1,27 @@
+// Reading network configurations: defaults filled in, everything unsupported refused in one sentence.
+import type { z } from "zod";
+
+/**
+ * Parses a network's config. Keys that start with "_" (diffusers' bookkeeping) and unknown keys set to null are dropped;
+ * any other unknown key, and any value outside the schema, throws a RangeError that names the key and the value.
+ */
+export function readConfig<T extends z.ZodObject>(family: string, schema: T, config: unknown): z.output<T> {
+  if (typeof config !== "object" || config === null || Array.isArray(config))
+    throw new RangeError(`The configuration of a ${family} network must be an object, got ${show(config)}.`);
+  const known = Object.entries(config).filter(([key, value]) => {
+    if (key in schema.shape) return true;
+    if (key.startsWith("_") || value === null) return false;
+    throw new RangeError(`${family}: "${key}": ${show(value)} is not supported; remove the key if it has no effect.`);
+  });
+  const parsed = schema.safeParse(Object.fromEntries(known));
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const value = issue.path.reduce<unknown>((v, key) => (v as Record<PropertyKey, unknown> | undefined)?.[key], config);
+  throw refused(family, issue.path.join("."), value, issue.message);
+}
+
+/** The error for a configuration value that is known but not supported. */
+export const refused = (family: string, key: string, value: unknown, why: string): RangeError =>
+  new RangeError(`${family}: "${key}": ${show(value)} is not supported (${why}).`);
+
+const show = (value: unknown): string => (value === undefined ? "(nothing)" : JSON.stringify(value));

@@ -1,0 +1,146 @@
+// Parameters: a network is a function of where its parameters come from.
+import { constant, input, reshape, sizeOf, split, type Tensor } from "../graph/index.ts";
+import { sameShape } from "../graph/tensor.ts";
+
+/** How a parameter starts. "default" is PyTorch's uniform(+-1/sqrt(fan in)), fan in = product of shape[1..]. */
+export type Init = "zeros" | "ones" | "default" | { readonly normal: number } | { readonly uniform: number };
+
+/** Gives the parameter of that name; layers call it. `tap`, when present, is shown every named activation. */
+export interface Params {
+  (name: string, shape: readonly number[], init?: Init): Tensor;
+  readonly tap?: (name: string, x: Tensor) => void;
+}
+
+export interface ParamSpec {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly init: Init;
+}
+
+/** A named array on the host. */
+export interface ParamArray {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+export type ParamMap = ReadonlyMap<string, ParamArray>;
+
+/** Number of values in all parameters. */
+export const countParams = (spec: readonly ParamSpec[]): number => spec.reduce((n, s) => n + sizeOf(s.shape), 0);
+
+/** The parameters that `build` asks for, in order of first use. Throws RangeError if one name has two shapes. */
+export function collectParams(build: (p: Params) => unknown): ParamSpec[] {
+  const specs = new Map<string, ParamSpec>();
+  build((name, shape, init = "default") => {
+    const known = specs.get(name);
+    if (known && !sameShape(known.shape, shape))
+      throw new RangeError(`Parameter ${name} is used with shape [${known.shape}] and with shape [${shape}].`);
+    if (!known) specs.set(name, { name, shape: [...shape], init });
+    return input(name, shape);
+  });
+  return [...specs.values()];
+}
+
+/** Reads each parameter from the flat vector theta [countParams(spec)], in the order of spec. */
+export function fromFlat(spec: readonly ParamSpec[], theta: Tensor): Params {
+  const total = countParams(spec);
+  if (theta.shape.length !== 1 || theta.shape[0] !== total)
+    throw new RangeError(`The parameter vector has shape [${theta.shape}], expected [${total}] for this network.`);
+  const parts = split(
+    theta,
+    spec.map((s) => sizeOf(s.shape)),
+    0,
+  );
+  return fromTensors(new Map(spec.map((s, i) => [s.name, reshape(parts[i], s.shape)])));
+}
+
+/** Reads each parameter from a map of tensors (inputs, say). Throws RangeError for a missing name or a wrong shape. */
+export function fromTensors(tensors: ReadonlyMap<string, Tensor>): Params {
+  return (name, shape) => {
+    const found = tensors.get(name);
+    if (!found) throw missing(name, shape);
+    return checked(name, shape, found.shape, found);
+  };
+}
+
+/** Parameters as constants: the right choice for everything that is not being trained. */
+export function fromConstants(arrays: ParamMap): Params {
+  const made = new Map<string, Tensor>();
+  return (name, shape) => {
+    const known = made.get(name);
+    if (known) return checked(name, shape, known.shape, known);
+    const array = arrays.get(name);
+    if (!array) throw missing(name, shape);
+    const tensor = checked(name, shape, array.shape, constant(array.data, [...array.shape]));
+    made.set(name, tensor);
+    return tensor;
+  };
+}
+
+/** The same parameters under a prefix: `within(p, "encoder.")("w", ..)` reads "encoder.w". */
+export function within(p: Params, prefix: string): Params {
+  return Object.assign<Params, Pick<Params, "tap">>((name, shape, init) => p(prefix + name, shape, init), {
+    tap: p.tap && ((name, x) => p.tap?.(prefix + name, x)),
+  });
+}
+
+/** The same parameters with an observer of named activations. */
+export function tapped(p: Params, tap: (name: string, x: Tensor) => void): Params {
+  return Object.assign<Params, Pick<Params, "tap">>((name, shape, init) => p(name, shape, init), { tap });
+}
+
+/** Shows an activation to the observer, if there is one, and returns it. */
+export function seen(p: Params, name: string, x: Tensor): Tensor {
+  p.tap?.(name, x);
+  return x;
+}
+
+/** Packs named arrays into one vector in the order of spec. Names that spec lacks are an error: nothing is dropped. */
+export function flatten(spec: readonly ParamSpec[], arrays: ParamMap): Float32Array {
+  checkNames(spec, arrays.keys());
+  const theta = new Float32Array(countParams(spec));
+  let offset = 0;
+  for (const { name, shape } of spec) {
+    const array = arrays.get(name)!;
+    theta.set(checked(name, shape, array.shape, array.data), offset);
+    offset += array.data.length;
+  }
+  return theta;
+}
+
+/** The named arrays in theta, as copies. */
+export function unflatten(spec: readonly ParamSpec[], theta: Float32Array): Map<string, ParamArray> {
+  if (theta.length !== countParams(spec))
+    throw new RangeError(`The parameter vector has ${theta.length} values, expected ${countParams(spec)}.`);
+  let offset = 0;
+  return new Map(
+    spec.map(({ name, shape }) => {
+      const data = theta.slice(offset, offset + sizeOf(shape));
+      offset += data.length;
+      return [name, { shape, data }];
+    }),
+  );
+}
+
+/** Throws RangeError unless `names` are exactly the names in spec. */
+export function checkNames(spec: readonly ParamSpec[], names: Iterable<string>): void {
+  const have = new Set(names);
+  const want = new Set(spec.map((s) => s.name));
+  const lacking = [...want].filter((n) => !have.has(n));
+  const extra = [...have].filter((n) => !want.has(n));
+  if (lacking.length)
+    throw new RangeError(`The weights lack ${list(lacking)}; were they saved by a network with another configuration?`);
+  if (extra.length)
+    throw new RangeError(`The weights hold ${list(extra)}, which this network does not have; check its configuration.`);
+}
+
+const list = (names: readonly string[]) =>
+  `${names.slice(0, 3).join(", ")}${names.length > 3 ? ` and ${names.length - 3} more` : ""}`;
+
+function checked<T>(name: string, want: readonly number[], have: readonly number[], value: T): T {
+  if (sameShape(want, have)) return value;
+  throw new RangeError(`Parameter ${name} has shape [${have}], expected [${want}] from the network's configuration.`);
+}
+
+const missing = (name: string, shape: readonly number[]) =>
+  new RangeError(`Parameter ${name} with shape [${shape}] is missing from the weights.`);

@@ -1,0 +1,194 @@
+// diffusers' UNet2DConditionModel (SD 1.5, SD 2, SDXL) under its own parameter names.
+import { add, concat, mul, reshape, sub, type Tensor } from "../graph/index.ts";
+import { activate } from "./activations.ts";
+import { sinusoid, timestepMlp } from "./embed.ts";
+import { conv2d, embedding, groupNorm } from "./layers.ts";
+import { type Params, seen } from "./params.ts";
+import { downsample, type ResnetStyle, resnet, upsample } from "./resnet.ts";
+import { transformer2d } from "./transformer2d.ts";
+import { atLevel, type UNet2DConditionConfig } from "./unet2dConditionConfig.ts";
+
+export interface UNetCondition {
+  /** The text: [B, L, cross_attention_dim]. */
+  readonly context: Tensor;
+  /** SDXL: the pooled text [B, D] and the six sizes [B, 6]: original, crop and target size, height or top first. */
+  readonly textEmbeds?: Tensor;
+  readonly timeIds?: Tensor;
+  /** Networks with num_class_embeds: int64 [B]. */
+  readonly labels?: Tensor;
+  /** Networks with time_cond_proj_dim: the embedded guidance [B, time_cond_proj_dim]. */
+  readonly guidance?: Tensor;
+  /** What a ControlNet adds to every skip tensor (in push order, conv_in first) and to the middle. */
+  readonly control?: { readonly skips: readonly Tensor[]; readonly middle: Tensor };
+}
+
+/** x [B, in_channels, H, W], tau [B] float32: diffusers' timestep, 0 to 999. Result [B, out_channels, H, W]. */
+export function unet2dCondition(
+  c: UNet2DConditionConfig,
+  p: Params,
+  x: Tensor,
+  tau: Tensor,
+  cond: UNetCondition,
+): Tensor {
+  const temb = timeEmbedding(c, p, tau, cond);
+  const centered = c.center_input_sample ? sub(mul(x, 2), 1) : x;
+  const down = downPath(
+    c,
+    p,
+    conv2d(p, "conv_in", centered, { out: c.block_out_channels[0], kernel: c.conv_in_kernel }),
+    temb,
+    cond.context,
+  );
+  let middle = midBlock(c, p, down.h, temb, cond.context);
+  let { skips } = down;
+  if (cond.control) {
+    const { control } = cond;
+    if (control.skips.length !== skips.length)
+      throw new RangeError(
+        `A ControlNet gave ${control.skips.length} skip tensors, but this network has ${skips.length}.`,
+      );
+    skips = skips.map((skip, i) => add(skip, control.skips[i]));
+    middle = add(middle, control.middle);
+  }
+  const h = groupNorm(
+    p,
+    "conv_norm_out",
+    upPath(c, p, middle, skips, temb, cond.context),
+    c.norm_num_groups,
+    c.norm_eps,
+  );
+  return conv2d(p, "conv_out", activate(c.act_fn, h), { out: c.out_channels, kernel: c.conv_out_kernel });
+}
+
+/** Time, and whatever else is added to it: [B, time_embedding_dim or 4 block_out_channels[0]]. */
+export function timeEmbedding(c: UNet2DConditionConfig, p: Params, tau: Tensor, cond: UNetCondition): Tensor {
+  const width = c.time_embedding_dim ?? 4 * c.block_out_channels[0];
+  const waves = { flipSinToCos: c.flip_sin_to_cos, freqShift: c.freq_shift };
+  for (const [key, needs, given] of [
+    ["num_class_embeds", c.num_class_embeds !== null, cond.labels],
+    ["time_cond_proj_dim", c.time_cond_proj_dim !== null, cond.guidance],
+    ["addition_embed_type", c.addition_embed_type !== null, cond.textEmbeds],
+    ["addition_embed_type", c.addition_embed_type !== null, cond.timeIds],
+  ] as const)
+    if (needs !== (given !== undefined))
+      throw new RangeError(
+        `The condition that "${key}" stands for ${needs ? "is missing" : "is not part of this network"}.`,
+      );
+  let temb = timestepMlp(
+    p,
+    "time_embedding",
+    seen(p, "time_proj", sinusoid(tau, c.block_out_channels[0], waves)),
+    width,
+    {
+      act: c.act_fn,
+      condition: cond.guidance,
+    },
+  );
+  if (cond.labels) temb = add(temb, embedding(p, "class_embedding", cond.labels, c.num_class_embeds!, width));
+  if (cond.textEmbeds && cond.timeIds) {
+    const [batch, ids] = cond.timeIds.shape;
+    const sizes = seen(
+      p,
+      "add_time_proj",
+      sinusoid(reshape(cond.timeIds, [batch * ids]), c.addition_time_embed_dim!, waves),
+    );
+    const added = concat([cond.textEmbeds, reshape(sizes, [batch, ids * c.addition_time_embed_dim!])], 1);
+    temb = add(temb, timestepMlp(p, "add_embedding", added, width));
+  }
+  return temb;
+}
+
+/** From conv_in to the bottom. `skips` in push order, conv_in first. */
+export function downPath(
+  c: UNet2DConditionConfig,
+  p: Params,
+  first: Tensor,
+  temb: Tensor,
+  context: Tensor,
+): { h: Tensor; skips: Tensor[] } {
+  const skips = [first];
+  let h = first;
+  c.down_block_types.forEach((type, i) => {
+    const name = `down_blocks.${i}`;
+    const pushed: Tensor[] = [];
+    for (let j = 0; j < atLevel(c.layers_per_block, i); j++) {
+      h = resnet(p, `${name}.resnets.${j}`, h, temb, c.block_out_channels[i], styleOf(c));
+      if (type === "CrossAttnDownBlock2D")
+        h = attend(c, p, `${name}.attentions.${j}`, h, context, i, atLevel(c.transformer_layers_per_block, i));
+      pushed.push(h);
+    }
+    if (i < c.down_block_types.length - 1) {
+      h = downsample(p, `${name}.downsamplers.0`, h, c.downsample_padding);
+      pushed.push(h);
+    }
+    pushed.forEach((skip, k) => {
+      seen(p, `${name}.skip.${k}`, skip);
+    });
+    skips.push(...pushed);
+    seen(p, name, h);
+  });
+  return { h, skips };
+}
+
+/** The bottom, or x itself where the network has no middle block. */
+export function midBlock(c: UNet2DConditionConfig, p: Params, x: Tensor, temb: Tensor, context: Tensor): Tensor {
+  if (c.mid_block_type === null) return x;
+  const style = { ...styleOf(c), outputScale: c.mid_block_scale_factor };
+  const last = c.block_out_channels.length - 1;
+  let h = resnet(p, "mid_block.resnets.0", x, temb, x.shape[1], style);
+  if (c.mid_block_type === "UNetMidBlock2DCrossAttn") {
+    h = attend(c, p, "mid_block.attentions.0", h, context, last, atLevel(c.transformer_layers_per_block, last));
+    h = resnet(p, "mid_block.resnets.1", h, temb, x.shape[1], style);
+  }
+  return seen(p, "mid_block", h);
+}
+
+function upPath(
+  c: UNet2DConditionConfig,
+  p: Params,
+  middle: Tensor,
+  skips: readonly Tensor[],
+  temb: Tensor,
+  context: Tensor,
+): Tensor {
+  const left = [...skips];
+  let h = middle;
+  c.up_block_types.forEach((type, i) => {
+    const name = `up_blocks.${i}`;
+    const level = c.up_block_types.length - 1 - i;
+    const layers = c.reverse_transformer_layers_per_block?.[i] ?? atLevel(c.transformer_layers_per_block, level);
+    for (let j = 0; j <= atLevel(c.layers_per_block, level); j++) {
+      h = resnet(p, `${name}.resnets.${j}`, concat([h, left.pop()!], 1), temb, c.block_out_channels[level], styleOf(c));
+      if (type === "CrossAttnUpBlock2D") h = attend(c, p, `${name}.attentions.${j}`, h, context, level, layers);
+    }
+    if (level > 0) {
+      const [, , height, width] = left[left.length - 1].shape;
+      h = upsample(p, `${name}.upsamplers.0`, h, [height, width]);
+    }
+    seen(p, name, h);
+  });
+  return h;
+}
+
+const styleOf = (c: UNet2DConditionConfig): ResnetStyle => ({
+  groups: c.norm_num_groups,
+  eps: c.norm_eps,
+  act: c.act_fn,
+  timeScaleShift: c.resnet_time_scale_shift,
+});
+
+const attend = (
+  c: UNet2DConditionConfig,
+  p: Params,
+  name: string,
+  x: Tensor,
+  context: Tensor,
+  level: number,
+  layers: number,
+): Tensor =>
+  transformer2d(p, name, x, context, {
+    heads: atLevel(c.attention_head_dim, level),
+    layers,
+    groups: c.norm_num_groups,
+    linearProjection: c.use_linear_projection,
+  });
