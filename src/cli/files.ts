@@ -1,0 +1,156 @@
+// Files on disk: sources for the readers of src/data, datasets by path, weights.
+import { createReadStream } from "node:fs";
+import { type FileHandle, open, readdir, readFile, stat } from "node:fs/promises";
+import { basename, dirname, join, sep } from "node:path";
+import type { Dataset } from "../data/dataset.ts";
+import { isToyPath, type OpenOptions, openFiles, openToy } from "../data/open.ts";
+import {
+  decodeTensor,
+  headerLength,
+  parseHeader,
+  type Safetensors,
+  type SafetensorsHeader,
+  type StoredTensor,
+  safetensorsChunks,
+  type WritableTensors,
+} from "../data/safetensors.ts";
+import type { FileSource } from "../data/source.ts";
+import { openWebDataset } from "../data/webDataset.ts";
+import { writeAtomic } from "./atomic.ts";
+import { decodeImage } from "./decode.ts";
+import { globMatcher, isGlob } from "./glob.ts";
+
+/** All files under a folder, by their path inside it. Throws an Error if there is no such folder. */
+export function folderSource(folder: string): FileSource {
+  return {
+    name: folder,
+    async list() {
+      const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(missing(folder));
+      return entries
+        .filter((entry) => !entry.isDirectory())
+        .map((entry) => join(entry.parentPath, entry.name).slice(join(folder, sep).length).replaceAll(sep, "/"));
+    },
+    read: (name) => readFile(join(folder, name)).catch(missing(join(folder, name))),
+    stream: (name) => createReadStream(join(folder, name), { highWaterMark: 1 << 20 }),
+  };
+}
+
+/**
+ * Opens what `--data` names: a folder (IDX, class folders, tars), a tar, a pattern of tars, or "toy:<name>".
+ * Throws an Error that says which file is wrong, what it holds and what was expected.
+ */
+export async function openData(path: string, options: OpenOptions = {}): Promise<Dataset> {
+  if (isToyPath(path)) return openToy(path, options);
+  const { shape } = options;
+  const info = await stat(path).catch((error: unknown) => {
+    if (isGlob(path)) return undefined;
+    return missing(path)(error);
+  });
+  if (info?.isDirectory()) return openFiles(folderSource(path), decodeImage, options);
+  if (!path.endsWith(".tar")) {
+    throw new Error(
+      `${path} is not data: expected a folder, a .tar file, a pattern like "train-*.tar", or toy:<name>.`,
+    );
+  }
+  return openWebDataset(tarSource(path, info !== undefined), decodeImage, { shape });
+}
+
+/** One tar, or the tars of a pattern such as "data/train-{000..007}.tar". */
+function tarSource(path: string, exact: boolean): FileSource {
+  const folder = dirname(path);
+  const fits = exact ? (name: string) => name === basename(path) : globMatcher(basename(path));
+  if (!exact && isGlob(folder)) {
+    throw new Error(`${path} has a pattern in its folder, expected patterns in the file name only.`);
+  }
+  return {
+    ...folderSource(folder),
+    name: path,
+    async list() {
+      const names = (await readdir(folder).catch(missing(folder))).filter(fits);
+      if (names.length === 0) throw new Error(`${path} fits no file in ${folder}.`);
+      return names;
+    },
+  };
+}
+
+/** Reads a JSON file. Throws an Error naming it where it is missing or not JSON. */
+export async function readJson(path: string): Promise<unknown> {
+  const text = await readFile(path, "utf8").catch(missing(path));
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`${path} is not JSON: ${why}.`, { cause });
+  }
+}
+
+export const writeJson = (path: string, value: unknown): Promise<void> =>
+  writeAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
+
+/** An open safetensors file, from which single tensors are read. */
+export interface SafetensorsFile extends SafetensorsHeader {
+  /** Throws an Error for a name the file does not have. */
+  read(name: string): Promise<StoredTensor>;
+  close(): Promise<void>;
+}
+
+/** Reads the header only; tensors come one by one, so a file may be larger than memory. */
+export async function openSafetensors(path: string): Promise<SafetensorsFile> {
+  const file = await open(path, "r").catch(missing(path));
+  try {
+    const { size } = await file.stat();
+    const length = headerLength(await readBytes(file, 0, Math.min(8, size), path), size, path);
+    const header = parseHeader(await readBytes(file, 8, length, path), size, path);
+    return {
+      ...header,
+      async read(name) {
+        const entry = header.entries.get(name);
+        if (!entry) throw new Error(`${path} has no tensor "${name}".`);
+        return decodeTensor(await readBytes(file, entry.start, entry.end - entry.start, path), entry);
+      },
+      close: () => file.close(),
+    };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/** The tensors of a file, all or those that `wanted` picks by name. */
+export async function readSafetensors(path: string, wanted?: (name: string) => boolean): Promise<Safetensors> {
+  const file = await openSafetensors(path);
+  try {
+    const tensors = new Map<string, StoredTensor>();
+    for (const name of file.entries.keys()) {
+      if (!wanted || wanted(name)) tensors.set(name, await file.read(name));
+    }
+    return { tensors, metadata: file.metadata };
+  } finally {
+    await file.close();
+  }
+}
+
+export const writeSafetensors = (path: string, tensors: WritableTensors, metadata?: Record<string, string>) =>
+  writeAtomic(path, safetensorsChunks(tensors, metadata));
+
+/** A single read call may stop short (it does at 2 GiB), so it goes on until all is there. */
+async function readBytes(file: FileHandle, from: number, length: number, path: string): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length);
+  for (let at = 0; at < length; ) {
+    const { bytesRead } = await file.read(bytes, at, Math.min(length - at, 1 << 30), from + at);
+    if (bytesRead === 0) throw new Error(`${path} is cut off at byte ${from + at}, expected ${length - at} more.`);
+    at += bytesRead;
+  }
+  return bytes;
+}
+
+/** Turns "no such file" into a sentence; other failures keep their own. */
+function missing(path: string) {
+  return (cause: unknown): never => {
+    const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+    if (code === "ENOENT") throw new Error(`${path} does not exist.`, { cause });
+    if (code === "ENOTDIR") throw new Error(`${path} does not exist: a part of the path is a file.`, { cause });
+    if (code === "EISDIR") throw new Error(`${path} is a folder, expected a file.`, { cause });
+    throw cause;
+  };
+}

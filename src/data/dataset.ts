@@ -1,0 +1,130 @@
+// A dataset is a plain object that hands out batches; a stream of batches is addressed by step number, so resuming is exact.
+import { fold, type Key, permutation } from "../random.ts";
+
+export interface Batch {
+  /** [n, C, H, W] in [-1, 1] (points of a plane: about unit variance). */
+  readonly x: Float32Array;
+  /** [n], all zero for a dataset without classes. */
+  readonly labels: BigInt64Array;
+}
+
+export interface Dataset {
+  readonly name: string;
+  readonly size: number;
+  /** [C, H, W]; a point of the plane is [2, 1, 1]. */
+  readonly shape: readonly [channels: number, height: number, width: number];
+  /** Labels are 0 .. classes - 1; 0 means that there are none. */
+  readonly classes: number;
+  readonly labelNames?: readonly string[];
+  /** Texts of the samples, where the files carry them. */
+  readonly captions?: readonly string[];
+  /** The samples at `indices`. Throws a RangeError for an index outside 0 .. size - 1. */
+  batch(indices: ArrayLike<number>): Batch;
+}
+
+export interface ImageArrays {
+  readonly name: string;
+  /** [n, C, H, W], 0..255. */
+  readonly pixels: Uint8Array;
+  readonly shape: readonly [number, number, number];
+  readonly labels?: ArrayLike<number>;
+  readonly classes?: number;
+  readonly labelNames?: readonly string[];
+  readonly captions?: readonly string[];
+}
+
+/** A dataset of 8-bit images held in memory as bytes; `classes` defaults to the largest label + 1. */
+export function imageDataset({ name, pixels, shape, labels, classes, labelNames, captions }: ImageArrays): Dataset {
+  const per = shape[0] * shape[1] * shape[2];
+  const size = pixels.length / per;
+  if (size === 0) throw new Error(`${name} has no images.`);
+  if (!Number.isInteger(size)) {
+    throw new RangeError(`${name} has ${pixels.length} bytes, expected a multiple of ${per} (${shape.join(" x ")}).`);
+  }
+  if (labels && labels.length !== size) {
+    throw new Error(`${name} has ${labels.length} labels for ${size} images, expected one each.`);
+  }
+  const found = labels ? largest(labels) + 1 : 0;
+  if (classes !== undefined && found > classes) {
+    throw new Error(`${name} has the label ${found - 1}, expected labels 0 to ${classes - 1}.`);
+  }
+  return {
+    name,
+    size,
+    shape,
+    classes: labels ? (classes ?? found) : 0,
+    labelNames,
+    captions,
+    batch(indices) {
+      const x = new Float32Array(indices.length * per);
+      for (let row = 0; row < indices.length; row++) {
+        const from = checkedIndex(indices[row], size, name) * per;
+        for (let i = 0; i < per; i++) x[row * per + i] = pixels[from + i] / 127.5 - 1;
+      }
+      return { x, labels: pick(labels, indices) };
+    },
+  };
+}
+
+/** A dataset over real numbers that are used as they are: `values` is [n, C, H, W]. */
+export function arrayDataset(name: string, values: Float32Array, shape: readonly [number, number, number]): Dataset {
+  const per = shape[0] * shape[1] * shape[2];
+  const size = values.length / per;
+  return {
+    name,
+    size,
+    shape,
+    classes: 0,
+    batch(indices) {
+      const x = new Float32Array(indices.length * per);
+      for (let row = 0; row < indices.length; row++) {
+        const from = checkedIndex(indices[row], size, name) * per;
+        x.set(values.subarray(from, from + per), row * per);
+      }
+      return { x, labels: pick(undefined, indices) };
+    },
+  };
+}
+
+export interface BatchStream {
+  readonly batch: number;
+  /** Which samples the batch of a step holds. Steps count from 0. */
+  indicesAt(step: number): Uint32Array;
+  batchAt(step: number): Batch;
+}
+
+/**
+ * An endless stream of shuffled epochs. The batch of a step depends on `key` and the step alone, so a run that resumes at
+ * step n sees what it would have seen. Every sample comes once per epoch; a batch may reach into the next epoch.
+ */
+export function batches(dataset: Dataset, key: Key, batch: number): BatchStream {
+  if (!Number.isInteger(batch) || batch < 1) throw new RangeError(`The batch size is ${batch}, expected at least 1.`);
+  let held: { epoch: number; order: Uint32Array } | undefined;
+  const orderOf = (epoch: number) => {
+    if (held?.epoch !== epoch) held = { epoch, order: permutation(fold(key, "epoch", epoch), dataset.size) };
+    return held.order;
+  };
+  const indicesAt = (step: number) =>
+    Uint32Array.from({ length: batch }, (_, i) => {
+      const at = step * batch + i;
+      return orderOf(Math.floor(at / dataset.size))[at % dataset.size];
+    });
+  return { batch, indicesAt, batchAt: (step) => dataset.batch(indicesAt(step)) };
+}
+
+function pick(labels: ArrayLike<number> | undefined, indices: ArrayLike<number>): BigInt64Array {
+  const out = new BigInt64Array(indices.length);
+  if (labels) for (let i = 0; i < indices.length; i++) out[i] = BigInt(labels[indices[i]]);
+  return out;
+}
+
+function checkedIndex(index: number, size: number, name: string): number {
+  if (Number.isInteger(index) && index >= 0 && index < size) return index;
+  throw new RangeError(`Sample ${index} of ${name} was asked for, expected 0 to ${size - 1}.`);
+}
+
+function largest(values: ArrayLike<number>): number {
+  let max = 0;
+  for (let i = 0; i < values.length; i++) max = Math.max(max, values[i]);
+  return max;
+}

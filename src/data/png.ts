@@ -1,0 +1,96 @@
+// Pictures out: a grid of samples as PNG. Pictures in, where no faster decoder is at hand.
+import { convertIndexedToRgb, decode, encode } from "fast-png";
+import type { Image } from "./images.ts";
+
+export interface GridOptions {
+  /** Images per row; default: about as many as rows. */
+  readonly columns?: number;
+  /** Pixels between images, after enlarging. Default 2. */
+  readonly padding?: number;
+  /** Every pixel becomes a square of this side; default: what brings a small image to about 64 pixels. */
+  readonly upscale?: number;
+  /** The grey between images, 0..255. Default 255. */
+  readonly background?: number;
+}
+
+type Shape = readonly [channels: number, height: number, width: number];
+
+/** Decodes a PNG of 8 or 16 bits (16 are rounded to 8). Throws an Error naming `name` on anything else. */
+export async function decodePng(bytes: Uint8Array, name: string): Promise<Image> {
+  let png: ReturnType<typeof decode>;
+  try {
+    png = decode(bytes, { checkCrc: true });
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`${name} is no readable PNG: ${why}.`, { cause });
+  }
+  const { width, height, depth } = png;
+  if (png.palette) {
+    const channels = png.palette[0].length;
+    return { width, height, channels, data: Uint8Array.from(convertIndexedToRgb(png)) };
+  }
+  if (depth < 8) throw new Error(`${name} has ${depth} bits per pixel, expected 8 or 16. Save it as 8-bit grey.`);
+  const data = depth === 16 ? Uint8Array.from(png.data, (v) => Math.round(v / 257)) : Uint8Array.from(png.data);
+  return { width, height, channels: png.channels, data };
+}
+
+/** Grey (1 channel), grey + alpha, RGB or RGBA to PNG. */
+export function encodePng({ width, height, channels, data }: Image): Uint8Array {
+  return encode({ width, height, channels, data, depth: 8 });
+}
+
+/** [-1, 1] -> 0..255, clipped. Throws an Error on NaN, which would show as black. */
+export function toBytes(x: Float32Array): Uint8Array {
+  return Uint8Array.from(x, (v, i) => {
+    if (Number.isNaN(v)) throw new Error(`Value ${i} of the image is NaN, expected numbers around [-1, 1].`);
+    return Math.round(Math.min(1, Math.max(0, v / 2 + 0.5)) * 255);
+  });
+}
+
+/**
+ * The n images of x, [n, C, H, W] in [-1, 1] with one or three channels, side by side, row by row.
+ * Throws a RangeError where x does not fit the shape.
+ */
+export function sampleGrid(x: Float32Array, shape: Shape, options: GridOptions = {}): Image {
+  const [channels, height, width] = shape;
+  const per = channels * height * width;
+  const n = x.length / per;
+  if (channels !== 1 && channels !== 3) {
+    throw new RangeError(`The images have ${channels} channels, expected 1 or 3 to show them.`);
+  }
+  if (!Number.isInteger(n) || n === 0) {
+    throw new RangeError(`The images have ${x.length} values, expected a multiple of ${shape.join(" x ")} = ${per}.`);
+  }
+  const columns = Math.min(n, positive("columns", options.columns ?? Math.ceil(Math.sqrt(n))));
+  const upscale = positive("upscale", options.upscale ?? Math.max(1, Math.round(64 / Math.max(height, width))));
+  const padding = options.padding ?? 2;
+  const rows = Math.ceil(n / columns);
+  const out = {
+    width: columns * (width * upscale + padding) + padding,
+    height: rows * (height * upscale + padding) + padding,
+    channels,
+  };
+  const data = new Uint8Array(out.width * out.height * channels).fill(options.background ?? 255);
+  const bytes = toBytes(x);
+  for (let i = 0; i < n; i++) {
+    const left = padding + (i % columns) * (width * upscale + padding);
+    const top = padding + Math.floor(i / columns) * (height * upscale + padding);
+    for (let y = 0; y < height * upscale; y++) {
+      for (let column = 0; column < width * upscale; column++) {
+        const from = i * per + Math.floor(y / upscale) * width + Math.floor(column / upscale);
+        const to = ((top + y) * out.width + left + column) * channels;
+        for (let c = 0; c < channels; c++) data[to + c] = bytes[from + c * height * width];
+      }
+    }
+  }
+  return { ...out, data };
+}
+
+/** The grid of `sampleGrid` as the bytes of a PNG file. */
+export const gridPng = (x: Float32Array, shape: Shape, options?: GridOptions): Uint8Array =>
+  encodePng(sampleGrid(x, shape, options));
+
+function positive(option: string, value: number): number {
+  if (Number.isInteger(value) && value >= 1) return value;
+  throw new RangeError(`The grid's ${option} is ${value}, expected a whole number from 1.`);
+}
