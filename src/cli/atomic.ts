@@ -22,14 +22,18 @@ export async function writeAtomic(path: string, content: FileContent, disk: Disk
     await mkdir(folder, { recursive: true });
     const file = await disk.open(temporary, "wx");
     try {
-      for (const piece of pieces(content)) await file.writeFile(piece);
-      await file.sync();
-    } finally {
-      await file.close();
+      try {
+        for (const piece of pieces(content)) await file.writeFile(piece);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await disk.rename(temporary, path);
+    } catch (cause) {
+      await rm(temporary, { force: true });
+      throw cause;
     }
-    await disk.rename(temporary, path);
   } catch (cause) {
-    await rm(temporary, { force: true });
     throw new Error(`${path} could not be written: ${explain(cause)}`, { cause });
   }
   await syncFolder(folder, disk);

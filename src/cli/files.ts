@@ -98,7 +98,9 @@ export interface SafetensorsFile extends SafetensorsHeader {
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   const file = await open(path, "r").catch(missing(path));
   try {
-    const { size } = await file.stat();
+    const info = await file.stat();
+    if (info.isDirectory()) throw new Error(`${path} is a folder, expected a file.`);
+    const { size } = info;
     const length = headerLength(await readBytes(file, 0, Math.min(8, size), path), size, path);
     const header = parseHeader(await readBytes(file, 8, length, path), size, path);
     return {
