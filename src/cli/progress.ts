@@ -1,0 +1,112 @@
+// Tells how far a run is: one line that rewrites itself on a terminal, a line now and then elsewhere.
+
+export interface Progress {
+  /** What is being counted, in words. Default "images". */
+  readonly unit?: string;
+  readonly done: number;
+  readonly total: number;
+  readonly loss?: number;
+}
+
+/** Standard error, or what a test puts in its place. */
+export interface ProgressOutput {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
+
+export interface ProgressOptions {
+  /** Seconds; injected for tests. */
+  readonly now?: () => number;
+  /** Seconds between lines where the output is not a terminal. Default 30. */
+  readonly every?: number;
+}
+
+export interface ProgressLine {
+  update(progress: Progress): void;
+  /** Prints a line of its own, above the progress line on a terminal. */
+  note(text: string): void;
+  /** Shows the last state and ends the line. */
+  end(): void;
+}
+
+/** The speed is the one of the last seconds, so that a pause or a resumed run does not distort the time left. */
+const speedWindow = 20;
+
+export function progressLine(output: ProgressOutput, label: string, options: ProgressOptions = {}): ProgressLine {
+  const { now = () => performance.now() / 1000, every = 30 } = options;
+  const interval = output.isTTY ? 0.1 : every;
+  let marks: { time: number; done: number }[] = [];
+  let last: Progress | undefined;
+  let shownAt = Number.NEGATIVE_INFINITY;
+  let shown = "";
+  const show = () => {
+    if (!last) return;
+    const [first, latest] = [marks[0], marks[marks.length - 1]];
+    const speed = latest.time > first.time ? (latest.done - first.done) / (latest.time - first.time) : undefined;
+    const line = formatProgress(label, last, speed);
+    if (line === shown) return;
+    shown = line;
+    shownAt = now();
+    output.write(output.isTTY ? `\r${cut(line, output.columns)}\x1b[K` : `${line}\n`);
+  };
+  return {
+    update(progress) {
+      last = progress;
+      const time = now();
+      marks.push({ time, done: progress.done });
+      const from = marks.findLastIndex((mark) => mark.time <= time - speedWindow);
+      marks = marks.slice(Math.max(0, from));
+      if (time - shownAt >= interval) show();
+    },
+    note(text) {
+      output.write(output.isTTY ? `\r${text}\x1b[K\n` : `${text}\n`);
+      if (output.isTTY) shown = "";
+    },
+    end() {
+      show();
+      if (output.isTTY && last) output.write("\n");
+      last = undefined;
+    },
+  };
+}
+
+/** "train  12,800 of 64,000 images  20 %  215 images/s  3 min 58 s left  loss 0.0123" */
+export function formatProgress(label: string, progress: Progress, speed?: number): string {
+  const { done, total, loss, unit = "images" } = progress;
+  const parts = [label, `${grouped(done)} of ${grouped(total)} ${unit}`, `${Math.floor((100 * done) / total)} %`];
+  if (speed !== undefined && speed > 0) {
+    parts.push(`${formatSpeed(speed)} ${unit}/s`);
+    if (done < total) parts.push(`${formatSeconds((total - done) / speed)} left`);
+  }
+  if (loss !== undefined) parts.push(`loss ${formatLoss(loss)}`);
+  return parts.join("  ");
+}
+
+/** "42 s", "3 min 05 s", "2 h 07 min", "3 d 04 h". */
+export function formatSeconds(seconds: number): string {
+  const whole = Math.round(seconds);
+  const two = (n: number) => String(n).padStart(2, "0");
+  if (whole < 60) return `${whole} s`;
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes} min ${two(whole % 60)} s`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 24) return `${hours} h ${two(minutes % 60)} min`;
+  return `${Math.floor(hours / 24)} d ${two(hours % 24)} h`;
+}
+
+/** Three digits below a thousand. */
+export function formatSpeed(perSecond: number): string {
+  return perSecond >= 100 ? grouped(Math.round(perSecond)) : String(Number(perSecond.toPrecision(3)));
+}
+
+/** Four digits; very small and very large ones with an exponent. NaN shows as it is. */
+export function formatLoss(loss: number): string {
+  const size = Math.abs(loss);
+  return size !== 0 && (size < 1e-4 || size >= 1e5) ? loss.toExponential(3) : loss.toPrecision(4);
+}
+
+const grouped = (n: number) => Math.floor(n).toLocaleString("en-US");
+
+/** A longer line would wrap, and a wrapped line cannot be rewritten. */
+const cut = (line: string, columns = 80) => (line.length < columns ? line : `${line.slice(0, columns - 2)}…`);
