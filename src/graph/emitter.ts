@@ -48,7 +48,8 @@ export interface Emitter {
 export interface EmittedModel {
   readonly bytes: Uint8Array;
   readonly inputs: readonly Tensor[];
-  readonly outputs: readonly { name: string; shape: Shape; dtype: DType }[];
+  /** `name` is the value's name in the model, `key` what the caller called it. */
+  readonly outputs: readonly { key: string; name: string; shape: Shape; dtype: DType }[];
   /** How many ONNX nodes of each type. */
   readonly counts: ReadonlyMap<string, number>;
 }
@@ -157,11 +158,12 @@ export function emitModel(outputs: Readonly<Record<string, Tensor>>, device: Dev
     });
   }
   // Every output gets a node of its own: two outputs may be one value, or an input itself.
-  const declared = entries.map(([name, x]) => {
-    nodes.push(
-      create(NodeProtoSchema, { opType: "Identity", name: `out_${name}`, input: [nameOf(x)], output: [name] }),
-    );
-    return { name, shape: x.shape, dtype: x.dtype };
+  const declared = entries.map(([key, x]) => {
+    const value = nameOf(x);
+    // A step's outputs are called like its inputs (theta to theta); ONNX wants them apart.
+    const name = inputs.has(key) ? `${key}.next` : key;
+    nodes.push(create(NodeProtoSchema, { opType: "Identity", name: `out_${name}`, input: [value], output: [name] }));
+    return { key, name, shape: x.shape, dtype: x.dtype };
   });
   const graph = create(GraphProtoSchema, {
     name: "fewstep",

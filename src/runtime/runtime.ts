@@ -146,8 +146,8 @@ async function runSession<K extends string>(
     throw new Error(`The program has no input "${unknown}". It takes: ${Object.keys(given).join(", ") || "nothing"}.`);
   const fetches: Record<string, OrtTensor> = {};
   let reused = false;
-  for (const { name, shape, dtype } of model.outputs) {
-    const buffer = into?.[name as K];
+  for (const { key, name, shape, dtype } of model.outputs) {
+    const buffer = into?.[key as K];
     if (!buffer) continue;
     fetches[name] = new ort.Tensor(dtype, buffer, shape);
     reused = true;
@@ -159,7 +159,7 @@ async function runSession<K extends string>(
     results = await session.run(given, fetches);
   } else results = await session.run(given);
   return Object.fromEntries(
-    model.outputs.map(({ name, shape }) => [name, { data: results[name].data as Feed, shape }]),
+    model.outputs.map(({ key, name, shape }) => [key, { data: results[name].data as Feed, shape }]),
   ) as Record<K, Fetched>;
 }
 

@@ -1,0 +1,97 @@
+// A model: a network with the form it lives in and what it predicts. Guidance and change of form are functions
+// from model to model.
+
+import { type Form, logSnr, type Prediction } from "./core/index.ts";
+import { add, constant, mul, type Tensor } from "./graph/index.ts";
+import type { Clock, Pair } from "./pair.ts";
+
+export interface Model<P> {
+  readonly form: Form;
+  readonly prediction: Prediction;
+  /** Shape of one sample, e.g. [1, 28, 28]. */
+  readonly sampleShape: readonly number[];
+  /** Rows of the label embedding, the last for "no label"; null: unconditional. */
+  readonly labelCount: number | null;
+  /** The prediction at x [B, ...sampleShape]; labels int64 [B]. `p` gives the parameters. */
+  apply(p: P, x: Tensor, clock: Clock, labels?: Tensor): Tensor;
+}
+
+export interface NetworkLike<P> {
+  readonly sampleShape: readonly number[];
+  readonly labelCount: number | null;
+  apply(p: P, x: Tensor, tau: Tensor, labels?: Tensor): Tensor;
+}
+
+/** What the network is told for a time t: scale·t + offset. Diffusers' tables of 1000 entries: 1000·t − 1. */
+export interface TimeInput {
+  readonly scale: number;
+  readonly offset: number;
+}
+
+export function networkModel<P>(
+  network: NetworkLike<P>,
+  form: Form,
+  prediction: Prediction,
+  time: TimeInput,
+): Model<P> {
+  const tau = (t: number) => time.scale * t + time.offset;
+  return {
+    form,
+    prediction,
+    sampleShape: network.sampleShape,
+    labelCount: network.labelCount,
+    apply: (p, x, clock, labels) => network.apply(p, x, clock.column(tau, 1), labels),
+  };
+}
+
+/** State and prediction of one evaluation: everything the model knows at x. */
+export function predict<P>(model: Model<P>, p: P, x: Tensor, clock: Clock, labels?: Tensor): Pair {
+  return {
+    clock,
+    a: x,
+    rowA: (t) => model.form.at(t),
+    b: model.apply(p, x, clock, labels),
+    rowB: (t) => model.prediction.row(model.form, t),
+  };
+}
+
+/**
+ * Classifier-free guidance (Ho & Salimans 2022): null + scale·(conditional − null); 1 is no guidance.
+ * A combination of predictions at one row stays at that row, so it is the same in any prediction.
+ */
+export function guided<P>(model: Model<P>, scale: number): Model<P> {
+  const { labelCount } = model;
+  if (scale === 1) return model;
+  if (labelCount === null)
+    throw new RangeError(`Guidance ${scale} needs a conditional model; this one has no labels. Use guidance 1.`);
+  return {
+    ...model,
+    apply(p, x, clock, labels) {
+      const none = constant(new BigInt64Array(clock.batch).fill(BigInt(labelCount - 1)), [clock.batch]);
+      const unconditional = model.apply(p, x, clock, none);
+      const conditional = model.apply(p, x, clock, labels);
+      return add(mul(conditional, scale), mul(unconditional, 1 - scale));
+    },
+  };
+}
+
+/**
+ * The same network read in another form, without retraining: at every time the model is asked at the time of equal
+ * SNR, with the state rescaled (SNR matching). Its samples stay the same up to solver error.
+ */
+export function inForm<P>(model: Model<P>, form: Form): Model<P> {
+  const native = (t: number) => model.form.tAt(logSnr(form, t));
+  // alpha/alpha' and sigma/sigma' agree at equal SNR; the norms are safe where one of them is zero.
+  const scale = (t: number) => Math.hypot(...model.form.at(native(t))) / Math.hypot(...form.at(t));
+  return {
+    ...model,
+    form,
+    prediction: {
+      ...model.prediction,
+      // Rows of the native form read the same hidden pair, so they are right as they are.
+      row: (_, t) => model.prediction.row(model.form, native(t)),
+    },
+    apply: (p, x, clock, labels) =>
+      model.apply(p, mul(x, clock.column(scale, x.shape.length)), clock.at(native), labels),
+  };
+}

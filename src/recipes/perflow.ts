@@ -1,0 +1,55 @@
+// PeRFlow (Yan et al. 2024, algorithm 1): solve the teacher inside each window from noised data, move straight between
+// the two ends. The path is the chord of the teacher's form, so the student is an ordinary model on that form.
+//
+// Differs from the published code: times are real numbers, so a window's solve has no rounded indices; the student is
+// told the teacher's own time label (the published one is off by one index); `weight: "endpoint"` is ours (below).
+
+import { chord, diffEps, eps, type Prediction, type Row, u, uniform, uniformWindows } from "../core/index.ts";
+import { transfer } from "../core/row.ts";
+import { windowPairs } from "../couplings/windowPairs.ts";
+import { type DistanceSpec, distance } from "../objectives/distances.ts";
+import { regress } from "../objectives/regress.ts";
+import type { Plan, Teacher } from "./plan.ts";
+
+export interface PerflowOptions {
+  readonly windows: number;
+  /** DDIM steps of the teacher per window; the paper uses 8. */
+  readonly teacherSteps: number;
+  /** Guidance of the teacher's solves: 1 is the paper's "sync", others its "fixed". */
+  readonly guidance: number;
+  /** What the student predicts; ddim_eps inherits an eps teacher best (methods 2.3.2). */
+  readonly predict: "ddim_eps" | "diff_eps" | "velocity";
+  /**
+   * "uniform": the published loss. "endpoint": the error that the prediction causes at the data end, carried there by
+   * the exact slope of the later windows' states; an eps error in the first window counts many times more.
+   */
+  readonly weight: "uniform" | "endpoint";
+  readonly distance: DistanceSpec;
+}
+
+const predictions: Readonly<Record<PerflowOptions["predict"], Prediction>> = {
+  ddim_eps: eps,
+  diff_eps: diffEps,
+  velocity: u,
+};
+
+export function perflow(teacher: Teacher, o: PerflowOptions): Plan {
+  const windows = uniformWindows(o.windows);
+  const form = chord(teacher.model.form, windows);
+  const model = { ...teacher.model, form, prediction: predictions[o.predict] };
+  // The window's end is where a student's error comes out: comparing there weighs it by how far it moves the end.
+  const windowEnd = (t: number): Row => form.at(windows.of(t).end);
+  const slope = (t: number) => transfer(form.at(t), model.prediction.row(form, t), windowEnd(t))[1];
+  return {
+    method: "perflow",
+    model,
+    coupling: windowPairs(teacher.model, teacher.params, windows, { steps: o.teacherSteps, guidance: o.guidance }),
+    objective: regress(model, {
+      distance: distance(o.distance),
+      weight: o.weight === "endpoint" ? (t) => slope(t) ** 2 : undefined,
+    }),
+    times: uniform(),
+    source: "data",
+    sampler: { solver: "ddim", grid: { kind: "windows", windows: windows.spec }, steps: [o.windows, 2 * o.windows] },
+  };
+}

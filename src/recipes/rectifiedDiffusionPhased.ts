@@ -1,0 +1,34 @@
+// Rectified Diffusion (Phased) (Wang et al. 2024, section 3.3): PeRFlow's pairs on the teacher's own curved form,
+// compared at the window's end.
+
+import { eps, uniform, uniformWindows } from "../core/index.ts";
+import { windowPairs } from "../couplings/windowPairs.ts";
+import { type DistanceSpec, distance } from "../objectives/distances.ts";
+import { regress } from "../objectives/regress.ts";
+import type { Plan, Teacher } from "./plan.ts";
+
+export interface PhasedOptions {
+  readonly windows: number;
+  /** DDIM steps of the teacher per window; the paper uses 10. */
+  readonly teacherSteps: number;
+  readonly guidance: number;
+  readonly distance: DistanceSpec;
+}
+
+export function rectifiedDiffusionPhased(teacher: Teacher, o: PhasedOptions): Plan {
+  const windows = uniformWindows(o.windows);
+  const { form } = teacher.model;
+  const model = { ...teacher.model, prediction: eps };
+  return {
+    method: "rectified-diffusion-phased",
+    model,
+    coupling: windowPairs(teacher.model, teacher.params, windows, { steps: o.teacherSteps, guidance: o.guidance }),
+    objective: regress(model, {
+      compare: (t) => form.at(windows.of(t).end),
+      distance: distance(o.distance),
+    }),
+    times: uniform(),
+    source: "data",
+    sampler: { solver: "ddim", grid: { kind: "windows", windows: windows.spec }, steps: [o.windows, 2 * o.windows] },
+  };
+}
