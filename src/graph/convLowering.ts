@@ -80,19 +80,47 @@ function emitDense(to: Emitter, x: string, dy: string, a: ConvGradAttrs, xs: Sha
   const [, o, ho, wo] = dys;
   const [kh, kw] = a.size;
   const k = kh * kw;
+  const sameSize = a.stride.every((s) => s === 1) && xs[2] === ho && xs[3] === wo;
+  if (k > 1 && sameSize) return emitShifted(to, x, dy, a, xs, dys);
   const direct = k === 1 && a.pads.every((p) => p === 0) && a.stride.every((s) => s === 1);
   const columns = direct ? x : to.op("Concat", shifts(to, x, a, dys), { axis: 1 });
-  const flatX = to.op("Reshape", [columns, to.ints([n, k * c, ho * wo])]);
-  const flatY = to.op("Reshape", [dy, to.ints([n, o, ho * wo])]);
-  const product =
-    to.device === "webgpu"
-      ? to.op("MatMul", [flatY, to.op("Transpose", [flatX], { perm: [0, 2, 1] })])
-      : to.op("ms.FusedMatMul", [flatY, flatX], { transB: 1 });
-  const total = to.op("ReduceSum", [product, to.ints([0])], { keepdims: 0 });
+  const total = batchProduct(to, [dy, n, o, ho * wo], [columns, n, k * c, ho * wo]);
   if (k === 1) return to.op("Reshape", [total, to.ints([o, c, 1, 1])]);
   const byPosition = to.op("Reshape", [total, to.ints([o, k, c])]);
   const byChannel = to.op("Transpose", [byPosition], { perm: [0, 2, 1] });
   return to.op("Reshape", [byChannel, to.ints([o, c, kh, kw])]);
+}
+
+/**
+ * A shift by (i, j) between x and dy is a shift of dy by i rows and of x by j columns. So kh copies of dy and kw of x,
+ * instead of kh·kw of x, give all kernel positions in one product.
+ */
+function emitShifted(to: Emitter, x: string, dy: string, a: ConvGradAttrs, xs: Shape, dys: Shape): string {
+  const [n, c, h, w] = xs;
+  const o = dys[1];
+  const [kh, kw] = a.size;
+  // Zeros come in on one side and the other side falls off: a Pad with a negative end.
+  const shift = (t: string, rows: number, columns: number): string =>
+    rows === 0 && columns === 0 ? t : to.op("Pad", [t, to.ints([0, 0, rows, columns, 0, 0, -rows, -columns])]);
+  const join = (parts: string[]): string => (parts.length === 1 ? parts[0] : to.op("Concat", parts, { axis: 1 }));
+  const byRow = join(Array.from({ length: kh }, (_, i) => shift(dy, i * a.dilation[0] - a.pads[0], 0)));
+  const byColumn = join(Array.from({ length: kw }, (_, j) => shift(x, 0, a.pads[1] - j * a.dilation[1])));
+  const total = batchProduct(to, [byRow, n, kh * o, h * w], [byColumn, n, kw * c, h * w]);
+  const split = to.op("Reshape", [total, to.ints([kh, o, kw, c])]);
+  return to.op("Transpose", [split], { perm: [1, 3, 0, 2] });
+}
+
+type Rows = readonly [name: string, batch: number, rows: number, length: number];
+
+/** The sum over the batch of a·bᵀ, with a and b seen as [batch, rows, length]. */
+function batchProduct(to: Emitter, [a, n, rowsA, length]: Rows, [b, , rowsB]: Rows): string {
+  const left = to.op("Reshape", [a, to.ints([n, rowsA, length])]);
+  const right = to.op("Reshape", [b, to.ints([n, rowsB, length])]);
+  const product =
+    to.device === "webgpu"
+      ? to.op("MatMul", [left, to.op("Transpose", [right], { perm: [0, 2, 1] })])
+      : to.op("ms.FusedMatMul", [left, right], { transB: 1 });
+  return to.op("ReduceSum", [product, to.ints([0])], { keepdims: 0 });
 }
 
 function emitDepthwise(to: Emitter, x: string, dy: string, a: ConvGradAttrs, xs: Shape, dys: Shape): string {
