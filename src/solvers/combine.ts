@@ -1,0 +1,56 @@
+// Shared algebra: linear combinations of states with float64 coefficients, and reads of the network's output.
+import { read } from "../core/prediction.ts";
+import type { Row } from "../core/row.ts";
+import type { Evaluation, Step, Vector } from "./solver.ts";
+
+export type Term<V extends Vector> = readonly [coefficient: number, x: V];
+
+/** Sum of coefficient·x, accumulated in float64. Terms with coefficient 0 are skipped. */
+export function combine<V extends Vector>(terms: readonly Term<V>[]): V {
+  const like = terms[0][1];
+  const out = (like instanceof Float64Array ? new Float64Array(like.length) : new Float32Array(like.length)) as V;
+  const used = terms.filter(([c]) => c !== 0);
+  for (let i = 0; i < out.length; i++) {
+    let sum = 0;
+    for (const [c, x] of used) sum += c * x[i];
+    out[i] = sum;
+  }
+  return out;
+}
+
+export const eps: Row = [0, 1];
+export const x0: Row = [1, 0];
+
+/** Evaluates the network at (x, t) and reads a row from it. */
+export async function evaluate<V extends Vector>(step: Step<V>, x: V, t: number, want: Row): Promise<V> {
+  const y = await step.denoise(x, t);
+  const [p, q] = read(step.form, t, step.prediction, want);
+  return combine([
+    [p, x],
+    [q, y],
+  ]);
+}
+
+/** As `evaluate`, for several rows of one evaluation. */
+export async function evaluateAll<V extends Vector>(
+  step: Step<V>,
+  x: V,
+  t: number,
+  wants: readonly Row[],
+): Promise<V[]> {
+  const y = await step.denoise(x, t);
+  return wants.map((want) => {
+    const [p, q] = read(step.form, t, step.prediction, want);
+    return combine([
+      [p, x],
+      [q, y],
+    ]);
+  });
+}
+
+/** The newest `keep` evaluations after adding one. */
+export const remember = <V extends Vector>(step: Step<V>, m: V, keep: number, x = step.x): readonly Evaluation<V>[] =>
+  [{ t: step.t, m, x }, ...step.state.past].slice(0, keep);
+
+/** A state with nothing remembered. */
+export const fresh = { init: <V extends Vector>() => ({ past: [] as readonly Evaluation<V>[] }) };
