@@ -119,10 +119,10 @@ export async function* sample(sampler: Sampler, o: SampleOptions): AsyncGenerato
     const at = first + done;
     const count = Math.min(batch, n - done);
     const noise = draw(at);
-    const start = scale === 1 ? noise : noise.map((v) => v * scale);
+    const start: Float32Array = scale === 1 ? noise : noise.map((v) => v * scale);
     const labels = BigInt64Array.from({ length: batch }, (_, i) => BigInt(label ?? (at + i) % classes));
     let nfe = 0;
-    const states = [start];
+    const states: Float32Array[] = [start];
     const x = await integrate<Float32Array>(solver, {
       form: model.form,
       prediction: model.prediction,
