@@ -65,8 +65,7 @@ export function gather(parts: readonly Rows[]): Rows {
 
 /** Throws RangeError unless the batch has this dimension and as many values as it says. */
 export function checkDim(batch: Rows, dim: number): Rows {
-  if (batch.dim !== dim)
-    throw new RangeError(`A batch has dimension ${batch.dim}, expected ${dim}.`);
+  if (batch.dim !== dim) throw new RangeError(`A batch has dimension ${batch.dim}, expected ${dim}.`);
   if (batch.data.length !== batch.n * dim)
     throw new RangeError(`A batch has ${batch.data.length} values, expected ${batch.n} x ${dim}.`);
   return batch;
