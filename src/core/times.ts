@@ -41,6 +41,12 @@ export const shifted =
     return (shift * t) / (1 + (shift - 1) * t);
   };
 
+/** A share of all draws at the given times, in equal parts; the rest by `law`. Few-step samplers evaluate only there. */
+export const withAtoms =
+  (share: number, times: readonly number[], law: TimeLaw = uniform()): TimeLaw =>
+  (q) =>
+    q < share ? times[Math.floor((q / share) * times.length)] : law((q - share) / (1 - share));
+
 /** One q per stratum, all moved by one offset in [0, 1): lower variance than independent draws (VDM, appendix I.1). */
 export const stratified = (batch: number, offset: number): Float64Array =>
   Float64Array.from({ length: batch }, (_, i) => (i + offset) / batch);

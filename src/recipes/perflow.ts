@@ -4,7 +4,7 @@
 // Differs from the published code: times are real numbers, so a window's solve has no rounded indices; the student is
 // told the teacher's own time label (the published one is off by one index); `weight: "endpoint"` is ours (below).
 
-import { chord, diffEps, eps, type Prediction, type Row, u, uniform, uniformWindows } from "../core/index.ts";
+import { chord, diffEps, eps, type Prediction, u, uniformWindows, withAtoms } from "../core/index.ts";
 import { transfer } from "../core/row.ts";
 import { windowPairs } from "../couplings/windowPairs.ts";
 import { type DistanceSpec, distance } from "../objectives/distances.ts";
@@ -13,17 +13,20 @@ import type { Plan, Teacher } from "./plan.ts";
 
 export interface PerflowOptions {
   readonly windows: number;
-  /** DDIM steps of the teacher per window; the paper uses 8. */
+  readonly teacherSolver: "ddim" | "dpm++2m";
+  /** Steps of the teacher per window; the paper uses 8. */
   readonly teacherSteps: number;
   /** Guidance of the teacher's solves: 1 is the paper's "sync", others its "fixed". */
   readonly guidance: number;
   /** What the student predicts; ddim_eps inherits an eps teacher best (methods 2.3.2). */
   readonly predict: "ddim_eps" | "diff_eps" | "velocity";
   /**
-   * "uniform": the published loss. "endpoint": the error that the prediction causes at the data end, carried there by
-   * the exact slope of the later windows' states; an eps error in the first window counts many times more.
+   * "uniform": the published loss. "endpoint": the squared error of the window's end as data, x/alpha, which is what
+   * the next window starts from; an error of eps in the first window counts a hundred times more than in the last.
    */
   readonly weight: "uniform" | "endpoint";
+  /** Share of the batch at the windows' starts, where one step per window is decided; 0 in the paper. */
+  readonly atStarts: number;
   readonly distance: DistanceSpec;
 }
 
@@ -37,18 +40,24 @@ export function perflow(teacher: Teacher, o: PerflowOptions): Plan {
   const windows = uniformWindows(o.windows);
   const form = chord(teacher.model.form, windows);
   const model = { ...teacher.model, form, prediction: predictions[o.predict] };
-  // The window's end is where a student's error comes out: comparing there weighs it by how far it moves the end.
-  const windowEnd = (t: number): Row => form.at(windows.of(t).end);
-  const slope = (t: number) => transfer(form.at(t), model.prediction.row(form, t), windowEnd(t))[1];
+  // How far an error of the prediction moves the window's end, measured there as data (x/alpha).
+  const slope = (t: number): number => {
+    const end = form.at(windows.of(t).end);
+    return transfer(form.at(t), model.prediction.row(form, t), end)[1] / end[0];
+  };
   return {
     method: "perflow",
     model,
-    coupling: windowPairs(teacher.model, teacher.params, windows, { steps: o.teacherSteps, guidance: o.guidance }),
+    coupling: windowPairs(teacher.model, teacher.params, windows, {
+      solver: o.teacherSolver,
+      steps: o.teacherSteps,
+      guidance: o.guidance,
+    }),
     objective: regress(model, {
       distance: distance(o.distance),
       weight: o.weight === "endpoint" ? (t) => slope(t) ** 2 : undefined,
     }),
-    times: uniform(),
+    times: withAtoms(o.atStarts, windows.edges.slice(0, -1)),
     source: "data",
     sampler: { solver: "ddim", grid: { kind: "windows", windows: windows.spec }, steps: [o.windows, 2 * o.windows] },
   };

@@ -5,7 +5,7 @@
 // the terminal mismatch; a share of the batch is at t = 1, where one step is decided; the x0 error is weighted by
 // 1/max(r, clamp) beyond a noise-to-signal ratio of `clamp`, or the noisiest times would drown the rest.
 
-import { type TimeLaw, uniform } from "../core/index.ts";
+import { uniform, withAtoms } from "../core/index.ts";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { type DistanceSpec, distance } from "../objectives/distances.ts";
 import { regress } from "../objectives/regress.ts";
@@ -25,14 +25,8 @@ export function rectifiedDiffusion(teacher: Pick<Teacher, "model">, o: Rectified
     model,
     coupling: storedPairs(model.form),
     objective: regress(model, { compare: dataRow, distance: distance(o.distance) }),
-    times: withAtom(o.atNoise, uniform({ from: model.form.tMin, to: 1 })),
+    times: withAtoms(o.atNoise, [1], uniform({ from: model.form.tMin })),
     source: "pairs",
     sampler: { solver: "ddim", grid: { kind: "uniform" }, steps: [1, 2] },
   };
 }
-
-/** A share of all draws at t = 1, the rest by `law`. */
-const withAtom =
-  (share: number, law: TimeLaw): TimeLaw =>
-  (q) =>
-    q < share ? 1 : law((q - share) / (1 - share));

@@ -1,7 +1,7 @@
 // Rectified Diffusion (Phased) (Wang et al. 2024, section 3.3): PeRFlow's pairs on the teacher's own curved form,
 // compared at the window's end.
 
-import { eps, uniform, uniformWindows } from "../core/index.ts";
+import { eps, uniformWindows, withAtoms } from "../core/index.ts";
 import { windowPairs } from "../couplings/windowPairs.ts";
 import { type DistanceSpec, distance } from "../objectives/distances.ts";
 import { regress } from "../objectives/regress.ts";
@@ -9,9 +9,12 @@ import type { Plan, Teacher } from "./plan.ts";
 
 export interface PhasedOptions {
   readonly windows: number;
-  /** DDIM steps of the teacher per window; the paper uses 10. */
+  readonly teacherSolver: "ddim" | "dpm++2m";
+  /** Steps of the teacher per window; the paper uses 10. */
   readonly teacherSteps: number;
   readonly guidance: number;
+  /** Share of the batch at the windows' starts, where one step per window is decided; 0 in the paper. */
+  readonly atStarts: number;
   readonly distance: DistanceSpec;
 }
 
@@ -22,12 +25,16 @@ export function rectifiedDiffusionPhased(teacher: Teacher, o: PhasedOptions): Pl
   return {
     method: "rectified-diffusion-phased",
     model,
-    coupling: windowPairs(teacher.model, teacher.params, windows, { steps: o.teacherSteps, guidance: o.guidance }),
+    coupling: windowPairs(teacher.model, teacher.params, windows, {
+      solver: o.teacherSolver,
+      steps: o.teacherSteps,
+      guidance: o.guidance,
+    }),
     objective: regress(model, {
       compare: (t) => form.at(windows.of(t).end),
       distance: distance(o.distance),
     }),
-    times: uniform(),
+    times: withAtoms(o.atStarts, windows.edges.slice(0, -1)),
     source: "data",
     sampler: { solver: "ddim", grid: { kind: "windows", windows: windows.spec }, steps: [o.windows, 2 * o.windows] },
   };
