@@ -47,7 +47,7 @@ describe("kernel distances", () => {
 
   it("say when there are too few samples for an error", () => {
     const metric = kid({ reference: gauss(key(1), 100, 2), block: 60 });
-    expect(measure(metric, gauss(key(2), 100, 2)).notes[0]).toMatch(/One block only: 120 samples/);
+    expect(measure(metric, gauss(key(2), 100, 2)).notes[0]).toMatch(/Only 1 of at least 10 blocks of 60 samples/);
     expect(() => measure(metric, gauss(key(2), 1, 2))).toThrow(/at least 2 samples/);
   });
 
