@@ -1,7 +1,15 @@
 // Sampling: a model compiled once, and a solver run over batches of noise. The noise of sample i depends on the seed and i
 // alone, so the batch size and the number of samples change nothing.
 
-import { type Form, type Grid, uniformGrid, windowGrid, windowsFromSpec } from "../core/index.ts";
+import {
+  conditioning,
+  type Form,
+  type Grid,
+  type Prediction,
+  uniformGrid,
+  windowGrid,
+  windowsFromSpec,
+} from "../core/index.ts";
 import { input } from "../graph/index.ts";
 import { guided } from "../model.ts";
 import type { Params } from "../nn/params.ts";
@@ -91,11 +99,15 @@ export function startScale(form: Form, t: number): number {
   return base.kind === "table" ? 1 : form.at(t)[1];
 }
 
-/** Falling times of a card's sampler. Throws a RangeError with both numbers for fewer steps than windows. */
-export function samplingGrid(form: Form, spec: SamplerSpec["grid"], steps: number): Grid {
+/**
+ * Falling times of a card's sampler. A prediction that says nothing about the data at pure noise (eps where alpha = 0)
+ * starts at t = 0.999. Throws a RangeError with both numbers for fewer steps than windows.
+ */
+export function samplingGrid(form: Form, spec: SamplerSpec["grid"], steps: number, prediction: Prediction): Grid {
   if (spec.kind === "windows") return windowGrid(windowsFromSpec(spec.windows), steps);
   if (form.windows) return windowGrid(form.windows, steps);
-  return uniformGrid(steps, { from: form.tMax });
+  const blind = !Number.isFinite(conditioning(form.at(form.tMax), prediction.row(form, form.tMax)));
+  return uniformGrid(steps, { from: blind ? 0.999 * form.tMax : form.tMax });
 }
 
 /** Yields the samples batch by batch. Throws a RangeError for a wrong label or plan, an Error where a sample is not finite. */

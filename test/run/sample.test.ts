@@ -101,10 +101,11 @@ test("the start: sigma(1) noise, but pure noise for a table and its chord", () =
 test("grids: windows from the card or the form; fewer steps than windows are refused with both numbers", () => {
   const windows = uniformWindows(4);
   const inWindows = { kind: "windows", windows: windows.spec } as const;
-  expect(samplingGrid(table({}), inWindows, 4)).toEqual([1, 0.75, 0.5, 0.25, 0]);
-  expect(samplingGrid(chord(table({}), windows), { kind: "uniform" }, 8)).toHaveLength(9);
-  expect(() => samplingGrid(table({}), inWindows, 3)).toThrow(/3 steps cannot cover 4 windows/);
-  expect(samplingGrid(linear(), { kind: "uniform" }, 2)).toEqual([1, 0.5, 0]);
+  expect(samplingGrid(table({}), inWindows, 4, eps)).toEqual([1, 0.75, 0.5, 0.25, 0]);
+  expect(samplingGrid(chord(table({}), windows), { kind: "uniform" }, 8, eps)).toHaveLength(9);
+  expect(() => samplingGrid(table({}), inWindows, 3, eps)).toThrow(/3 steps cannot cover 4 windows/);
+  expect(samplingGrid(linear(), { kind: "uniform" }, 2, u)).toEqual([1, 0.5, 0]);
+  expect(samplingGrid(linear(), { kind: "uniform" }, 2, eps)[0], "eps says nothing at alpha = 0").toBe(0.999);
 });
 
 test("progress counts sample-steps; a sample that is not finite is an error", async () => {

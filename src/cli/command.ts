@@ -1,0 +1,30 @@
+// A command: a name, a schema of options, and a function of both options and context.
+import type { z } from "zod";
+import type { Context } from "./context.ts";
+import { parseOptions } from "./options.ts";
+
+export interface Command {
+  readonly name: string;
+  readonly summary: string;
+  /** Options given by position instead of by name; a list takes all that follow. */
+  readonly positional: readonly string[];
+  readonly options: z.ZodObject;
+  /** For the commands that a run folder can resume: options that may differ from the run's. */
+  readonly mayChange?: readonly string[];
+  /** Throws UsageError for wrong options. */
+  run(values: Readonly<Record<string, unknown>>, context: Context): Promise<void>;
+}
+
+export function command<T extends z.ZodObject>(
+  spec: Omit<Command, "run" | "options"> & {
+    options: T;
+    run(options: z.output<T>, context: Context): Promise<unknown>;
+  },
+): Command {
+  return {
+    ...spec,
+    async run(values, context) {
+      await spec.run(parseOptions(spec.options, values), context);
+    },
+  };
+}

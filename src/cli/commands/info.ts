@@ -1,0 +1,134 @@
+// fewstep info: what a model, a run, a checkpoint, a diffusers folder or data is, in words.
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { countParams } from "../../nn/params.ts";
+import { command } from "../command.ts";
+import type { Context } from "../context.ts";
+import { openData, openSafetensors, readJson } from "../files.ts";
+import { type LoadedModel, loadModel } from "../models.ts";
+import { readLog, runAt } from "../runDir.ts";
+
+export const infoOptions = z.object({
+  path: z.string().describe("A model, run, checkpoint, diffusers folder or data."),
+});
+
+export interface Info {
+  readonly what: "run" | "model" | "diffusers" | "safetensors" | "pairs" | "data";
+  readonly text: string;
+}
+
+/** Throws an Error where the path is none of these. */
+export async function describePath(path: string): Promise<Info> {
+  if (path.startsWith("toy:")) return describeData(path);
+  const info = await stat(path).catch(() => undefined);
+  if (info?.isFile() && path.endsWith(".safetensors")) return describeTensors(path);
+  const has = (name: string) =>
+    stat(join(path, name)).then(
+      () => true,
+      () => false,
+    );
+  if (info?.isDirectory()) {
+    if (await has("options.json")) return describeRun(path);
+    if ((await has("card.json")) || (await has("unet/config.json"))) {
+      const loaded = await loadModel(path);
+      return { what: loaded.kind === "diffusers" ? "diffusers" : "model", text: modelText(loaded) };
+    }
+    if (await has("pairs.json")) return describePairs(path);
+  }
+  return describeData(path);
+}
+
+function modelText({ path, kind, network, model, spec, sampler, card, notes }: LoadedModel): string {
+  const { form, prediction, labelCount } = model;
+  const classes = labelCount === null ? "no classes" : `${labelCount - 1} classes and "no class"`;
+  const who =
+    kind === "diffusers"
+      ? "a diffusers folder"
+      : card?.base
+        ? `a student (${card.recipe.method})`
+        : `a teacher (${card?.recipe.method})`;
+  const lines = [
+    `${path}: ${who}.`,
+    `It predicts ${prediction.name} on the form ${form.name}${form.windows ? ` with ${form.windows.count} windows` : ""}.`,
+    `Its network is ${network.family} with ${grouped(countParams(spec))} parameters; samples are ${model.sampleShape.join(" x ")}, ${classes}.`,
+    kind === "diffusers"
+      ? `It says nothing of its sampler; here ${sampler.solver} with ${sampler.steps.join(", ")} steps is used.`
+      : `It was made for ${sampler.solver} with ${sampler.steps.join(", ")} steps${sampler.grid.kind === "windows" ? ", spread over the windows" : ""}.`,
+  ];
+  if (card) {
+    lines.push(
+      `It has seen ${grouped(card.imagesSeen)} images${card.teacherNfe > 0 ? ` and spent ${grouped(card.teacherNfe)} evaluations of its teacher (${card.base?.slice(0, 12)})` : ""}, from seed ${card.seed}, by fewstep ${card.library}.`,
+    );
+    if (card.guidance.baked !== 1) lines.push(`Guidance ${card.guidance.baked} is baked in: sample it without.`);
+  }
+  return [...lines, ...notes].join("\n");
+}
+
+async function describeRun(path: string): Promise<Info> {
+  const run = runAt(path);
+  const options = Object(await readJson(run.optionsFile)) as Record<string, unknown>;
+  const events = (await readLog(run.logFile)) ?? [];
+  const last = Object(events.at(-1)) as { step?: number; images?: number; loss?: number };
+  const lines = [
+    `${path}: a run of fewstep ${options.command}${options.method ? ` --method ${options.method}` : ""}.`,
+    last.step === undefined
+      ? "It has not logged a step."
+      : `It logged step ${last.step}: ${grouped(last.images ?? 0)} of ${grouped(Number(options.images))} images, loss ${last.loss?.toPrecision(4)}.`,
+  ];
+  const state = join(run.state, "state.safetensors");
+  const file = await openSafetensors(state).catch(() => undefined);
+  if (file) {
+    lines.push(
+      `Its checkpoint is of step ${file.metadata.step}; go on with: fewstep ${options.command} --resume ${path}`,
+    );
+    await file.close();
+  } else lines.push("It has no readable checkpoint.");
+  const model = await loadModel(path).catch(() => undefined);
+  return { what: "run", text: [...lines, ...(model ? [modelText(model)] : ["It has no readable model."])].join("\n") };
+}
+
+async function describeTensors(path: string): Promise<Info> {
+  const file = await openSafetensors(path);
+  await file.close();
+  const values = [...file.entries.values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  const state = file.metadata.format === "fewstep-state-1";
+  const lines = [
+    state
+      ? `${path}: the state of a run after step ${file.metadata.step}, for ${grouped(values / 4)} parameters.`
+      : `${path}: ${file.entries.size} tensors with ${grouped(values)} values.`,
+    ...[...file.entries].slice(0, 8).map(([name, { dtype, shape }]) => `  ${name}  ${dtype} [${shape.join(", ")}]`),
+  ];
+  if (file.entries.size > 8) lines.push(`  and ${file.entries.size - 8} more`);
+  return { what: "safetensors", text: lines.join("\n") };
+}
+
+async function describePairs(path: string): Promise<Info> {
+  const made = Object(await readJson(join(path, "pairs.json"))) as Record<string, unknown>;
+  const shards = (await readdir(path)).filter((name) => /^pairs-\d+\.safetensors$/.test(name)).length;
+  const text = `${path}: teacher pairs in ${shards} shards of up to ${made.perShard}, made with ${made.solver} in ${made.steps} steps, guidance ${made.guidance}, seed ${made.seed}.`;
+  return { what: "pairs", text };
+}
+
+async function describeData(path: string): Promise<Info> {
+  const data = await openData(path);
+  const [c, h, w] = data.shape;
+  const kind =
+    h === 1 && w === 1 ? `points of dimension ${c}` : `images of ${w} x ${h} with ${c} channel${c === 1 ? "" : "s"}`;
+  const text = `${path}: data, ${grouped(data.size)} ${kind}, ${data.classes === 0 ? "no classes" : `${data.classes} classes`}.`;
+  return { what: "data", text };
+}
+
+const grouped = (n: number) => n.toLocaleString("en-US");
+
+export const infoCommand = command({
+  name: "info",
+  summary: "Say what a path is, in words.",
+  positional: ["path"],
+  options: infoOptions,
+  async run({ path }, { report }: Context) {
+    const { what, text } = await describePath(path);
+    report.event({ kind: "info", path, what, text });
+    report.result(text);
+  },
+});

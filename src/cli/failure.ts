@@ -1,0 +1,45 @@
+// How a command ends: exit codes, and one sentence for everything that can go wrong.
+
+export const exitCode = { done: 0, failed: 1, wrongUse: 2, interrupted: 130 } as const;
+
+/** The command line asks for something that cannot be: exit code 2. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** Ctrl-C: exit code 130. The message names the checkpoint that is kept. */
+export class Interrupted extends Error {
+  override readonly name = "Interrupted";
+}
+
+export function codeOf(error: unknown): number {
+  if (error instanceof UsageError) return exitCode.wrongUse;
+  if (error instanceof Interrupted) return exitCode.interrupted;
+  return exitCode.failed;
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOSPC: "the disk is full. Free some space or choose another folder.",
+  EDQUOT: "the disk quota is used up. Free some space or choose another folder.",
+  EFBIG: "the file would be larger than allowed here.",
+  EACCES: "permission is denied.",
+  EROFS: "the file system is read-only.",
+  EMFILE: "too many files are open.",
+};
+
+/** The message of an error; failures of the system become sentences with the path. */
+export function sentence(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = "code" in error && typeof error.code === "string" ? error.code : "";
+  const path = "path" in error && typeof error.path === "string" ? error.path : "A file";
+  return Object.hasOwn(reasons, code) ? `${path}: ${reasons[code]}` : error.message;
+}
+
+/** Turns what is thrown while reading an option's value into wrong use. */
+export function usage<T>(make: () => T): T {
+  try {
+    return make();
+  } catch (cause) {
+    throw new UsageError(sentence(cause), { cause });
+  }
+}

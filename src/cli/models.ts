@@ -1,0 +1,135 @@
+// Models on disk: a folder with card.json and model.safetensors, a run folder, or a folder of diffusers.
+import { mkdir, readdir, stat } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { readFolder } from "../diffusers/folder.ts";
+import { collect } from "../nn/network.ts";
+import { flatten, fromConstants, type ParamMap, type ParamSpec, unflatten } from "../nn/params.ts";
+import { toParams } from "../nn/weights.ts";
+import type { Teacher } from "../recipes/plan.ts";
+import { type BuiltModel, type Card, modelOf, parseCard, type SamplerSpec } from "../run/card.ts";
+import { sha256 } from "../runtime/hash.ts";
+import { readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";
+
+export interface LoadedModel extends BuiltModel {
+  /** The folder with the weights. */
+  readonly path: string;
+  /** What tables call it. */
+  readonly name: string;
+  readonly kind: "fewstep" | "diffusers";
+  readonly spec: readonly ParamSpec[];
+  readonly params: ParamMap;
+  readonly theta: Float32Array;
+  /** SHA-256 of the weights in the network's order. */
+  readonly hash: string;
+  readonly sampler: SamplerSpec;
+  readonly card?: Card;
+  readonly notes: readonly string[];
+}
+
+const cardFile = "card.json";
+const weightsFile = "model.safetensors";
+const unetWeights = "unet/diffusion_pytorch_model.safetensors";
+
+/** How a model is sampled that does not say. */
+export const plainSampler: SamplerSpec = { solver: "ddim", grid: { kind: "uniform" }, steps: [50] };
+
+export const asTeacher = ({ model, params }: LoadedModel): Teacher => ({ model, params: fromConstants(params) });
+
+/** Throws an Error, one sentence, for anything that is not a model or is damaged. */
+export async function loadModel(path: string): Promise<LoadedModel> {
+  const found = await locate(path);
+  return found.kind === "diffusers" ? loadDiffusers(found.path) : loadOwn(found.path, found.name);
+}
+
+export interface Located {
+  readonly kind: "fewstep" | "diffusers";
+  readonly path: string;
+  readonly name: string;
+}
+
+/** A model's folder from what a user names: itself, its run, or a folder of runs (of which the newest is taken). */
+export async function locate(path: string): Promise<Located> {
+  const info = await stat(path).catch(() => undefined);
+  if (!info) throw new Error(`${path} does not exist, expected a folder with a model.`);
+  if (!info.isDirectory()) throw new Error(`${path} is a file, expected the folder of a model.`);
+  const name = basename(resolve(path));
+  if (await exists(join(path, cardFile))) return { kind: "fewstep", path, name };
+  if (await exists(join(path, "model", cardFile))) return { kind: "fewstep", path: join(path, "model"), name };
+  if (await exists(join(path, "unet/config.json"))) return { kind: "diffusers", path, name };
+  const runs = (await readdir(path)).filter((entry) => /^\d{5,}-/.test(entry)).sort((a, b) => number(b) - number(a));
+  for (const run of runs) {
+    const model = join(path, run, "model");
+    if (await exists(join(model, cardFile))) return { kind: "fewstep", path: model, name: run };
+  }
+  throw new Error(
+    `${path} holds no model: expected card.json with model.safetensors, a run folder, or a diffusers folder with unet/config.json.`,
+  );
+}
+
+const number = (run: string) => Number.parseInt(run, 10);
+const exists = (path: string) =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+async function loadOwn(path: string, name: string): Promise<LoadedModel> {
+  const file = join(path, cardFile);
+  const stored = parseCard(await readJson(file), file);
+  const { tensors, metadata } = await readSafetensors(join(path, weightsFile));
+  const card = { ...stored, ...progressIn(metadata) };
+  const built = inFile(file, () => modelOf(card));
+  const weights = await weighed(built, toParams(tensors), join(path, weightsFile));
+  return { ...built, ...weights, path, name, kind: "fewstep", sampler: card.sampler, card, notes: [] };
+}
+
+async function loadDiffusers(path: string): Promise<LoadedModel> {
+  const unet = await readJson(join(path, "unet/config.json"));
+  const scheduler = await readJson(join(path, "scheduler/scheduler_config.json"));
+  const weights = join(path, unetWeights);
+  if (!(await exists(weights)) && (await exists(weights.replace(".safetensors", ".bin"))))
+    throw new Error(
+      `${path}/unet holds a .bin file only, expected diffusion_pytorch_model.safetensors. Convert it first.`,
+    );
+  const { tensors } = await readSafetensors(weights);
+  const { params, notes, ...built } = readFolder({ name: path, unet, scheduler, tensors });
+  const rest = await weighed(built, params, weights);
+  return { ...built, ...rest, path, name: basename(resolve(path)), kind: "diffusers", sampler: plainSampler, notes };
+}
+
+async function weighed({ network }: BuiltModel, params: ParamMap, file: string) {
+  const spec = collect(network);
+  const theta = inFile(file, () => flatten(spec, params));
+  const hash = await sha256(new Uint8Array(theta.buffer, theta.byteOffset, theta.byteLength));
+  return { spec, params, theta, hash };
+}
+
+function inFile<T>(file: string, make: () => T): T {
+  try {
+    return make();
+  } catch (cause) {
+    throw new Error(`${file}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
+}
+
+/**
+ * Writes weights, then card. Between the two a crash leaves new weights with the card of the last save, which differ only
+ * in how far training had come: the weights carry those two numbers themselves, and they win.
+ */
+export async function saveModel(
+  folder: string,
+  card: Card,
+  spec: readonly ParamSpec[],
+  theta: Float32Array,
+): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const { imagesSeen, teacherNfe } = card;
+  const metadata = { format: "pt", imagesSeen: String(imagesSeen), teacherNfe: String(teacherNfe) };
+  await writeSafetensors(join(folder, weightsFile), unflatten(spec, theta), metadata);
+  await writeJson(join(folder, cardFile), card);
+}
+
+function progressIn({ imagesSeen, teacherNfe }: Readonly<Record<string, string>>): Partial<Card> {
+  const [images, nfe] = [Number(imagesSeen), Number(teacherNfe)];
+  return images >= 0 && nfe >= 0 ? { imagesSeen: images, teacherNfe: nfe } : {};
+}

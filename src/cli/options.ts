@@ -1,0 +1,107 @@
+// Options are declared once, as a zod schema: flags, help, validation, config files and types all follow from it.
+import { Option } from "commander";
+import { z } from "zod";
+import { UsageError } from "./failure.ts";
+
+/** "teacherSteps" -> "teacher-steps": the name on the command line, in config files and in options.json. */
+export const flagName = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+const keyOf = (flag: string): string => flag.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+
+type Kind = "number" | "string" | "boolean" | "enum" | "array";
+
+interface Described {
+  readonly kind: Kind;
+  readonly choices?: readonly string[];
+  readonly element?: Described;
+  readonly fallback?: unknown;
+}
+
+/** What kind of value a schema takes, looking through "optional" and "default". */
+function describe(schema: z.ZodType): Described {
+  if (schema instanceof z.ZodOptional) return describe(schema.unwrap() as z.ZodType);
+  if (schema instanceof z.ZodDefault) {
+    return { ...describe(schema.unwrap() as z.ZodType), fallback: schema.def.defaultValue };
+  }
+  if (schema instanceof z.ZodEnum) return { kind: "enum", choices: schema.options.map(String) };
+  if (schema instanceof z.ZodArray) return { kind: "array", element: describe(schema.element as z.ZodType) };
+  if (schema instanceof z.ZodNumber) return { kind: "number" };
+  if (schema instanceof z.ZodBoolean) return { kind: "boolean" };
+  if (schema instanceof z.ZodString) return { kind: "string" };
+  throw new TypeError(`An option cannot be a ${schema.def.type}.`);
+}
+
+/** Text from the command line as the value that a config file would hold. What does not fit is left for the schema. */
+function fromText(text: string, { kind, element }: Described): unknown {
+  if (kind === "array" && element) return text.split(",").map((part) => fromText(part.trim(), element));
+  if (kind !== "number") return text;
+  const number = text.trim() === "" ? Number.NaN : Number(text.replaceAll("_", ""));
+  return Number.isNaN(number) ? text : number;
+}
+
+/** The flags of a schema, for commander. */
+export function flagsOf(schema: z.ZodObject, positional: readonly string[] = []): Option[] {
+  return Object.entries(schema.shape)
+    .filter(([key]) => !positional.includes(key))
+    .map(([key, value]) => {
+      const type = value as z.ZodType;
+      const described = describe(type);
+      const meta = type.meta() ?? {};
+      const placeholder =
+        typeof meta.value === "string" ? meta.value : { array: "list", number: "n" }[String(described.kind)];
+      const choices = described.choices?.join("|");
+      const takes =
+        described.kind === "boolean" ? "" : ` <${choices && choices.length < 40 ? choices : (placeholder ?? "name")}>`;
+      const fallback =
+        described.fallback === undefined || described.fallback === false ? "" : ` (default ${described.fallback})`;
+      const option = new Option(`--${flagName(key)}${takes}`, `${meta.description ?? ""}${fallback}`);
+      if (described.kind !== "boolean") option.argParser((text) => fromText(text, described));
+      return option;
+    });
+}
+
+/** Throws UsageError naming the first option that is missing, unknown or wrong. `where` is a config file, if it came from one. */
+export function parseOptions<T extends z.ZodObject>(schema: T, values: Readonly<Record<string, unknown>>): z.output<T> {
+  const result = z.strictObject(schema.shape).safeParse(values);
+  if (result.success) return result.data as z.output<T>;
+  const issue = result.error.issues[0];
+  if (issue.code === "unrecognized_keys") throw new UsageError(`There is no option --${flagName(issue.keys[0])} here.`);
+  const [key, ...inner] = issue.path.map(String);
+  const name = `--${flagName(key ?? "")}`;
+  const value = values[key];
+  if (value === undefined) throw new UsageError(`${name} is missing${hint(schema, key)}.`);
+  const shown = JSON.stringify(inner.length > 0 && Array.isArray(value) ? value[Number(inner[0])] : value);
+  const wanted = describe(schema.shape[key] as z.ZodType);
+  const choices = wanted.choices ?? wanted.element?.choices;
+  const why = choices ? `expected one of ${choices.join(", ")}` : issue.message.replace(/^Invalid input: /, "");
+  throw new UsageError(`${name} is ${shown}: ${lowerFirst(why)}.`);
+}
+
+function hint(schema: z.ZodObject, key: string): string {
+  const type = schema.shape[key] as z.ZodType | undefined;
+  const about = type?.meta()?.description;
+  return about ? `: ${lowerFirst(about.replace(/\.$/, ""))}` : "";
+}
+
+const lowerFirst = (text: string) => text.charAt(0).toLowerCase() + text.slice(1);
+
+/** A config file's contents as values by key. Throws UsageError for anything that is not an object of options. */
+export function valuesOf(json: unknown, file: string, schema: z.ZodObject): Record<string, unknown> {
+  if (typeof json !== "object" || json === null || Array.isArray(json))
+    throw new UsageError(`${file} is no set of options: expected an object like {"batch": 64}.`);
+  const values: Record<string, unknown> = {};
+  for (const [flag, value] of Object.entries(json)) {
+    const key = keyOf(flag);
+    if (!Object.hasOwn(schema.shape, key))
+      throw new UsageError(`${file} has the option "${flag}", which does not exist here.`);
+    values[key] = value;
+  }
+  return values;
+}
+
+/** Options under their names on the command line, without those that are not set: for options.json. */
+export const toConfig = (options: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries(options)
+      .filter(([, value]) => value !== undefined)
+      .map(([key, value]) => [flagName(key), value]),
+  );

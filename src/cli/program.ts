@@ -1,0 +1,131 @@
+// From command line arguments to a command and an exit code.
+import { Command as Commander, CommanderError, Option } from "commander";
+import { z } from "zod";
+import { nodeRuntime } from "../runtime/node.ts";
+import { version } from "../version.ts";
+import type { Command } from "./command.ts";
+import { codeOf, exitCode, Interrupted, sentence, UsageError, usage } from "./failure.ts";
+import { readJson } from "./files.ts";
+import { flagsOf, parseOptions, valuesOf } from "./options.ts";
+import { type Reporter, reporter, type Streams } from "./reporter.ts";
+import { runAt } from "./runDir.ts";
+
+const globals = z.object({
+  json: z.boolean().default(false).describe("Print one JSON event per line on stdout, text on stderr."),
+  device: z.enum(["cpu", "webgpu", "cuda"]).default("cpu").describe("Where networks run."),
+  threads: z.int().nonnegative().default(0).describe("Threads of one operator; 0: as many as cores."),
+  seed: z.int().nonnegative().default(0).describe("Of all random numbers."),
+  quiet: z.boolean().default(false).describe("Print results and errors only."),
+});
+
+/** Options that say where and how loud a command runs, and not what it computes. */
+const machine = ["json", "quiet", "threads", "device"];
+
+/** Runs `fewstep` with these arguments; the result is the exit code. Nothing is thrown. */
+export async function runProgram(
+  commands: readonly Command[],
+  args: readonly string[],
+  streams: Streams,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<number> {
+  // Errors before the options are read go out in the form that they ask for all the same.
+  let report = reporter(streams, { json: args.includes("--json"), quiet: false });
+  const program = new Commander("fewstep")
+    .description("Turn a pretrained diffusion or flow model into one that samples in a few steps.")
+    .version(version)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => streams.stdout.write(text),
+      writeErr: () => {},
+      outputError: () => {},
+    })
+    .configureHelp({ showGlobalOptions: true });
+  for (const option of flagsOf(globals)) program.addOption(option);
+  for (const one of commands) {
+    const sub = program.command(one.name).description(one.summary);
+    for (const name of one.positional) {
+      const list = one.options.shape[name] instanceof z.ZodArray;
+      sub.argument(list ? `[${name}...]` : `[${name}]`, (one.options.shape[name] as z.ZodType).meta()?.description);
+    }
+    for (const option of flagsOf(one.options, one.positional)) sub.addOption(option);
+    sub.addOption(new Option("--config <file>", "Options from a JSON file with the same names; flags win."));
+    sub.action(async (...received: unknown[]) => {
+      const flags = { ...sub.opts() };
+      one.positional.forEach((name, i) => {
+        const value = received[i];
+        if (value !== undefined && !(Array.isArray(value) && value.length === 0)) flags[name] = value;
+      });
+      const { config, ...given } = flags;
+      const values = await resolve(one, { ...program.opts(), ...given }, config as string | undefined);
+      const shared = parseOptions(
+        globals,
+        pick(values, (key) => key in globals.shape),
+      );
+      report = reporter(streams, shared);
+      const runtime = usage(() => nodeRuntime({ device: shared.device, threads: shared.threads }));
+      await one.run(
+        pick(values, (key) => !(key in globals.shape)),
+        { report, runtime, signal, seed: shared.seed },
+      );
+    });
+  }
+  try {
+    await program.parseAsync(args, { from: "user" });
+    return exitCode.done;
+  } catch (error) {
+    return fail(error, report, streams, commands);
+  }
+}
+
+/** Flags over the options of a config file or of the run to resume. */
+async function resolve(
+  command: Command,
+  flags: Readonly<Record<string, unknown>>,
+  config: string | undefined,
+): Promise<Record<string, unknown>> {
+  const schema = z.object({ ...globals.shape, ...command.options.shape });
+  const read = async (path: string, what: string) => {
+    const { command: made, ...options } = Object(await readJson(path)) as Record<string, unknown>;
+    if (made !== undefined && made !== command.name)
+      throw new UsageError(`${path} ${what} \`fewstep ${made}\`, not \`fewstep ${command.name}\`.`);
+    return valuesOf(options, path, schema);
+  };
+  const base = config === undefined ? {} : await read(config, "is for");
+  const given = { ...base, ...flags };
+  if (!command.mayChange || typeof given.resume !== "string") return given;
+  const file = runAt(given.resume).optionsFile;
+  const before = await read(file, "was started by");
+  for (const [key, value] of Object.entries(given)) {
+    if (key === "resume" || machine.includes(key) || command.mayChange.includes(key)) continue;
+    if (JSON.stringify(value) !== JSON.stringify(before[key]))
+      throw new UsageError(
+        `${given.resume} was started with ${key} ${JSON.stringify(before[key])}, so it cannot go on with ${JSON.stringify(value)}. Start a new run for that.`,
+      );
+  }
+  return { ...before, ...given };
+}
+
+function fail(error: unknown, report: Reporter, streams: Streams, commands: readonly Command[]): number {
+  if (error instanceof CommanderError) {
+    if (error.code === "commander.help" && error.exitCode !== 0) {
+      streams.stderr.write(`Name a command: ${commands.map(({ name }) => name).join(", ")}. See fewstep --help.\n`);
+      return exitCode.wrongUse;
+    }
+    if (error.exitCode === 0) return exitCode.done;
+    const text = error.message.replace(/^error: /, "").replaceAll("\n", " ");
+    return say(
+      `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.?)]$/.test(text) ? "" : "."} See --help.`,
+      exitCode.wrongUse,
+    );
+  }
+  return say(sentence(error), codeOf(error));
+
+  function say(message: string, code: number): number {
+    report.event({ kind: "error", message, code });
+    streams.stderr.write(`${error instanceof Interrupted ? "" : "Error: "}${message}\n`);
+    return code;
+  }
+}
+
+const pick = (values: Readonly<Record<string, unknown>>, keep: (key: string) => boolean): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(values).filter(([key]) => keep(key)));
