@@ -1,13 +1,8 @@
 #!/usr/bin/env node
 // The command `fewstep`. Ctrl-C ends a command at the next safe point; a second one ends it at once.
-import { accelerateCommand } from "./commands/accelerate.ts";
-import { infoCommand } from "./commands/info.ts";
-import { sampleCommand } from "./commands/sample.ts";
-import { trainCommand } from "./commands/train.ts";
+import { commands } from "./commands/index.ts";
 import { exitCode } from "./failure.ts";
 import { runProgram } from "./program.ts";
-
-export const commands = [trainCommand, accelerateCommand, sampleCommand, infoCommand];
 
 const stop = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const)

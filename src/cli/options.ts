@@ -98,10 +98,11 @@ export function valuesOf(json: unknown, file: string, schema: z.ZodObject): Reco
   return values;
 }
 
-/** Options under their names on the command line, without those that are not set: for options.json. */
+/** Options under their names on the command line, in order of these, without those that are not set: for options.json. */
 export const toConfig = (options: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   Object.fromEntries(
     Object.entries(options)
       .filter(([, value]) => value !== undefined)
-      .map(([key, value]) => [flagName(key), value]),
+      .map(([key, value]) => [flagName(key), value] as const)
+      .sort(([a], [b]) => (a < b ? -1 : 1)),
   );

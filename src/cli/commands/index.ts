@@ -1,0 +1,8 @@
+// Every command.
+import type { Command } from "../command.ts";
+import { accelerateCommand } from "./accelerate.ts";
+import { infoCommand } from "./info.ts";
+import { sampleCommand } from "./sample.ts";
+import { trainCommand } from "./train.ts";
+
+export const commands: readonly Command[] = [trainCommand, accelerateCommand, sampleCommand, infoCommand];
