@@ -1,0 +1,103 @@
+// Everything that does not need Node. In a browser: `createRuntime(ort, "wasm", 1)` with the module onnxruntime-web.
+
+// Times, forms, predictions.
+export {
+  chord,
+  cosine,
+  edm,
+  eps,
+  type Form,
+  type FormSpec,
+  formFromSpec,
+  type Grid,
+  karrasGrid,
+  linear,
+  logitNormal,
+  logSnr,
+  logSnrGrid,
+  type Prediction,
+  predictionByName,
+  type Row,
+  read,
+  spacedGrid,
+  subVp,
+  type TimeLaw,
+  table,
+  tickWindows,
+  transfer,
+  u,
+  uniformGrid,
+  uniformWindows,
+  v,
+  ve,
+  vp,
+  type Windows,
+  windowGrid,
+  x0,
+} from "./core/index.ts";
+// How batches become trajectories to learn from.
+export type { BatchTensors, Coupling, Draw } from "./couplings/coupling.ts";
+export { independent } from "./couplings/independent.ts";
+export { storedPairs } from "./couplings/storedPairs.ts";
+export { type WindowPairsOptions, windowPairs } from "./couplings/windowPairs.ts";
+// Data.
+export { arrayDataset, type Batch, type BatchStream, batches, type Dataset, imageDataset } from "./data/dataset.ts";
+export { type OpenOptions, openFiles, openToy } from "./data/open.ts";
+export { gridPng, sampleGrid } from "./data/png.ts";
+export { readSafetensors, type StoredTensor, writeSafetensors } from "./data/safetensors.ts";
+export { type FileSource, memorySource } from "./data/source.ts";
+export { type ToyName, toy, toyDataset, toyNames } from "./data/toy2d.ts";
+// Models.
+export { type FolderModel, type FolderParts, readFolder } from "./diffusers/folder.ts";
+export { guided, inForm, type Model, networkModel, predict, type TimeInput } from "./model.ts";
+export {
+  buildNetwork,
+  collect,
+  countParams,
+  flatten,
+  fromConstants,
+  initialize,
+  type Network,
+  type NetworkSpec,
+  type ParamMap,
+  type ParamSpec,
+  type Params,
+  unflatten,
+} from "./nn/index.ts";
+// Objectives and recipes.
+export { type DistanceSpec, distance } from "./objectives/distances.ts";
+export { type Objective, type RegressOptions, regress } from "./objectives/regress.ts";
+export { fold, type Key, key, normal } from "./random.ts";
+export { diffusion } from "./recipes/diffusion.ts";
+export { type FlowMatchingOptions, flowMatching } from "./recipes/flowMatching.ts";
+export { type PerflowOptions, perflow } from "./recipes/perflow.ts";
+export type { NetModel, Plan, Teacher } from "./recipes/plan.ts";
+export { type RectifiedDiffusionOptions, rectifiedDiffusion } from "./recipes/rectifiedDiffusion.ts";
+export { type PhasedOptions, rectifiedDiffusionPhased } from "./recipes/rectifiedDiffusionPhased.ts";
+// Training, sampling, pairs.
+export { type Card, describeModel, modelOf, parseCard, type SamplerSpec } from "./run/card.ts";
+export { type Pairs, type PairsEvent, type PairsOptions, shardCount, teacherPairs } from "./run/pairs.ts";
+export {
+  type SampleEvent,
+  type SampleOptions,
+  type Sampler,
+  type Samples,
+  sample,
+  sampleAll,
+  sampler,
+  samplingGrid,
+  startScale,
+} from "./run/sample.ts";
+export {
+  freshState,
+  NotFinite,
+  randomState,
+  type TrainBatch,
+  type TrainEvent,
+  type TrainOptions,
+  type TrainState,
+  train,
+} from "./run/train.ts";
+export { createRuntime, type OrtModule, type Program, type Runtime } from "./runtime/index.ts";
+export { integrate, type Solver, solverByName, solvers } from "./solvers/index.ts";
+export { version } from "./version.ts";

@@ -1,0 +1,127 @@
+// Who may import whom: reads every import line of src and names the edges that should not be.
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { expect, test } from "vitest";
+
+const src = resolve(import.meta.dirname, "../src");
+
+/**
+ * The layers, and what each may import besides itself. A file at the top of src is a layer of its own; random.ts and
+ * version.ts belong to core.
+ */
+const may: Readonly<Record<string, readonly string[]>> = {
+  core: [],
+  graph: [],
+  runtime: ["graph"],
+  pair: ["core", "graph"],
+  model: ["core", "graph", "pair"],
+  nn: ["core", "graph", "pair", "model"],
+  solvers: ["core"],
+  optim: ["core", "graph", "pair"],
+  data: ["core"],
+  objectives: ["core", "graph", "pair", "model", "couplings"],
+  couplings: ["core", "graph", "pair", "model", "solvers"],
+  metrics: ["core", "graph", "pair", "model", "nn", "runtime", "data", "solvers"],
+  diffusers: ["core", "graph", "pair", "model", "nn", "runtime", "data", "solvers"],
+  figures: ["core", "data"],
+  recipes: ["core", "graph", "pair", "model", "nn", "couplings", "objectives", "solvers"],
+  run: [
+    "core",
+    "graph",
+    "pair",
+    "model",
+    "nn",
+    "couplings",
+    "objectives",
+    "optim",
+    "solvers",
+    "metrics",
+    "data",
+    "runtime",
+    "recipes",
+  ],
+};
+/** Types that a layer may name although they lie above it: "from -> to". */
+const typesOnly = new Set(["recipes -> run"]);
+const top = ["cli", "index", "browser"];
+const core = ["random", "version"];
+
+interface Edge {
+  readonly file: string;
+  readonly target: string;
+  readonly typeOnly: boolean;
+}
+
+const files = readdirSync(src, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
+const edges: Edge[] = files.flatMap((file) => {
+  const text = readFileSync(join(src, file), "utf8");
+  const found = text.matchAll(
+    /^\s*(?:import|export)\b(\s+type\b)?[^"'`;]*?\bfrom\s+"([^"]+)"|\bimport\(\s*"([^"]+)"|^import\s+"([^"]+)"/gm,
+  );
+  return [...found].map(([, type, a, b, c]) => ({ file, target: a ?? b ?? c, typeOnly: type !== undefined }));
+});
+
+const layerOf = (file: string): string => {
+  const name = file.split(/[/\\]/)[0].replace(/\.ts$/, "");
+  return core.includes(name) ? "core" : name;
+};
+const show = ({ file, target }: Edge) => `src/${file} imports ${target}`;
+
+test("the import lines were found", () => {
+  expect(files.length).toBeGreaterThan(80);
+  expect(edges.length).toBeGreaterThan(300);
+  expect([...new Set(files.map(layerOf))].filter((layer) => !(layer in may) && !top.includes(layer))).toEqual([]);
+});
+
+test("every layer imports only what lies below it", () => {
+  const wrong = edges.filter(({ file, target, typeOnly }) => {
+    if (!target.startsWith(".")) return false;
+    const [from, to] = [layerOf(file), layerOf(relative(src, resolve(src, dirname(file), target)))];
+    if (top.includes(from)) return from !== "cli" && to === "cli";
+    return from !== to && !may[from].includes(to) && !(typeOnly && typesOnly.has(`${from} -> ${to}`));
+  });
+  expect(wrong.map(show)).toEqual([]);
+});
+
+test("only cli and runtime/node.ts know Node", () => {
+  const nodeOnly = /^node:|^sharp$|^onnxruntime-node$|^commander$|^linkedom$/;
+  const wrong = edges.filter(
+    ({ file, target }) =>
+      nodeOnly.test(target) && layerOf(file) !== "cli" && file.replaceAll("\\", "/") !== "runtime/node.ts",
+  );
+  expect(wrong.map(show)).toEqual([]);
+  const touches = files.filter(
+    (file) => layerOf(file) !== "cli" && /\bprocess\.|\bBuffer\b/.test(readFileSync(join(src, file), "utf8")),
+  );
+  expect(touches, "Node's globals").toEqual([]);
+});
+
+test("core, graph and solvers import no packages but the encoder", () => {
+  const wrong = edges.filter(
+    ({ file, target }) =>
+      ["core", "graph", "solvers", "pair", "model", "couplings", "objectives", "optim", "recipes"].includes(
+        layerOf(file),
+      ) &&
+      !target.startsWith(".") &&
+      !(layerOf(file) === "graph" && (target === "onnx-buf" || target === "@bufbuild/protobuf")),
+  );
+  expect(wrong.map(show)).toEqual([]);
+});
+
+test("relative imports carry their extension", () => {
+  const wrong = edges.filter(({ target }) => target.startsWith(".") && !/\.(ts|json)$/.test(target));
+  expect(wrong.map(show)).toEqual([]);
+});
+
+test("the browser's entry reaches nothing of Node", () => {
+  const seen = new Set<string>();
+  const visit = (file: string) => {
+    if (seen.has(file)) return;
+    seen.add(file);
+    for (const edge of edges.filter((e) => e.file === file && e.target.startsWith(".")))
+      visit(relative(src, resolve(src, dirname(file), edge.target)));
+  };
+  visit("browser.ts");
+  expect(seen.size).toBeGreaterThan(30);
+  expect([...seen].filter((file) => layerOf(file) === "cli" || /node\.ts$/.test(file))).toEqual([]);
+});
