@@ -1,0 +1,28 @@
+// The arithmetic of a program: multiplications and additions of its matrix products and convolutions.
+
+import { topological } from "../src/graph/emitter.ts";
+import { type Node, sizeOf, type Tensor } from "../src/graph/tensor.ts";
+
+/** Floating point operations of one run; pointwise work and normalizations are not counted. */
+export const flops = (outputs: Readonly<Record<string, Tensor>>): number =>
+  topological(Object.values(outputs)).reduce((sum, node) => sum + 2 * products(node), 0);
+
+/** Multiply-adds of a node. */
+function products({ op, attrs, inputs, outputs }: Node): number {
+  const [a, b] = inputs.map((x) => x.shape);
+  const out = outputs[0].shape;
+  switch (op) {
+    case "matmul":
+      return sizeOf(out) * a[a.length - (attrs.transA ? 2 : 1)];
+    case "linear":
+      return sizeOf(out) * a[1];
+    case "conv2d":
+      return sizeOf(out) * sizeOf(b.slice(1));
+    case "conv2d_input_gradient":
+      return sizeOf(a) * sizeOf(b.slice(1));
+    case "conv2d_weight_gradient":
+      return sizeOf(b) * sizeOf(out.slice(1));
+    default:
+      return 0;
+  }
+}

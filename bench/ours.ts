@@ -1,0 +1,86 @@
+// Our side of the comparison: a phase compiled and ready to run, on the buffers a training loop would use.
+
+import { readFileSync } from "node:fs";
+import { constant, input, matmul } from "../src/graph/index.ts";
+import { adamwDefaults, adamwScalars } from "../src/optim/adamw.ts";
+import { emaDecay } from "../src/optim/ema.ts";
+import type { Feed, Feeds, Runtime } from "../src/runtime/index.ts";
+import { type Case, type Phase, program, split } from "./cases.ts";
+import { flops } from "./flops.ts";
+
+export const learningRate = 1e-4;
+
+export interface Prepared {
+  /** Of one run; see flops.ts. */
+  readonly flops: number;
+  run(): Promise<void>;
+  /** What the last run computed, in the order in which torch_reference.py writes it. */
+  results(): Float32Array[];
+  dispose(): Promise<void>;
+}
+
+export async function prepare(runtime: Runtime, c: Case, phase: Phase, theta: Float32Array): Promise<Prepared> {
+  const outputs = program(c, phase, theta);
+  const compiled = await runtime.compile(outputs);
+  const base: Record<string, Feed> = {};
+  for (const [name, { data }] of Object.entries(c.inputs())) base[name] = data;
+  if (phase === "forward") delete base.target;
+  if (phase === "forward" && c.large) for (const [s, data] of split(c.spec, theta)) base[s.name] = data;
+  const shared = { flops: flops(outputs), dispose: () => compiled.dispose() };
+  let last: Record<string, Feed> = {};
+  const keep = async (feeds: Feeds, into?: Record<string, Feed>) => {
+    const fetched = await compiled.run(feeds, into);
+    last = Object.fromEntries(Object.entries(fetched).map(([name, { data }]) => [name, data]));
+  };
+  const pick = (...names: string[]) => names.map((name) => last[name] as Float32Array);
+
+  if (phase === "forward") return { ...shared, run: () => keep(base), results: () => pick("y") };
+  if (phase === "forward+backward") {
+    const into = { gradient: new Float32Array(theta.length) };
+    return { ...shared, run: () => keep({ ...base, theta }, into), results: () => pick("loss", "gradient") };
+  }
+  const fresh = () => ({
+    theta: theta.slice(),
+    m: new Float32Array(theta.length),
+    v: new Float32Array(theta.length),
+    ema: theta.slice(),
+  });
+  let [now, next] = [fresh(), fresh()];
+  let step = 0;
+  return {
+    ...shared,
+    async run() {
+      step++;
+      const scalars = { ...adamwScalars(step, learningRate, adamwDefaults), emaDecay: emaDecay(step, 0.9999) };
+      const numbers = Object.fromEntries(Object.entries(scalars).map(([name, x]) => [name, Float32Array.of(x)]));
+      await keep({ ...base, ...now, ...numbers }, next);
+      [now, next] = [next, now];
+    },
+    results: () => pick("loss", "norm", "theta", "ema"),
+  };
+}
+
+/** GFLOP/s of a 1024 x 1024 matrix product: the best of a few. */
+export async function matmulSpeed(runtime: Runtime, size = 1024): Promise<number> {
+  const data = Float32Array.from({ length: size * size }, (_, i) => Math.sin(i));
+  const compiled = await runtime.compile({ y: matmul(input("a", [size, size]), constant(data, [size, size])) });
+  const into = { y: new Float32Array(size * size) };
+  let best = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < 12; i++) {
+    const start = performance.now();
+    await compiled.run({ a: data }, into);
+    best = Math.min(best, performance.now() - start);
+  }
+  await compiled.dispose();
+  return (2 * size ** 3) / best / 1e6;
+}
+
+/** Peak resident memory of this process in MiB; null where the system does not say. */
+export function peakMemory(): number | null {
+  try {
+    const line = /VmHWM:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"));
+    return line ? Number(line[1]) / 1024 : null;
+  } catch {
+    return null;
+  }
+}
