@@ -50,7 +50,7 @@ export function exponentialStep(options: ExponentialOptions, from: Row, to: Row,
   const scale = drift * (data ? alphaTo : sigmaTo);
   const weights = nodeWeights(z, slope, Number.isFinite(h) ? nodes.map((n) => (level(n) - level(from)) / h) : [0]);
   const ratio = data ? (sigmaTo / sigma) * (stochastic ? Math.exp(-h) : 1) : alphaTo / alpha;
-  const noise = !stochastic ? 0 : sigmaTo * Math.sqrt(data ? -Math.expm1(-2 * h) : Math.expm1(2 * h));
+  const noise = !stochastic ? 0 : sigmaTo * Math.sqrt(Math.max(0, data ? -Math.expm1(-2 * h) : Math.expm1(2 * h)));
   return { x: ratio, outputs: nodes.map((_, j) => (weights[j] ? -scale * weights[j] : 0)), noise };
 }
 

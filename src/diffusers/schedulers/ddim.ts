@@ -2,6 +2,7 @@
 import type { Row } from "../../core/row.ts";
 import { combine, eps, x0 } from "../../solvers/combine.ts";
 import { refuse } from "./config.ts";
+import { f32 } from "./float32.ts";
 import { limit, readOutput } from "./output.ts";
 import { alphasCumprod, spacedTimesteps } from "./schedule.ts";
 import { type Context, nothing, type SchedulerBody, unscaled } from "./scheduler.ts";
@@ -61,7 +62,8 @@ export function ddpmScheduler(context: Context): SchedulerBody {
       const t = timesteps[k];
       const bar = entry(name, bars, t);
       const barTo = k + 1 < timesteps.length && timesteps[k + 1] >= 0 ? bars[timesteps[k + 1]] : 1;
-      const beta = 1 - bar / barTo;
+      // In float32, because 1 - x loses digits near the data and the published numbers carry that loss.
+      const beta = f32(1 - f32(bar / barTo));
       const data = limit(context, readOutput(context, tableRow(bar), x, output, x0), true);
       const terms = [
         [(Math.sqrt(barTo) * beta) / (1 - bar), data] as const,

@@ -78,21 +78,15 @@ export function dpmMultistepScheduler(context: Context): SchedulerBody {
     edm ? ["dpmsolver++", "sde-dpmsolver++"] : ["dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"],
   );
   checkOrder(context, 3);
-  if (o.solver_order === 3 && how.stochastic && (edm || how.variable === "eps")) {
-    refuse(name, "solver_order", 3, `1 or 2 with algorithm_type ${o.algorithm_type}`);
-  }
   const steps = edm ? edmLadder(context) : ladder(context);
-  return body(
-    steps,
-    multistep(
-      context,
-      steps,
-      how,
-      (from, to, rows) =>
-        rows.length === 3 ? publishedThird(how, from, to, rows) : exponentialStep(how, from, to, rows),
-      true,
-    ),
-  );
+  const rule: Rule = (from, to, rows) => {
+    if (rows.length < 3) return exponentialStep(how, from, to, rows);
+    if (how.stochastic && (edm || how.variable === "eps")) {
+      refuse(name, "solver_order", 3, `1 or 2 with algorithm_type ${o.algorithm_type}`);
+    }
+    return publishedThird(how, from, to, rows);
+  };
+  return body(steps, multistep(context, steps, how, rule, true));
 }
 
 /** Log-rho DEIS is the exponential integrator of eps with the slopes integrated exactly. */

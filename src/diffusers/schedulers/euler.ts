@@ -3,9 +3,9 @@ import type { Row } from "../../core/row.ts";
 import { combine, x0 } from "../../solvers/combine.ts";
 import { withNoise } from "../../solvers/ddim.ts";
 import { refuse } from "./config.ts";
-import { f32, linspace32 } from "./float32.ts";
+import { f32, linspace32, log32 } from "./float32.ts";
 import { edmParts, edmSigmas } from "./ladder.ts";
-import { limit, predictionRow, readOutput } from "./output.ts";
+import { limit, readOutput } from "./output.ts";
 import {
   alphasCumprod,
   keepLast,
@@ -32,7 +32,7 @@ function tableLevels(context: Context, last: (smallest: number) => number): Sigm
   const law = respacing(name, o);
   let sigmas = sampling.sigmas?.slice(0, -1) ?? sigmasAt(timesteps, table);
   if (o.interpolation_type === "log_linear") {
-    const [low, high] = [f32(Math.log(table[0])), f32(Math.log(table[table.length - 1]))];
+    const [low, high] = [log32(table[0]), log32(table[table.length - 1])];
     sigmas = linspace32(high, low, steps + 1).map((l) => f32(Math.exp(l)));
   } else if (o.interpolation_type !== undefined && o.interpolation_type !== "linear") {
     refuse(name, "interpolation_type", o.interpolation_type, "linear or log_linear");
@@ -57,6 +57,13 @@ function churned({ sampling }: Context, sigma: number, count: number): number {
   return sigma >= s_tmin && sigma <= s_tmax ? sigma * (1 + Math.min(s_churn / count, Math.SQRT2 - 1)) : sigma;
 }
 
+/**
+ * x + (x - x0)/sigma·dt, rounded to float32 after every operation: from a large sigma the difference loses digits, and the
+ * published numbers carry that loss.
+ */
+const move = (x: Float32Array, data: Float32Array, sigma: number, dt: number): Float32Array =>
+  x.map((v, i) => f32(v + f32(f32(f32(v - data[i]) / sigma) * f32(dt))));
+
 /** One Euler step of the state from sigma (raised to `hat`) to `next`, given x0 as a function of the raised state. */
 function eulerStep(
   context: Context,
@@ -72,10 +79,7 @@ function eulerStep(
           [Math.sqrt(hat * hat - sigma * sigma) * (context.sampling.churn?.s_noise ?? 1), noise()],
         ])
       : x;
-  return combine([
-    [next / hat, raised],
-    [1 - next / hat, data(raised)],
-  ]);
+  return move(raised, data(raised), hat, next - hat);
 }
 
 export function eulerScheduler(context: Context): SchedulerBody {
@@ -133,7 +137,7 @@ export function eulerAncestralScheduler(context: Context): SchedulerBody {
     step({ k, x, output, noise }) {
       const from: Row = [1, sigmas[k]];
       const { row, fresh } = withNoise(from, [1, sigmas[k + 1]], 1);
-      const next = readOutput(context, from, x, output, row, predictionRow(context, from));
+      const next = move(x, readOutput(context, from, x, output, x0), sigmas[k], row[1] - sigmas[k]);
       return {
         x:
           fresh === 0

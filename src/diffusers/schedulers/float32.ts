@@ -38,3 +38,25 @@ export function interpolate(x: number, values: ArrayLike<number>): number {
   const i = Math.floor(x);
   return values[i] + (values[i + 1] - values[i]) * (x - i);
 }
+
+/** a·b + c rounded once to float32 (the product of two float32 is exact in float64). */
+const fma = (a: number, b: number, c: number): number => f32(a * b + c);
+
+const numerator = [0, 1, 2.1126776, 1.4800006, 0.38088378, 0.025899792].map(f32);
+const denominator = [1, 2.6126776, 2.453006, 0.9864943, 0.15464763, 0.0058750953].map(f32);
+const horner = (c: readonly number[], x: number): number => c.reduceRight((sum, k) => fma(sum, x, k));
+
+/**
+ * numpy's logarithm of a float32: a rational approximation that is off by one bit now and then. An index found by
+ * searching logarithms of sigmas depends on that bit, and so does the timestep it is truncated to.
+ */
+export function log32(x: number): number {
+  let exponent = Math.floor(Math.log2(x)) + 1;
+  let mantissa = x / 2 ** exponent;
+  if (mantissa < f32(Math.SQRT1_2)) {
+    mantissa *= 2;
+    exponent--;
+  }
+  const z = f32(mantissa - 1);
+  return fma(exponent, f32(Math.LN2), f32(horner(numerator, z) / horner(denominator, z)));
+}

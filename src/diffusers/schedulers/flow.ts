@@ -47,6 +47,10 @@ export function flowEulerScheduler(context: Context): SchedulerBody {
   };
 }
 
+/** u by way of x0, in float32: near the data x - sigma·u loses digits, and the published numbers carry that loss. */
+const throughData = (x: Float32Array, u: Float32Array, sigma: number): Float32Array =>
+  x.map((v, i) => f32(f32(v - f32(v - f32(u[i] * sigma))) / sigma));
+
 /** Two calls per step but one for the last. */
 export function flowHeunScheduler(context: Context): SchedulerBody {
   const total = context.options.num_train_timesteps;
@@ -58,7 +62,8 @@ export function flowHeunScheduler(context: Context): SchedulerBody {
     initNoiseSigma: 1,
     inputScale: unscaled,
     row: (k) => [1 - seen[k], seen[k]],
-    step({ k, x, output, memory }) {
+    step({ k, x, output: raw, memory }) {
+      const output = throughData(x, raw, seen[k]);
       const i = Math.floor(k / 2);
       const h = ends[i + 1] - ends[i];
       if (k % 2 === 0)

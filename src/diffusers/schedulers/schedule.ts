@@ -1,7 +1,7 @@
 // Noise tables, timesteps and sigmas of diffusers' schedulers.
 import { betaQuantile } from "./betaQuantile.ts";
 import { type Options, refuse } from "./config.ts";
-import { f32, fallingRange, interpolate, linspace, linspace32, roundHalfEven } from "./float32.ts";
+import { f32, fallingRange, interpolate, linspace, linspace32, log32, roundHalfEven } from "./float32.ts";
 
 /** ᾱ of the configured betas in float32, the products accumulated in float64, as torch does. */
 export function alphasCumprod(name: string, o: Options): Float64Array {
@@ -128,7 +128,7 @@ export function respace(law: Respacing, o: Options, high: number, low: number, c
     case "beta":
       return linspace(0, 1, count).map((q) => end + betaQuantile(1 - q, 0.6) * (top - end));
     case "lu": // linear in log sigma between the table's own ends
-      return linspace(Math.log(high), Math.log(low), count).map(Math.exp);
+      return linspace(log32(high), log32(low), count).map(Math.exp);
     default:
       throw new RangeError(`Sigmas cannot be respaced by ${law}.`);
   }
@@ -138,7 +138,7 @@ export function respace(law: Respacing, o: Options, high: number, low: number, c
 export const sigmasAt = (timesteps: readonly number[], sigmas: Float64Array): number[] =>
   timesteps.map((t) => interpolate(t, sigmas));
 
-export const logs = (sigmas: Float64Array): Float64Array => sigmas.map((s) => f32(Math.log(s)));
+export const logs = (sigmas: Float64Array): Float64Array => sigmas.map(log32);
 
 /** Flow matching: s -> k s / (1 + (k - 1) s). */
 export const shiftSigma = (s: number, k: number): number => (k * s) / (1 + (k - 1) * s);
