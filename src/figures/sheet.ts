@@ -138,7 +138,7 @@ const text = (x: number, y: number, content: string, attributes: string) =>
 /** No font metrics without a browser; 0.56 em is a little more than the average of common sans-serif fonts. */
 const textWidth = (content: string, size: number) => content.length * size * 0.56;
 
-const escapeXml = (content: string) =>
+export const escapeXml = (content: string) =>
   content.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 
 /** Two decimals in coordinates: a hundredth of a pixel is enough, and files become half as large. */

@@ -2,8 +2,7 @@
 // of noise and the sample the teacher makes of it. The comparison is in x0, as in the published code.
 //
 // Differs from it: the pair's noisy end is the state the sampler starts from (couplings/storedPairs.ts), which removes
-// the terminal mismatch; a share of the batch is at t = 1, where one step is decided; the x0 error is weighted by
-// 1/max(r, clamp) beyond a noise-to-signal ratio of `clamp`, or the noisiest times would drown the rest.
+// the terminal mismatch; and a share of the batch is at t = 1, where one step is decided.
 
 import { uniform, withAtoms } from "../core/index.ts";
 import { storedPairs } from "../couplings/storedPairs.ts";
