@@ -30,6 +30,9 @@ function describe(schema: z.ZodType): Described {
   throw new TypeError(`An option cannot be a ${schema.def.type}.`);
 }
 
+/** Whether an option takes several values. */
+export const isList = (schema: z.ZodType): boolean => describe(schema).kind === "array";
+
 /** Text from the command line as the value that a config file would hold. What does not fit is left for the schema. */
 function fromText(text: string, { kind, element }: Described): unknown {
   if (kind === "array" && element) return text.split(",").map((part) => fromText(part.trim(), element));

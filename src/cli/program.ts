@@ -6,7 +6,7 @@ import { version } from "../version.ts";
 import type { Command } from "./command.ts";
 import { codeOf, exitCode, Interrupted, sentence, UsageError, usage } from "./failure.ts";
 import { readJson } from "./files.ts";
-import { flagsOf, parseOptions, valuesOf } from "./options.ts";
+import { flagsOf, isList, parseOptions, valuesOf } from "./options.ts";
 import { type Reporter, reporter, type Streams } from "./reporter.ts";
 import { runAt } from "./runDir.ts";
 
@@ -44,8 +44,8 @@ export async function runProgram(
   for (const one of commands) {
     const sub = program.command(one.name).description(one.summary);
     for (const name of one.positional) {
-      const list = one.options.shape[name] instanceof z.ZodArray;
-      sub.argument(list ? `[${name}...]` : `[${name}]`, (one.options.shape[name] as z.ZodType).meta()?.description);
+      const type = one.options.shape[name] as z.ZodType;
+      sub.argument(isList(type) ? `[${name}...]` : `[${name}]`, type.meta()?.description);
     }
     for (const option of flagsOf(one.options, one.positional)) sub.addOption(option);
     sub.addOption(new Option("--config <file>", "Options from a JSON file with the same names; flags win."));

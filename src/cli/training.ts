@@ -12,6 +12,7 @@ import type { Context } from "./context.ts";
 import { Interrupted, UsageError } from "./failure.ts";
 import { figureContext, saveFigure } from "./figures.ts";
 import { saveModel } from "./models.ts";
+import { toConfig } from "./options.ts";
 import type { Preview } from "./previews.ts";
 import { formatSpeed } from "./progress.ts";
 import { type RunDir, readLog, rewindLog } from "./runDir.ts";
@@ -69,6 +70,18 @@ export interface TrainingRun {
   readonly command: string;
   readonly preview?: Preview;
 }
+
+/** What --dry-run prints, and options.json holds: options that are a config file again. */
+export const recorded = (command: string, options: Readonly<Record<string, unknown>>, seed: number): object => ({
+  command,
+  ...toConfig({
+    ...options,
+    resume: undefined,
+    dryRun: undefined,
+    minutes: options.images ? undefined : options.minutes,
+  }),
+  seed,
+});
 
 /** Paths in options.json work from every folder. */
 export const absolute = (path: string): string => (path.startsWith("toy:") || isAbsolute(path) ? path : resolve(path));

@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
-import { afterEach, beforeEach } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
 import { commands } from "../../src/cli/commands/index.ts";
 import { runProgram } from "../../src/cli/program.ts";
 
@@ -59,14 +59,22 @@ export function fewstepProcess(
   return new Promise((done) => child.on("close", (code, signal) => done({ code: code ?? -1, out, err, signal })));
 }
 
+export interface Scratch {
+  at(...parts: string[]): string;
+}
+
 /** A folder that is there for one test. */
-export function scratch(): { at(...parts: string[]): string } {
+export const scratch = (): Scratch => folderBetween(beforeEach, afterEach);
+/** A folder that is there for all tests of a file. */
+export const scratchOnce = (): Scratch => folderBetween(beforeAll, afterAll);
+
+function folderBetween(before: (make: () => Promise<void>) => void, after: (remove: () => Promise<void>) => void) {
   let folder = "";
-  beforeEach(async () => {
+  before(async () => {
     folder = await mkdtemp(join(tmpdir(), "fewstep-cli-"));
   });
-  afterEach(() => rm(folder, { recursive: true, force: true }));
-  return { at: (...parts) => join(folder, ...parts) };
+  after(() => rm(folder, { recursive: true, force: true }));
+  return { at: (...parts: string[]) => join(folder, ...parts) };
 }
 
 /** The only run folder below `runs`. */

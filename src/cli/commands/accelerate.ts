@@ -1,6 +1,7 @@
 // fewstep accelerate: a few-step student from a pretrained teacher.
 import { join } from "node:path";
 import { z } from "zod";
+import { read } from "../../core/index.ts";
 import { arrayDataset, batches, type Dataset } from "../../data/dataset.ts";
 import { fold, key } from "../../random.ts";
 import type { Plan, Teacher } from "../../recipes/plan.ts";
@@ -28,7 +29,7 @@ import { toConfig } from "../options.ts";
 import { storedPairs } from "../pairsFolder.ts";
 import { previews } from "../previews.ts";
 import { createRun, type RunDir, runAt } from "../runDir.ts";
-import { absolute, imagesIn, mayChange, runTraining, trainingOptions } from "../training.ts";
+import { absolute, imagesIn, mayChange, recorded, runTraining, trainingOptions } from "../training.ts";
 import type { RunResult } from "./train.ts";
 
 export const accelerateOptions = z.object({
@@ -63,7 +64,7 @@ export async function accelerate(given: AccelerateOptions, context: Context): Pr
   if (method !== "rectified-diffusion" && options.data === undefined)
     throw new UsageError(`--data is missing: ${method} learns from noised data.`);
   if (given.dryRun) {
-    context.report.result(JSON.stringify({ command: "accelerate", ...toConfig(options), seed: context.seed }, null, 2));
+    context.report.result(JSON.stringify(recorded("accelerate", options, context.seed), null, 2));
     return undefined;
   }
   const loaded = await loadModel(options.teacher);
@@ -72,6 +73,8 @@ export async function accelerate(given: AccelerateOptions, context: Context): Pr
   const full = { ...options, ...predictOf(method, own, teacher) };
   const data = options.data === undefined ? undefined : await openFor(loaded, options.data);
   const plan = usage(() => planOf(method, teacher, full));
+  // Sampling starts at t = 1, so the student must be readable there.
+  usage(() => read(plan.model.form, 1, plan.model.prediction, [1, 0]));
   if (full.guidance !== undefined && full.guidance !== 1 && teacher.model.labelCount === null)
     throw new UsageError(`--guidance ${full.guidance} needs a teacher with classes; this one has none.`);
   const { spec } = loaded;
@@ -83,9 +86,7 @@ export async function accelerate(given: AccelerateOptions, context: Context): Pr
   const resolved = { ...full, minutes: undefined, images, saveEvery, previewEvery: full.previewEvery ?? saveEvery };
   const { resume, dryRun, ...stored } = resolved;
   const name = { method, data: full.data ?? loaded.name, windows: full.windows, batch: full.batch };
-  const run = resume
-    ? runAt(resume)
-    : await createRun(full.out, name, { command: "accelerate", ...toConfig(stored), seed: context.seed });
+  const run = resume ? runAt(resume) : await createRun(full.out, name, recorded("accelerate", stored, context.seed));
   context.report.event({ kind: "run", path: run.path });
   context.report.note(`${run.path}: ${method} of ${loaded.name}, ${images.toLocaleString("en-US")} images.`);
   const learnsFrom =

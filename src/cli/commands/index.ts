@@ -1,8 +1,15 @@
 // Every command.
 import type { Command } from "../command.ts";
 import { accelerateCommand } from "./accelerate.ts";
+import { evaluateCommand } from "./evaluate.ts";
 import { infoCommand } from "./info.ts";
 import { sampleCommand } from "./sample.ts";
 import { trainCommand } from "./train.ts";
 
-export const commands: readonly Command[] = [trainCommand, accelerateCommand, sampleCommand, infoCommand];
+export const commands: readonly Command[] = [
+  trainCommand,
+  accelerateCommand,
+  sampleCommand,
+  evaluateCommand,
+  infoCommand,
+];

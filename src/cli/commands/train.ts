@@ -19,7 +19,7 @@ import { toConfig } from "../options.ts";
 import { networkFor, networkNames } from "../presets.ts";
 import { previews } from "../previews.ts";
 import { createRun, type RunDir, runAt } from "../runDir.ts";
-import { absolute, imagesIn, mayChange, runTraining, trainingOptions } from "../training.ts";
+import { absolute, imagesIn, mayChange, recorded, runTraining, trainingOptions } from "../training.ts";
 
 export const trainOptions = z.object({
   data: z.string().describe("Folder of IDX files or class folders, .tar files, or toy:<name>.").meta({ value: "path" }),
@@ -55,7 +55,7 @@ export async function trainTeacher(given: TrainCommandOptions, context: Context)
     data: absolute(given.data),
   } as const;
   if (given.dryRun) {
-    context.report.result(JSON.stringify({ command: "train", ...toConfig(options), seed: context.seed }, null, 2));
+    context.report.result(JSON.stringify(recorded("train", options, context.seed), null, 2));
     return undefined;
   }
   const data = await openData(given.data);
@@ -85,7 +85,7 @@ export async function trainTeacher(given: TrainCommandOptions, context: Context)
     : await createRun(
         options.out,
         { method: plan.method, data: given.data, batch: options.batch },
-        { command: "train", ...toConfig(stored), seed: context.seed },
+        recorded("train", stored, context.seed),
       );
   context.report.event({ kind: "run", path: run.path });
   context.report.note(
