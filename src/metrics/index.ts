@@ -25,3 +25,4 @@ export { addMoments, type Gaussian, gaussianOf, type Moments, mergeMoments, noMo
 export { type ManifoldOptions, precision, recall } from "./precisionRecall.ts";
 export { readReference, writeReference } from "./reference.ts";
 export { type SlicedOptions, slicedWasserstein, wasserstein } from "./slicedWasserstein.ts";
+export { type Curvature, type Path, type PathReport, pathReport } from "./trajectory.ts";
