@@ -43,8 +43,10 @@ export function windowPairs<P>(teacher: Model<P>, p: P, windows: Windows, option
       }
       // DPM-Solver++(2M) (Lu et al. 2022, algorithm 2) is DDIM with the data prediction extrapolated along log-SNR.
       const data = read(known, dataRow);
-      const ahead = (t: number) => 0.5 / ratio(teacher.form, time(j - 1)(t), time(j)(t), time(j + 1)(t));
-      const extrapolated: Tensor = before ? add(data, mul(clock.column(ahead, data.shape.length), sub(data, before))) : data;
+      const reach = (t: number) => ahead(teacher.form, time(j - 1)(t), time(j)(t), time(j + 1)(t));
+      const extrapolated: Tensor = before
+        ? add(data, mul(clock.column(reach, data.shape.length), sub(data, before)))
+        : data;
       state = read({ ...known, b: extrapolated, rowB: dataRow }, stateAt(j + 1));
       before = data;
     }
@@ -52,6 +54,8 @@ export function windowPairs<P>(teacher: Model<P>, p: P, windows: Windows, option
   };
 }
 
-/** The last step over the next one, in log-SNR. */
-const ratio = (form: Form, previous: number, now: number, next: number): number =>
-  (logSnr(form, now) - logSnr(form, previous)) / (logSnr(form, next) - logSnr(form, now));
+/** Half of the next step over the last one, in log-SNR; 0 (first order) for a step to pure data, which is infinite. */
+function ahead(form: Form, previous: number, now: number, next: number): number {
+  const step = logSnr(form, next) - logSnr(form, now);
+  return Number.isFinite(step) ? (0.5 * step) / (logSnr(form, now) - logSnr(form, previous)) : 0;
+}
