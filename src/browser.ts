@@ -68,12 +68,7 @@ export {
 export { type DistanceSpec, distance } from "./objectives/distances.ts";
 export { type Objective, type RegressOptions, regress } from "./objectives/regress.ts";
 export { fold, type Key, key, normal } from "./random.ts";
-export { diffusion } from "./recipes/diffusion.ts";
-export { type FlowMatchingOptions, flowMatching } from "./recipes/flowMatching.ts";
-export { type PerflowOptions, perflow } from "./recipes/perflow.ts";
-export type { NetModel, Plan, Teacher } from "./recipes/plan.ts";
-export { type RectifiedDiffusionOptions, rectifiedDiffusion } from "./recipes/rectifiedDiffusion.ts";
-export { type PhasedOptions, rectifiedDiffusionPhased } from "./recipes/rectifiedDiffusionPhased.ts";
+export * from "./recipes/index.ts";
 // Training, sampling, pairs.
 export { type Card, describeModel, modelOf, parseCard, type SamplerSpec } from "./run/card.ts";
 export { type Pairs, type PairsEvent, type PairsOptions, shardCount, teacherPairs } from "./run/pairs.ts";
