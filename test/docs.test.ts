@@ -1,0 +1,40 @@
+// The documentation tells the truth: links lead somewhere, and the README's example runs.
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { describe, expect, it } from "vitest";
+
+const root = resolve(import.meta.dirname, "..");
+const pages = [
+  "README.md",
+  "CONTRIBUTING.md",
+  "CHANGELOG.md",
+  ...readdirSync(join(root, "docs")).map((f) => `docs/${f}`),
+]
+  .filter((f) => f.endsWith(".md"))
+  .map((f) => join(root, f));
+
+describe("links", () => {
+  for (const page of pages)
+    it(relative(root, page), () => {
+      const text = readFileSync(page, "utf8");
+      const targets = [...text.matchAll(/\]\(([^)#\s]+)[^)]*\)/g)].map(([, target]) => target);
+      const broken = targets.filter((t) => !/^https?:/.test(t) && !existsSync(join(dirname(page), t)));
+      expect(broken).toEqual([]);
+    });
+});
+
+it("the README's example runs", () => {
+  const code = /```ts\n([\s\S]*?)```/.exec(readFileSync(join(root, "README.md"), "utf8"))?.[1] ?? "";
+  const local = code
+    .replaceAll('"fewstep"', JSON.stringify(join(root, "src/index.ts")))
+    .replace(/"fewstep\/(\w+)"/g, (_, part) => JSON.stringify(join(root, `src/${part}/index.ts`)));
+  const folder = mkdtempSync(join(root, "test/.example-"));
+  try {
+    writeFileSync(join(folder, "example.mts"), local);
+    const printed = execFileSync(process.execPath, ["--import", "tsx", join(folder, "example.mts")], { cwd: root });
+    expect(printed.toString()).toBe("1000 points, 8 evaluations each\n");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}, 60_000);
