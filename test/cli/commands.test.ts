@@ -144,6 +144,8 @@ test("evaluate: a table, a report, charts; more steps end closer to the teacher"
       "toy:8gaussians@2000",
       "--steps",
       "1,8",
+      "--path-steps",
+      "20",
       "--n",
       "300",
       "--out",
@@ -167,6 +169,8 @@ test("evaluate: a table, a report, charts; more steps end closer to the teacher"
   });
   const { results } = reportSchema.parse(await readJson(join(out, "report.json")));
   expect(results.map(({ role }) => role)).toEqual(["teacher"]);
+  expect(ended.out).toMatch(/^path +along +straightness +FO_r +FO_N +drift +gap +bow$/m);
+  expect(ended.out).toMatch(/its flow \(20\)/);
   const [one, eight] = results[0].evaluations;
   expect([one.nfe, eight.nfe]).toEqual([1, 8]);
   expect(eight.values.endpoint.value).toBeLessThan(one.values.endpoint.value / 3);

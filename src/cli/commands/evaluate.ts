@@ -1,23 +1,17 @@
 // fewstep evaluate: what models lose with few steps, as a table, a report, charts and a grid on the same noise.
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import { z } from "zod";
-import { gridPng } from "../../data/png.ts";
-import { metricVsNfe, type NfeSeries } from "../../figures/metricVsNfe.ts";
-import type { Measured } from "../../metrics/index.ts";
 import { fromConstants } from "../../nn/params.ts";
 import { type Evaluation, endsOf, evaluate } from "../../run/evaluate.ts";
+import { measurePaths, pathGrid } from "../../run/paths.ts";
 import { sampler, samplingGrid } from "../../run/sample.ts";
-import { solverByName } from "../../solvers/index.ts";
-import { writeAtomic } from "../atomic.ts";
+import { ddim, solverByName } from "../../solvers/index.ts";
 import { command } from "../command.ts";
 import { type Context, checkInterrupt } from "../context.ts";
+import { type ModelResult, type Report, writeReport } from "../evaluationReport.ts";
 import { UsageError, usage } from "../failure.ts";
 import { measuring } from "../features.ts";
-import { figureContext, saveFigure } from "../figures.ts";
-import { openData, writeJson } from "../files.ts";
+import { openData } from "../files.ts";
 import { type LoadedModel, loadModel } from "../models.ts";
-import { textTable } from "../textTable.ts";
 import { samplingOptions } from "./sample.ts";
 
 const count = z.int().positive();
@@ -35,24 +29,12 @@ export const evaluateOptions = z.object({
     .meta({ value: "path" }),
   teacherSteps: count.default(50).describe("Steps of the teacher's solution that counts as the truth."),
   teacherGuidance: z.number().optional().describe("Default: what is baked into the first model."),
+  pathSteps: z.int().nonnegative().default(100).describe("Steps of the fine paths that are measured; 0: none."),
+  pathSamples: count.default(64).describe("Samples whose paths are measured."),
   features: z.string().default("auto").describe('What samples are compared by: "auto", "none" or an .onnx file.'),
   out: z.string().default("evaluation").describe("Where report, charts and grid go.").meta({ value: "dir" }),
 });
 export type EvaluateCommandOptions = z.output<typeof evaluateOptions>;
-
-export interface ModelResult {
-  readonly name: string;
-  readonly path: string;
-  readonly role: "teacher" | "student";
-  readonly guidance: number;
-  readonly evaluations: readonly Evaluation[];
-}
-
-export interface Report {
-  readonly results: readonly ModelResult[];
-  readonly protocol?: object;
-  readonly notes: readonly string[];
-}
 
 /** Evaluates, writes report.json, charts and a grid, and returns the numbers. */
 export async function evaluateModels(o: EvaluateCommandOptions, context: Context): Promise<Report> {
@@ -119,7 +101,8 @@ export async function evaluateModels(o: EvaluateCommandOptions, context: Context
         line.end();
         await ready.dispose();
       }
-      results.push({ name: one.name, path: one.path, role, guidance, evaluations });
+      const paths = o.pathSteps === 0 ? [] : await pathsOf(one, guidance, possible, notes, o, context);
+      results.push({ name: one.name, path: one.path, role, guidance, evaluations, paths });
     }
     const report = { results, protocol: measured?.protocol, notes };
     await writeReport(report, sampleShape, o, context);
@@ -147,6 +130,50 @@ const samplerOf = (one: LoadedModel, guidance: number, o: EvaluateCommandOptions
   return sampler(one.model, fromConstants(one.params), runtime, Math.min(o.n, o.batch), { guidance });
 };
 
+/** Along a fine grid and, for two and more steps, along the sampler's. What cannot be read becomes a note. */
+async function pathsOf(
+  one: LoadedModel,
+  guidance: number,
+  steps: readonly number[],
+  notes: string[],
+  o: EvaluateCommandOptions,
+  context: Context,
+): Promise<ModelResult["paths"]> {
+  const { model } = one;
+  const n = Math.min(o.pathSamples, o.batch);
+  const ready = await samplerOf(one, guidance, { ...o, n }, context);
+  const paths: ModelResult["paths"][number][] = [];
+  const fine = pathGrid(model.form, o.pathSteps, gridOf(one, Math.max(2, windowsOf(one)))[0]);
+  const grids = [
+    { times: fine, fine: true },
+    ...steps.filter((k) => k > 1).map((k) => ({ times: gridOf(one, k), fine: false })),
+  ];
+  const line = context.report.progress(`${one.name}, paths`);
+  try {
+    for (const [i, grid] of grids.entries()) {
+      const onStep = () => checkInterrupt(context, "Nothing was written.");
+      const measured = await measurePaths(ready, {
+        n,
+        seed: context.seed,
+        solver: ddim(),
+        times: grid.times,
+        onStep,
+      }).catch((error: unknown) => {
+        if (!(error instanceof RangeError)) throw error;
+        const note = `The paths of ${one.name} with ${grid.times.length - 1} steps were not measured: ${error.message}`;
+        notes.push(note);
+        return undefined;
+      });
+      if (measured) paths.push({ ...measured, steps: grid.times.length - 1, fine: grid.fine });
+      line.update({ done: i + 1, total: grids.length, unit: "paths" });
+    }
+  } finally {
+    line.end();
+    await ready.dispose();
+  }
+  return paths;
+}
+
 async function truth(
   teacher: LoadedModel,
   guidance: number,
@@ -170,92 +197,6 @@ async function truth(
     line.end();
     await ready.dispose();
   }
-}
-
-async function writeReport(
-  report: Report,
-  shape: readonly number[],
-  o: EvaluateCommandOptions,
-  context: Context,
-): Promise<void> {
-  await mkdir(o.out, { recursive: true });
-  const plain = report.results.map(({ evaluations, ...model }) => ({
-    ...model,
-    evaluations: evaluations.map(({ shown, kind, ...numbers }) => numbers),
-  }));
-  await writeJson(join(o.out, "report.json"), { options: o, seed: context.seed, ...report, results: plain });
-  const names = metricNames(report);
-  for (const name of names) {
-    const series = report.results.map(
-      (model): NfeSeries => ({
-        name: model.name,
-        role: model.role,
-        points: model.evaluations.flatMap(({ nfe, values }) =>
-          values[name] ? [{ nfe, value: values[name].value }] : [],
-        ),
-      }),
-    );
-    const drawn = series.filter(({ points }) => points.length > 0);
-    const better = name === "precision" || name === "recall" ? "higher" : "lower";
-    const subtitle = `${o.n.toLocaleString("en-US")} samples, seed ${context.seed}`;
-    await saveFigure(
-      join(o.out, name),
-      metricVsNfe({ metric: title(name), better, subtitle, series: drawn }, figureContext()),
-    );
-  }
-  const [channels, height = 1, width = 1] = shape;
-  if (height > 1) {
-    const columns = Math.min(16, o.n);
-    const size = channels * height * width;
-    const all = report.results.flatMap(({ evaluations }) =>
-      evaluations.map(({ shown }) => shown.subarray(0, columns * size)),
-    );
-    const grid = new Float32Array(all.length * columns * size);
-    all.forEach((row, i) => {
-      grid.set(row, i * columns * size);
-    });
-    await writeAtomic(join(o.out, "samples.png"), gridPng(grid, [channels, height, width], { columns }));
-  }
-  context.report.event({ kind: "done", path: o.out });
-  context.report.result(reportTable(report, names));
-  for (const note of report.notes) context.report.result(note);
-  context.report.note(
-    `Report, charts${height > 1 ? " and samples (one row per line of the table)" : ""} are in ${o.out}.`,
-  );
-}
-
-const metricNames = ({ results }: Report): string[] => [
-  ...new Set(results.flatMap(({ evaluations }) => evaluations.flatMap(({ values }) => Object.keys(values)))),
-];
-const titles: Readonly<Record<string, string>> = {
-  endpoint: "Distance to the teacher's end",
-  frechet: "Fréchet distance",
-  kid: "Kernel distance",
-  "gaussian-mmd": "Kernel distance",
-  "sliced-wasserstein": "Sliced Wasserstein distance",
-  precision: "Precision",
-  recall: "Recall",
-};
-const title = (name: string): string => titles[name] ?? name;
-
-function reportTable({ results }: Report, names: readonly string[]): string {
-  const lines = results.flatMap(({ name, evaluations }) =>
-    evaluations.map(({ steps, nfe, values, seconds }) => [
-      name,
-      String(steps),
-      String(nfe),
-      ...names.map((metric) => cell(values[metric])),
-      `${(1000 * seconds).toPrecision(3)} ms`,
-    ]),
-  );
-  return textTable(["model", "steps", "NFE", ...names, "per sample"], lines);
-}
-
-function cell(measured: Measured | undefined): string {
-  if (!measured) return "–";
-  const { value, standardError, floor } = measured;
-  const error = standardError === undefined ? "" : ` ± ${standardError.toPrecision(1)}`;
-  return `${value.toPrecision(3)}${error}${floor === undefined ? "" : ` (floor ${floor.toPrecision(2)})`}`;
 }
 
 export const evaluateCommand = command({

@@ -1,0 +1,141 @@
+// What an evaluation leaves behind: report.json, charts, a grid of samples, and tables on stdout.
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { gridPng } from "../data/png.ts";
+import { metricVsNfe, type NfeSeries } from "../figures/metricVsNfe.ts";
+import type { Measured } from "../metrics/index.ts";
+import type { Evaluation } from "../run/evaluate.ts";
+import type { Paths } from "../run/paths.ts";
+import { writeAtomic } from "./atomic.ts";
+import type { Context } from "./context.ts";
+import { figureContext, saveFigure } from "./figures.ts";
+import { writeJson } from "./files.ts";
+import { textTable } from "./textTable.ts";
+
+export interface ModelResult {
+  readonly name: string;
+  readonly path: string;
+  readonly role: "teacher" | "student";
+  readonly guidance: number;
+  readonly evaluations: readonly Evaluation[];
+  /** Along a fine grid (`fine`), and along the sampler's own. */
+  readonly paths: readonly (Paths & { readonly steps: number; readonly fine: boolean })[];
+}
+
+export interface Report {
+  readonly results: readonly ModelResult[];
+  readonly protocol?: object;
+  readonly notes: readonly string[];
+}
+
+/** Options of the evaluation that a report repeats. */
+export interface ReportOptions {
+  readonly out: string;
+  readonly n: number;
+}
+
+export async function writeReport(
+  report: Report,
+  shape: readonly number[],
+  o: ReportOptions,
+  context: Context,
+): Promise<void> {
+  await mkdir(o.out, { recursive: true });
+  const plain = report.results.map(({ evaluations, ...model }) => ({
+    ...model,
+    evaluations: evaluations.map(({ shown, kind, ...numbers }) => numbers),
+  }));
+  await writeJson(join(o.out, "report.json"), { options: o, seed: context.seed, ...report, results: plain });
+  const names = metricNames(report);
+  for (const name of names) {
+    const series = report.results.map(
+      (model): NfeSeries => ({
+        name: model.name,
+        role: model.role,
+        points: model.evaluations.flatMap(({ nfe, values }) =>
+          values[name] ? [{ nfe, value: values[name].value }] : [],
+        ),
+      }),
+    );
+    const drawn = series.filter(({ points }) => points.length > 0);
+    const better = name === "precision" || name === "recall" ? "higher" : "lower";
+    const subtitle = `${o.n.toLocaleString("en-US")} samples, seed ${context.seed}`;
+    await saveFigure(
+      join(o.out, name),
+      metricVsNfe({ metric: title(name), better, subtitle, series: drawn }, figureContext()),
+    );
+  }
+  const [channels, height = 1, width = 1] = shape;
+  if (height > 1) {
+    const columns = Math.min(16, o.n);
+    const size = channels * height * width;
+    const all = report.results.flatMap(({ evaluations }) =>
+      evaluations.map(({ shown }) => shown.subarray(0, columns * size)),
+    );
+    const grid = new Float32Array(all.length * columns * size);
+    all.forEach((row, i) => {
+      grid.set(row, i * columns * size);
+    });
+    await writeAtomic(join(o.out, "samples.png"), gridPng(grid, [channels, height, width], { columns }));
+  }
+  context.report.event({ kind: "done", path: o.out });
+  context.report.result(reportTable(report, names));
+  if (report.results.some(({ paths }) => paths.length > 0)) context.report.result(`\n${pathTable(report)}`);
+  for (const note of report.notes) context.report.result(note);
+  context.report.note(
+    `Report, charts${height > 1 ? " and samples (one row per line of the table)" : ""} are in ${o.out}.`,
+  );
+}
+
+const metricNames = ({ results }: Report): string[] => [
+  ...new Set(results.flatMap(({ evaluations }) => evaluations.flatMap(({ values }) => Object.keys(values)))),
+];
+const titles: Readonly<Record<string, string>> = {
+  endpoint: "Distance to the teacher's end",
+  frechet: "Fréchet distance",
+  kid: "Kernel distance",
+  "gaussian-mmd": "Kernel distance",
+  "sliced-wasserstein": "Sliced Wasserstein distance",
+  precision: "Precision",
+  recall: "Recall",
+};
+const title = (name: string): string => titles[name] ?? name;
+
+function reportTable({ results }: Report, names: readonly string[]): string {
+  const lines = results.flatMap(({ name, evaluations }) =>
+    evaluations.map(({ steps, nfe, values, seconds }) => [
+      name,
+      String(steps),
+      String(nfe),
+      ...names.map((metric) => cell(values[metric])),
+      `${(1000 * seconds).toPrecision(3)} ms`,
+    ]),
+  );
+  return textTable(["model", "steps", "NFE", ...names, "per sample"], lines);
+}
+
+/** Straightness and first-orderness; 0 is a path that one step follows. */
+function pathTable({ results }: Report): string {
+  const number = (value: number | null) => (value === null ? "–" : value.toPrecision(3));
+  const lines = results.flatMap(({ name, paths }) =>
+    paths.map(({ steps, fine, whole }) => [
+      name,
+      fine ? `its flow (${steps})` : `${steps} steps`,
+      number(whole.straightness),
+      number(whole.firstOrder),
+      number(whole.firstOrderSteps),
+      number(whole.drift),
+      number(whole.gap),
+      number(whole.curvature.bow),
+    ]),
+  );
+  const header = ["path", "along", "straightness", "FO_r", "FO_N", "drift", "gap", "bow"];
+  return textTable(header, lines);
+}
+
+function cell(measured: Measured | undefined): string {
+  if (!measured) return "–";
+  const { value, standardError, floor } = measured;
+  const error = standardError === undefined ? "" : ` ± ${standardError.toPrecision(1)}`;
+  return `${value.toPrecision(3)}${error}${floor === undefined ? "" : ` (floor ${floor.toPrecision(2)})`}`;
+}

@@ -1,0 +1,57 @@
+// The path of samples from noise to data: how straight and how first-order it is.
+
+import { type Form, type Grid, uniformGrid, windowGrid } from "../core/index.ts";
+import { type PathReport, pathReport } from "../metrics/index.ts";
+import type { Solver } from "../solvers/index.ts";
+import { type SampleOptions, type Sampler, sampleAll } from "./sample.ts";
+
+export interface PathsOptions extends Pick<SampleOptions, "seed" | "label" | "onStep"> {
+  /** Samples: at most the sampler's batch. */
+  readonly n: number;
+  readonly solver: Solver;
+  readonly times: Grid;
+}
+
+export interface Paths {
+  readonly whole: PathReport;
+  /** On a form with windows, of each. */
+  readonly windows: readonly PathReport[];
+}
+
+/** A fine grid over the times that a model was trained on, through every window edge. */
+export function pathGrid(form: Form, steps: number, from: number = form.tMax): Grid {
+  if (form.windows) return windowGrid(form.windows, Math.max(steps, form.windows.count));
+  return uniformGrid(steps, { from, to: form.tMin });
+}
+
+/** Follows n samples along the grid, with one network evaluation per state. */
+export async function measurePaths(sampler: Sampler, o: PathsOptions): Promise<Paths> {
+  const { n, solver, times } = o;
+  if (n > sampler.batch)
+    throw new RangeError(`Paths of ${n} samples need a sampler of as large a batch, it has ${sampler.batch}.`);
+  const { form, prediction, sampleShape } = sampler.model;
+  const dim = sampleShape.reduce((a, b) => a * b, 1);
+  // A solver evaluates every state it steps from, and the last evaluation at its time is that one.
+  const seen = new Map<number, Float32Array>();
+  let labels = new BigInt64Array(sampler.batch);
+  const watching: Sampler = {
+    ...sampler,
+    async denoise(x, t, given) {
+      const y = await sampler.denoise(x, t, given);
+      seen.set(t, y);
+      labels = given.slice();
+      return y;
+    },
+  };
+  const { states = [] } = await sampleAll(watching, { ...o, n, solver, times, keepStates: true });
+  const last = times[times.length - 1];
+  const full = new Float32Array(sampler.batch * dim);
+  full.set(states[states.length - 1]);
+  seen.set(last, await sampler.denoise(full, last, labels));
+  const denoise = async (_: unknown, t: number) => {
+    const y = seen.get(t);
+    if (!y) throw new RangeError(`${solver.name} did not evaluate the state at t = ${t}; measure paths with ddim.`);
+    return y.subarray(0, n * dim);
+  };
+  return pathReport({ form, prediction, times, states, dim, denoise }, form.windows);
+}
