@@ -48,7 +48,17 @@ export {
   table,
   zeroTerminalSnr,
 } from "./table.ts";
-export { discrete, logitNormal, logNormalNsr, normalCdf, shifted, stratified, type TimeLaw, uniform, withAtoms } from "./times.ts";
+export {
+  discrete,
+  logitNormal,
+  logNormalNsr,
+  normalCdf,
+  shifted,
+  stratified,
+  type TimeLaw,
+  uniform,
+  withAtoms,
+} from "./times.ts";
 export {
   constant,
   edmWeight,

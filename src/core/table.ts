@@ -97,12 +97,27 @@ export function table(options: TableOptions = {}): TableForm {
   const entry = (i: number): Row => [Math.sqrt(bars[i]), Math.sqrt(1 - bars[i])];
   const floor = spec.between === "floor";
   const index = (t: number): number => {
-    const at = t * steps - 1;
-    const nearest = Math.round(at);
-    return Math.abs(at - nearest) < 1e-9 ? nearest : at;
+    const place = t * steps - 1;
+    const nearest = Math.round(place);
+    return Math.abs(place - nearest) < 1e-9 ? nearest : place;
   };
-  /** alpha on the last interval of a zero-terminal-SNR table, at fraction q past its start. */
+  /** The last interval of a zero-terminal-SNR table. */
   const zeroTail = (i: number) => bars[i + 1] === 0;
+
+  const at = (t: number): Row => {
+    checkTime(name, t);
+    const place = index(t);
+    const i = Math.floor(place);
+    if (place <= 0) return entry(0);
+    if (i === place || floor) return entry(i);
+    const q = place - i;
+    if (zeroTail(i)) {
+      const alpha = (1 - q) * Math.sqrt(bars[i]);
+      return [alpha, Math.sqrt(1 - alpha * alpha)];
+    }
+    const level = lambda[i] + q * (lambda[i + 1] - lambda[i]);
+    return [Math.sqrt(1 / (1 + Math.exp(-2 * level))), Math.sqrt(1 / (1 + Math.exp(2 * level)))];
+  };
 
   return {
     name,
@@ -112,25 +127,12 @@ export function table(options: TableOptions = {}): TableForm {
     time: (i) => (i + 1) / steps,
     tMin: 1 / steps,
     tMax: 1,
-    at(t) {
-      checkTime(name, t);
-      const at = index(t);
-      const i = Math.floor(at);
-      if (at <= 0) return entry(0);
-      if (i === at || floor) return entry(i);
-      const q = at - i;
-      if (zeroTail(i)) {
-        const alpha = (1 - q) * Math.sqrt(bars[i]);
-        return [alpha, Math.sqrt(1 - alpha * alpha)];
-      }
-      const level = lambda[i] + q * (lambda[i + 1] - lambda[i]);
-      return [Math.sqrt(1 / (1 + Math.exp(-2 * level))), Math.sqrt(1 / (1 + Math.exp(2 * level)))];
-    },
+    at,
     rate(t) {
       checkTime(name, t);
       const i = Math.ceil(index(t)) - 1; // the interval below t, which an entry starts
       if (i < 0) return [0, 0];
-      const [alpha, sigma] = this.at(t);
+      const [alpha, sigma] = at(t);
       if (zeroTail(i)) {
         const slope = -steps * Math.sqrt(bars[i]);
         return [slope, (-alpha * slope) / sigma];
