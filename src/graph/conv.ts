@@ -1,7 +1,7 @@
 // Convolution. Its three bilinear maps (forward, input gradient, weight gradient) are each other's derivatives,
 // so any order of differentiation stays within this file.
 
-import { emitInputGradient, emitWeightGradient } from "./convLowering.ts";
+import { emitConv, emitInputGradient, emitWeightGradient } from "./convLowering.ts";
 import { add } from "./pointwise.ts";
 import { sum } from "./reduce.ts";
 import { reshape } from "./shape.ts";
@@ -31,15 +31,7 @@ const convOp = operator<ConvAttrs>({
     if (size.some((d) => d < 1)) throw new RangeError(`conv2d: weight [${w.shape}] is larger than input [${x.shape}].`);
     return [{ shape: [n, w.shape[0], ...size], dtype: "float32" }];
   },
-  emit: (to, inputs, { stride, pads, dilation, groups }, node) => [
-    to.op("Conv", inputs, {
-      kernel_shape: node.inputs[1].shape.slice(2),
-      strides: stride,
-      pads,
-      dilations: dilation,
-      group: groups,
-    }),
-  ],
+  emit: (to, names, attrs, { inputs: [x, w] }) => [emitConv(to, names, attrs, x.shape, w)],
   vjp: ([ct], { inputs: [x, w, b] }, attrs, need) =>
     ct
       ? [
@@ -66,7 +58,7 @@ const inputGradientOp = operator<ConvGradAttrs>({
       throw new RangeError(`convTranspose2d: input [${dy.shape}] and weight [${w.shape}] do not fit.`);
     return [{ shape: [dy.shape[0], w.shape[1] * a.groups, ...a.size], dtype: "float32" }];
   },
-  emit: (to, [dy, w], attrs, node) => [emitInputGradient(to, dy, w, attrs, node.inputs[0].shape, node.inputs[1].shape)],
+  emit: (to, [dy, w], attrs, { inputs }) => [emitInputGradient(to, dy, w, attrs, inputs[0].shape, inputs[1])],
   vjp: ([ct], { inputs: [dy, w] }, attrs, need) =>
     ct
       ? [need[0] ? convOp([ct, w], attrs)[0] : null, need[1] ? weightGradient(ct, dy, attrs, w.shape.slice(2)) : null]

@@ -1,12 +1,32 @@
-// How the two gradients of a convolution become ONNX nodes. Chosen by measurement: docs/performance.md.
+// How a convolution and its two gradients become ONNX nodes. Chosen by measurement: docs/performance.md.
 
-import type { ConvGradAttrs } from "./conv.ts";
+import { blockable, emitBlocked } from "./blockedConv.ts";
+import type { ConvAttrs, ConvGradAttrs } from "./conv.ts";
 import type { Emitter } from "./emitter.ts";
-import type { Shape } from "./tensor.ts";
+import type { Shape, Tensor } from "./tensor.ts";
+
+/** `names`: x [N, C, H, W], w [O, C/groups, kh, kw] and perhaps a bias [O]. */
+export function emitConv(to: Emitter, names: readonly string[], a: ConvAttrs, xs: Shape, w: Tensor): string {
+  const attrs = {
+    kernel_shape: w.shape.slice(2),
+    strides: a.stride,
+    pads: a.pads,
+    dilations: a.dilation,
+    group: a.groups,
+  };
+  return blockable(to, a.groups, w) ? emitBlocked(to, names, attrs, xs, w.shape) : to.op("Conv", names, attrs);
+}
 
 /** dy [N, O, Ho, Wo], w [O, C/groups, kh, kw] to dx [N, C, H, W]. */
-export function emitInputGradient(to: Emitter, dy: string, w: string, a: ConvGradAttrs, dys: Shape, ws: Shape): string {
-  const kernel = ws.slice(2);
+export function emitInputGradient(
+  to: Emitter,
+  dy: string,
+  w: string,
+  a: ConvGradAttrs,
+  dys: Shape,
+  weight: Tensor,
+): string {
+  const [o, c, ...kernel] = weight.shape;
   const plain = a.stride.every((s) => s === 1) && a.groups === 1;
   const back = [0, 1, 2, 3].map((i) => a.dilation[i % 2] * (kernel[i % 2] - 1) - a.pads[i]);
   if (plain && back.every((p) => p >= 0)) {
@@ -17,7 +37,11 @@ export function emitInputGradient(to: Emitter, dy: string, w: string, a: ConvGra
       kernel[0] * kernel[1] === 1
         ? swapped
         : to.op("Slice", [swapped, both(-1), both(-(2 ** 31)), to.ints([2, 3]), both(-1)]);
-    return to.op("Conv", [dy, turned], { kernel_shape: kernel, pads: back, dilations: a.dilation });
+    const attrs = { kernel_shape: kernel, strides: [1, 1], pads: back, dilations: a.dilation, group: 1 };
+    const turnedShape = [c, o, ...kernel];
+    return blockable(to, 1, weight, turnedShape)
+      ? emitBlocked(to, [dy, turned], attrs, dys, turnedShape)
+      : to.op("Conv", [dy, turned], attrs);
   }
   const extra = [0, 1].map(
     (i) =>

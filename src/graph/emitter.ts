@@ -32,13 +32,16 @@ const DTYPE: Record<DType, DataType> = {
   bool: DataType.BOOL,
 };
 const OPSET = 21;
-const MICROSOFT = "com.microsoft";
+/** Prefixes of operator types: "ms.FusedMatMul" is ONNX Runtime's own, "nchwc.Conv" works on its blocked layout. */
+const DOMAINS: Readonly<Record<string, string>> = { ms: "com.microsoft", nchwc: "com.microsoft.nchwc" };
 
 export interface Emitter {
   readonly device: Device;
+  /** Channels in a block of the device's convolution layout; 1: it has none. See blockedConv.ts. */
+  readonly block: number;
   /** Emits a node with one output and returns the output's name. */
   op(type: string, inputs: readonly string[], attrs?: Readonly<Record<string, OnnxAttr>>): string;
-  /** Emits a node with several outputs. Types with the prefix "ms." are ONNX Runtime's own. */
+  /** Emits a node with several outputs. */
   ops(type: string, inputs: readonly string[], outputs: number, attrs?: Readonly<Record<string, OnnxAttr>>): string[];
   /** A constant, stored once per content. */
   ints(values: readonly number[]): string;
@@ -80,8 +83,8 @@ export function topological(outputs: readonly Tensor[]): Node[] {
   return order;
 }
 
-/** Writes the graph that computes `outputs` as an ONNX model for a device. */
-export function emitModel(outputs: Readonly<Record<string, Tensor>>, device: Device): EmittedModel {
+/** Writes the graph that computes `outputs` as an ONNX model for a device, with the device's block of channels, if any. */
+export function emitModel(outputs: Readonly<Record<string, Tensor>>, device: Device, block = 1): EmittedModel {
   const nodes: NodeProto[] = [];
   const initializers: TensorProto[] = [];
   const names = new Map<number, string>();
@@ -89,6 +92,7 @@ export function emitModel(outputs: Readonly<Record<string, Tensor>>, device: Dev
   const contents = new Map<string, string>();
   const inputs = new Map<string, Tensor>();
   const counts = new Map<string, number>();
+  const domains = new Set([DOMAINS.ms]);
   let count = 0;
 
   const store = (data: TensorData, shape: Shape, dtype: DType): string => {
@@ -107,18 +111,20 @@ export function emitModel(outputs: Readonly<Record<string, Tensor>>, device: Dev
 
   const emitter: Emitter = {
     device,
+    block,
     op: (type, ins, attrs) => emitter.ops(type, ins, 1, attrs)[0],
     ops(type, ins, outs, attrs = {}) {
       const key = `${type}|${ins.join()}|${outs}|${JSON.stringify(attrs)}`;
       const known = seen.get(key);
       if (known) return known;
       const output = Array.from({ length: outs }, () => `t${count++}`);
-      const microsoft = type.startsWith("ms.");
-      const opType = microsoft ? type.slice(3) : type;
+      const [prefix, name] = type.split(".");
+      const opType = name ?? prefix;
+      if (name) domains.add(DOMAINS[prefix]);
       nodes.push(
         create(NodeProtoSchema, {
           opType,
-          domain: microsoft ? MICROSOFT : "",
+          domain: name ? DOMAINS[prefix] : "",
           name: `${opType}_${nodes.length}`,
           input: [...ins],
           output,
@@ -178,7 +184,7 @@ export function emitModel(outputs: Readonly<Record<string, Tensor>>, device: Dev
     graph,
     opsetImport: [
       create(OperatorSetIdProtoSchema, { domain: "", version: BigInt(OPSET) }),
-      create(OperatorSetIdProtoSchema, { domain: MICROSOFT, version: 1n }),
+      ...[...domains].map((domain) => create(OperatorSetIdProtoSchema, { domain, version: 1n })),
     ],
   });
   return { bytes: toBinary(ModelProtoSchema, model), inputs: [...inputs.values()], outputs: declared, counts };

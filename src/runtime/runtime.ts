@@ -1,6 +1,7 @@
 // Programs on ONNX Runtime. Everything here works with any build of it (Node, browser): the module is an argument.
 
 import { type Device, type EmittedModel, emitModel, sizeOf, type Tensor } from "../graph/index.ts";
+import { channelBlock } from "./channelBlock.ts";
 
 export type Feed = Float32Array | BigInt64Array | Uint8Array;
 export interface Fetched {
@@ -74,12 +75,14 @@ interface Cached {
 
 export function createRuntime(ort: OrtModule, device: Device, threads: number): Runtime {
   const cache = new Map<string, Cached>();
+  let block: number | undefined;
   return {
     device,
     threads,
     open: () => cache.size,
     async compile(outputs, options = {}) {
-      const model = emitModel(outputs, device);
+      block ??= device === "cpu" ? await channelBlock(ort) : 1;
+      const model = emitModel(outputs, device, block);
       const key = `${await sha256(model.bytes)}|${JSON.stringify(options)}`;
       const cached = cache.get(key) ?? { session: openSession(ort, device, threads, model, options), users: 0 };
       cached.users++;
