@@ -89,6 +89,10 @@ export async function accelerate(given: AccelerateOptions, context: Context): Pr
   const run = resume ? runAt(resume) : await createRun(full.out, name, recorded("accelerate", stored, context.seed));
   context.report.event({ kind: "run", path: run.path });
   context.report.note(`${run.path}: ${method} of ${loaded.name}, ${images.toLocaleString("en-US")} images.`);
+  if (plan.model.prediction.name !== teacher.model.prediction.name)
+    context.report.note(
+      `The teacher predicts ${teacher.model.prediction.name} and the student ${plan.model.prediction.name}: the network has to relearn what its output means.`,
+    );
   const learnsFrom =
     plan.source === "data" && data
       ? batches(data, fold(key(context.seed), "data"), full.batch).batchAt

@@ -27,7 +27,7 @@ export const trainOptions = z.object({
   prediction: z
     .enum(["eps", "x0", "v", "u"])
     .optional()
-    .describe("What the network predicts; default eps, on linear u."),
+    .describe("What the network predicts; default eps; u on linear, v on cosine."),
   network: z.enum(networkNames).optional().describe("Default: mlp for points, unet2d for images."),
   width: z.int().positive().optional().describe("Width of the network; unet2d: channels of the first level."),
   depth: z.int().positive().optional().describe("Blocks of the network; unet2d: per level."),
@@ -37,6 +37,9 @@ export const trainOptions = z.object({
 export type TrainCommandOptions = z.output<typeof trainOptions>;
 
 const forms: Readonly<Record<TrainCommandOptions["form"], () => Form>> = { vp, subvp: subVp, ve, linear, cosine };
+
+/** eps says nothing at t = 1 of linear and cosine. */
+const natural = { vp: "eps", subvp: "eps", ve: "eps", linear: "u", cosine: "v" } as const;
 
 export interface RunResult {
   readonly run: RunDir;
@@ -48,7 +51,7 @@ export interface RunResult {
 export async function trainTeacher(given: TrainCommandOptions, context: Context): Promise<RunResult | undefined> {
   const options = {
     ...given,
-    prediction: given.prediction ?? (given.form === "linear" ? "u" : "eps"),
+    prediction: given.prediction ?? natural[given.form],
     lr: given.lr ?? 1e-3,
     ema: given.ema ?? 0.999,
     ...(given.minutes === undefined ? { images: given.images ?? 256_000 } : {}),
