@@ -17,7 +17,12 @@ export interface Ended {
 }
 
 /** One thread: the networks here are tiny. */
-export async function fewstep(...args: readonly string[]): Promise<Ended> {
+export const fewstep = (...args: readonly string[]): Promise<Ended> => run(args);
+
+/** As if Ctrl-C had been pressed at the start. */
+export const interruptedFewstep = (...args: readonly string[]): Promise<Ended> => run(args, AbortSignal.abort());
+
+async function run(args: readonly string[], signal?: AbortSignal): Promise<Ended> {
   let [out, err] = ["", ""];
   const streams = {
     stdout: {
@@ -31,7 +36,7 @@ export async function fewstep(...args: readonly string[]): Promise<Ended> {
       },
     },
   };
-  const code = await runProgram(commands, ["--threads", "1", ...args], streams);
+  const code = await runProgram(commands, ["--threads", "1", ...args], streams, signal);
   return { code, out, err };
 }
 
