@@ -30,11 +30,11 @@ const recipe = {
   atStarts: 0.6,
   lr: 4e-4,
   ema: 0.98,
-  images: 160 * 64,
+  images: 128 * 64,
 } as const;
 /** The number of steps that the demo is about: one per window. */
 const SHOWN = recipe.windows;
-const SAMPLES = 640;
+const SAMPLES = 512;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
