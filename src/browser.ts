@@ -71,7 +71,9 @@ export { fold, type Key, key, normal } from "./random.ts";
 export * from "./recipes/index.ts";
 // Training, sampling, pairs.
 export { type Card, describeModel, modelOf, parseCard, type SamplerSpec } from "./run/card.ts";
+export { type EvaluateOptions, type Evaluation, endsOf, evaluate, type FeatureMap } from "./run/evaluate.ts";
 export { type Pairs, type PairsEvent, type PairsOptions, shardCount, teacherPairs } from "./run/pairs.ts";
+export { measurePaths, type Paths, type PathsOptions, pathGrid } from "./run/paths.ts";
 export {
   type SampleEvent,
   type SampleOptions,
