@@ -32,18 +32,19 @@ const teacherRecipe = {
   depth: 3,
   lr: 2e-3,
   ema: 0.99,
-  images: 3000 * batch,
+  images: 2400 * batch,
 };
 const perflowRecipe = {
   method: "perflow",
   data,
   windows: 4,
   teacherSteps: 4,
+  teacherSolver: "dpm++2m",
   predict: "velocity",
   atStarts: 0.5,
   lr: 1e-3,
   ema: 0.99,
-  images: 1200 * batch,
+  images: 900 * batch,
 };
 const rectifiedRecipe = {
   method: "rectified-diffusion",
@@ -53,7 +54,7 @@ const rectifiedRecipe = {
   distance: "mse",
   lr: 1e-3,
   ema: 0.99,
-  images: 1500 * batch,
+  images: 1200 * batch,
 };
 const SAMPLES = 4096;
 

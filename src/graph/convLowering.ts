@@ -116,27 +116,38 @@ function emitDense(to: Emitter, x: string, dy: string, a: ConvGradAttrs, xs: Sha
 }
 
 /**
- * A shift by (i, j) between x and dy is a shift of dy by i rows and of x by j columns. So kh copies of dy and kw of x,
- * instead of kh·kw of x, give all kernel positions in one product.
+ * A shift by (i, j) between x and dy is a shift of dy by i rows and of x by j columns. So kh copies of dy, and one
+ * product with each of kw copies of x, instead of kh·kw copies of x.
  */
 function emitShifted(to: Emitter, x: string, dy: string, a: ConvGradAttrs, xs: Shape, dys: Shape): string {
   const [n, c, h, w] = xs;
   const o = dys[1];
   const [kh, kw] = a.size;
+  // Small images make small products: there the batch, turned to the end, becomes part of the inner dimension.
+  const folded = h * w < 256 && (to.device === "cpu" || to.device === "wasm");
+  const turn = (t: string): string => (folded ? to.op("Transpose", [t], { perm: [1, 2, 3, 0] }) : t);
   // Zeros come in on one side and the other side falls off: a Pad with a negative end.
-  const shift = (t: string, rows: number, columns: number): string =>
-    rows === 0 && columns === 0 ? t : to.op("Pad", [t, to.ints([0, 0, rows, columns, 0, 0, -rows, -columns])]);
-  const join = (parts: string[]): string => (parts.length === 1 ? parts[0] : to.op("Concat", parts, { axis: 1 }));
-  const byRow = join(Array.from({ length: kh }, (_, i) => shift(dy, i * a.dilation[0] - a.pads[0], 0)));
-  const byColumn = join(Array.from({ length: kw }, (_, j) => shift(x, 0, a.pads[1] - j * a.dilation[1])));
-  const total = batchProduct(to, [byRow, n, kh * o, h * w], [byColumn, n, kw * c, h * w]);
+  const shift = (t: string, rows: number, columns: number): string => {
+    if (rows === 0 && columns === 0) return t;
+    const by = folded ? [0, rows, columns, 0] : [0, 0, rows, columns];
+    return to.op("Pad", [t, to.ints([...by, ...by.map((d) => -d)])]);
+  };
+  const byRow = Array.from({ length: kh }, (_, i) => shift(turn(dy), i * a.dilation[0] - a.pads[0], 0));
+  const rows = kh === 1 ? byRow[0] : to.op("Concat", byRow, { axis: folded ? 0 : 1 });
+  const products = Array.from({ length: kw }, (_, j) => {
+    const column = shift(turn(x), 0, a.pads[1] - j * a.dilation[1]);
+    if (!folded) return batchProduct(to, [rows, n, kh * o, h * w], [column, n, c, h * w]);
+    const flat = (t: string, size: number) => to.op("Reshape", [t, to.ints([size, h * w * n])]);
+    return to.op("Gemm", [flat(rows, kh * o), flat(column, c)], { transB: 1 });
+  });
+  const total = kw === 1 ? products[0] : to.op("Concat", products, { axis: 1 });
   const split = to.op("Reshape", [total, to.ints([kh, o, kw, c])]);
   return to.op("Transpose", [split], { perm: [1, 3, 0, 2] });
 }
 
 type Rows = readonly [name: string, batch: number, rows: number, length: number];
 
-/** The sum over the batch of a·bᵀ, with a and b seen as [batch, rows, length]. */
+/** The sum over the batch of a·bᵀ, with a and b seen as [batch, rows, length], as [rows of a, rows of b]. */
 function batchProduct(to: Emitter, [a, n, rowsA, length]: Rows, [b, , rowsB]: Rows): string {
   const left = to.op("Reshape", [a, to.ints([n, rowsA, length])]);
   const right = to.op("Reshape", [b, to.ints([n, rowsB, length])]);
@@ -144,7 +155,10 @@ function batchProduct(to: Emitter, [a, n, rowsA, length]: Rows, [b, , rowsB]: Ro
     to.device === "webgpu"
       ? to.op("MatMul", [left, to.op("Transpose", [right], { perm: [0, 2, 1] })])
       : to.op("ms.FusedMatMul", [left, right], { transB: 1 });
-  return to.op("ReduceSum", [product, to.ints([0])], { keepdims: 0 });
+  // A product with ones sums faster than ReduceSum.
+  const ones = to.floats(new Float32Array(n).fill(1), [1, n]);
+  const total = to.op("MatMul", [ones, to.op("Reshape", [product, to.ints([n, rowsA * rowsB])])]);
+  return to.op("Reshape", [total, to.ints([rowsA, rowsB])]);
 }
 
 function emitDepthwise(to: Emitter, x: string, dy: string, a: ConvGradAttrs, xs: Shape, dys: Shape): string {
