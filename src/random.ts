@@ -3,38 +3,42 @@
 /** Four 32-bit words. Make one with `key`, derive others with `fold`. */
 export type Key = readonly [number, number, number, number];
 
-const rotations = [10, 26, 11, 21, 13, 27, 23, 5, 6, 20, 17, 11, 25, 10, 18, 20];
+const rotations = Uint8Array.of(10, 26, 11, 21, 13, 27, 23, 5, 6, 20, 17, 11, 25, 10, 18, 20);
 
 /** Threefry-4x32, 20 rounds (Salmon et al. 2011): 128 counter bits to 128 random bits under a 128-bit key. */
 export function threefry(key: Key, counter: Key, out: Uint32Array = new Uint32Array(4)): Uint32Array {
-  const [k0, k1, k2, k3] = key;
-  const ks = [k0, k1, k2, k3, 0x1bd11bda ^ k0 ^ k1 ^ k2 ^ k3];
+  // Keys in variables, not in a list that turns with the rounds: drawing noise must not show beside a network.
+  let k0 = key[0] | 0;
+  let k1 = key[1] | 0;
+  let k2 = key[2] | 0;
+  let k3 = key[3] | 0;
+  let k4 = 0x1bd11bda ^ k0 ^ k1 ^ k2 ^ k3;
   let a = (counter[0] + k0) | 0;
   let b = (counter[1] + k1) | 0;
   let c = (counter[2] + k2) | 0;
   let d = (counter[3] + k3) | 0;
-  for (let round = 0; round < 20; round++) {
-    const left = rotations[(2 * round) & 15];
-    const right = rotations[(2 * round + 1) & 15];
-    // Even rounds mix (a, b) and (c, d), odd ones (a, d) and (c, b).
-    if ((round & 1) === 0) {
+  for (let four = 1; four <= 5; four++) {
+    // Two double rounds: even ones mix (a, b) and (c, d), odd ones (a, d) and (c, b).
+    for (let r = (four & 1) === 1 ? 0 : 8, end = r + 8; r < end; r += 4) {
       a = (a + b) | 0;
-      b = ((b << left) | (b >>> (32 - left))) ^ a;
+      b = ((b << rotations[r]) | (b >>> (32 - rotations[r]))) ^ a;
       c = (c + d) | 0;
-      d = ((d << right) | (d >>> (32 - right))) ^ c;
-    } else {
+      d = ((d << rotations[r + 1]) | (d >>> (32 - rotations[r + 1]))) ^ c;
       a = (a + d) | 0;
-      d = ((d << left) | (d >>> (32 - left))) ^ a;
+      d = ((d << rotations[r + 2]) | (d >>> (32 - rotations[r + 2]))) ^ a;
       c = (c + b) | 0;
-      b = ((b << right) | (b >>> (32 - right))) ^ c;
+      b = ((b << rotations[r + 3]) | (b >>> (32 - rotations[r + 3]))) ^ c;
     }
-    if ((round & 3) === 3) {
-      const s = (round >> 2) + 1;
-      a = (a + ks[s % 5]) | 0;
-      b = (b + ks[(s + 1) % 5]) | 0;
-      c = (c + ks[(s + 2) % 5]) | 0;
-      d = (d + ks[(s + 3) % 5] + s) | 0;
-    }
+    const first = k0;
+    k0 = k1;
+    k1 = k2;
+    k2 = k3;
+    k3 = k4;
+    k4 = first;
+    a = (a + k0) | 0;
+    b = (b + k1) | 0;
+    c = (c + k2) | 0;
+    d = (d + k3 + four) | 0;
   }
   out[0] = a;
   out[1] = b;
@@ -108,6 +112,9 @@ export function normal(from: Key, n: number, out: Float32Array = new Float32Arra
   return out;
 }
 
+/** 1, 1/3, ..., 1/21 */
+const oddReciprocals = Float64Array.from({ length: 11 }, (_, k) => 1 / (2 * k + 1));
+
 /** Natural logarithm of 0 < x < 1 by exact operations only: Math.log may differ between engines. */
 function ln(x: number): number {
   let mantissa = x;
@@ -120,7 +127,7 @@ function ln(x: number): number {
   const z = (mantissa - 1) / (mantissa + 1);
   const z2 = z * z;
   let sum = 0;
-  for (let k = 21; k >= 1; k -= 2) sum = sum * z2 + 1 / k;
+  for (let k = 10; k >= 0; k--) sum = sum * z2 + oddReciprocals[k];
   return exponent * Math.LN2 + 2 * z * sum;
 }
 
