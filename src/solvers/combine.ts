@@ -10,9 +10,11 @@ export function combine<V extends Vector>(terms: readonly Term<V>[]): V {
   const like = terms[0][1];
   const out = (like instanceof Float64Array ? new Float64Array(like.length) : new Float32Array(like.length)) as V;
   const used = terms.filter(([c]) => c !== 0);
+  const coefficients = Float64Array.from(used, ([c]) => c);
+  const vectors = used.map(([, x]) => x);
   for (let i = 0; i < out.length; i++) {
     let sum = 0;
-    for (const [c, x] of used) sum += c * x[i];
+    for (let k = 0; k < vectors.length; k++) sum += coefficients[k] * vectors[k][i];
     out[i] = sum;
   }
   return out;
