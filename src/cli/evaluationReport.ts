@@ -3,7 +3,8 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { gridPng } from "../data/png.ts";
 import { metricVsNfe, type NfeSeries } from "../figures/metricVsNfe.ts";
-import type { Measured } from "../metrics/index.ts";
+import { type PathVariationSeries, pathVariation } from "../figures/pathVariation.ts";
+import { type Measured, onPlane, principalPlane } from "../metrics/index.ts";
 import type { Evaluation } from "../run/evaluate.ts";
 import type { Paths } from "../run/paths.ts";
 import { writeAtomic } from "./atomic.ts";
@@ -41,9 +42,10 @@ export async function writeReport(
   context: Context,
 ): Promise<void> {
   await mkdir(o.out, { recursive: true });
-  const plain = report.results.map(({ evaluations, ...model }) => ({
+  const plain = report.results.map(({ evaluations, paths, ...model }) => ({
     ...model,
     evaluations: evaluations.map(({ shown, kind, ...numbers }) => numbers),
+    paths: paths.map(({ trace, ...numbers }) => numbers),
   }));
   await writeJson(join(o.out, "report.json"), { options: o, seed: context.seed, ...report, results: plain });
   const names = metricNames(report);
@@ -65,6 +67,8 @@ export async function writeReport(
       metricVsNfe({ metric: title(name), better, subtitle, series: drawn }, figureContext()),
     );
   }
+  const paths = drawPaths(report);
+  if (paths) await saveFigure(join(o.out, "paths"), paths);
   const [channels, height = 1, width = 1] = shape;
   if (height > 1) {
     const columns = Math.min(16, o.n);
@@ -112,6 +116,31 @@ function reportTable({ results }: Report, names: readonly string[]): string {
     ]),
   );
   return textTable(["model", "steps", "NFE", ...names, "per sample"], lines);
+}
+
+/** The models' own flows beside the variation of their predictions; undefined where none was measured. */
+function drawPaths({ results }: Report): string | undefined {
+  const flows = results.flatMap(({ name, role, paths }) =>
+    paths.filter(({ fine, trace }) => fine && trace.dim > 1).map((path) => ({ name, role, ...path })),
+  );
+  if (flows.length === 0) return undefined;
+  const [{ trace }] = flows;
+  if (trace.states[0].length < 2 * trace.dim) return undefined;
+  const plane = principalPlane(trace.states[trace.states.length - 1], trace.dim);
+  const series = flows.map(
+    ({ name, role, trace: { times, states }, whole, windows }): PathVariationSeries => ({
+      title: name,
+      role,
+      times,
+      states: states.map((state) => onPlane(plane, state)),
+      edges: windows.map(({ from }) => from),
+      variation: whole.variation,
+      within: windows.map(({ variation }) => variation),
+    }),
+  );
+  const coordinates = trace.dim === 2 ? "" : " on the two directions in which its samples differ most";
+  const subtitle = `x/(alpha + sigma) along each model's own flow${coordinates}; the mean of a curve is FO_N`;
+  return pathVariation({ title: "Paths and what is predicted along them", subtitle, series }, figureContext());
 }
 
 /** Straightness and first-orderness; 0 is a path that one step follows. */

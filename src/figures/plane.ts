@@ -12,11 +12,14 @@ export interface PathsPanel {
   readonly edges?: readonly number[];
 }
 
-export interface Trajectories2d {
+export interface Trajectories2d extends PathPanels {
   readonly title?: string;
   readonly subtitle?: string;
+}
+
+export interface PathPanels {
   /** [m, 2] */
-  readonly data: ArrayLike<number>;
+  readonly data?: ArrayLike<number>;
   readonly panels: readonly PathsPanel[];
   /** How many paths are drawn. Default 40. */
   readonly paths?: number;
@@ -36,7 +39,13 @@ const mostDots = 1500;
 
 /** Paths from noise to data side by side. An SVG. Throws a RangeError where states and times do not fit. */
 export function trajectories2d(figure: Trajectories2d, context: FigureContext): string {
-  const { title = "From noise to data", subtitle, data, paths = 40 } = figure;
+  const { title = "From noise to data", subtitle } = figure;
+  return renderSheet({ title, subtitle, ...pathPanels(figure) }, context);
+}
+
+/** One panel of paths per model, and their legend. */
+export function pathPanels(figure: PathPanels): { panels: Panel[]; legend: LegendItem[] } {
+  const { data = [], paths = 40 } = figure;
   const cloud = pointsOf(data, "data");
   const drawn = figure.panels.map((panel) => {
     const { times, states } = panel;
@@ -79,7 +88,7 @@ export function trajectories2d(figure: Trajectories2d, context: FigureContext): 
     }),
   );
   const legend: LegendItem[] = [
-    { name: "data", color: pale, kind: "dot" },
+    ...(cloud.length > 0 ? [{ name: "data", color: pale, kind: "dot" } as const] : []),
     { name: "noise", color: grey, kind: "dot" },
     { name: "path", color: palette[0] },
     ...(drawn.some(({ atEdges }) => atEdges.length > 0)
@@ -87,7 +96,7 @@ export function trajectories2d(figure: Trajectories2d, context: FigureContext): 
       : []),
     { name: "sample", color: palette[1], kind: "dot" },
   ];
-  return renderSheet({ title, subtitle, legend, panels }, context);
+  return { panels, legend };
 }
 
 /** Samples side by side, over the data where given. An SVG. */

@@ -23,6 +23,7 @@ export {
 export { type ClassifierCard, MNIST_FEATURES, type MnistClassifier, mnistClassifier } from "./mnistClassifier.ts";
 export { addMoments, type Gaussian, gaussianOf, type Moments, mergeMoments, noMoments } from "./moments.ts";
 export { type ManifoldOptions, precision, recall } from "./precisionRecall.ts";
+export { onPlane, type Plane, principalPlane } from "./principalPlane.ts";
 export { readReference, writeReference } from "./reference.ts";
 export { type SlicedOptions, slicedWasserstein, wasserstein } from "./slicedWasserstein.ts";
 export { type Curvature, type Path, type PathReport, pathReport } from "./trajectory.ts";

@@ -34,6 +34,8 @@ export interface PathReport {
   readonly firstOrder: number | null;
   /** FO_N: the same over the states that steps start from, unweighted. */
   readonly firstOrderSteps: number;
+  /** E|eps - its mean along the path|² over the mean of E|eps|², at every state that a step starts from; the mean is FO_N. */
+  readonly variation: readonly { readonly t: number; readonly value: number }[];
   /** DX: mean square distance of the predicted x0 from the last one, over the variance of the last ones. */
   readonly drift: number;
   /** G_N: mean square distance of the x0 predicted at the start from the last one, over the same variance. */
@@ -125,9 +127,8 @@ function report(all: readonly Point[], dim: number): PathReport {
     ) / span;
 
   const mean = average(starts.map(({ eps }) => eps));
-  const firstOrderSteps =
-    sumOf(starts.map(({ eps }) => meanSquare(eps.map((e, k) => e - mean[k])))) /
-    sumOf(starts.map(({ eps }) => meanSquare(eps)));
+  const scale = sumOf(starts.map(({ eps }) => meanSquare(eps))) / starts.length;
+  const variation = starts.map(({ t, eps }) => ({ t, value: meanSquare(eps.map((e, k) => e - mean[k])) / scale }));
 
   const variance = scatter(last.x0, dim);
   const away = (point: Point) => meanSquare(point.x0.map((v, k) => v - last.x0[k])) / variance;
@@ -137,7 +138,8 @@ function report(all: readonly Point[], dim: number): PathReport {
     straightness,
     relativeStraightness: straightness / meanSquare(chord),
     firstOrder: firstOrderOf(all),
-    firstOrderSteps,
+    firstOrderSteps: sumOf(variation.map(({ value }) => value)) / variation.length,
+    variation,
     drift: sumOf(starts.map(away)) / starts.length,
     gap: away(first),
     curvature: curvatureOf(z, dim),

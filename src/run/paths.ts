@@ -16,7 +16,19 @@ export interface Paths {
   readonly whole: PathReport;
   /** On a form with windows, of each. */
   readonly windows: readonly PathReport[];
+  /** The first samples' states, for a picture. */
+  readonly trace: Trace;
 }
+
+export interface Trace {
+  readonly times: Grid;
+  /** [n, dim] at every time, x/(alpha + sigma): first-order paths are straight in these coordinates. */
+  readonly states: readonly Float32Array[];
+  readonly dim: number;
+}
+
+/** Samples kept for pictures. */
+const TRACED = 40;
 
 /** A fine grid over the times that a model was trained on, through every window edge. */
 export function pathGrid(form: Form, steps: number, from: number = form.tMax): Grid {
@@ -53,5 +65,10 @@ export async function measurePaths(sampler: Sampler, o: PathsOptions): Promise<P
     if (!y) throw new RangeError(`${solver.name} did not evaluate the state at t = ${t}; measure paths with ddim.`);
     return y.subarray(0, n * dim);
   };
-  return pathReport({ form, prediction, times, states, dim, denoise }, form.windows);
+  const report = await pathReport({ form, prediction, times, states, dim, denoise }, form.windows);
+  const traced = states.map((x, k) => {
+    const [alpha, sigma] = form.at(times[k]);
+    return x.slice(0, TRACED * dim).map((value) => value / (alpha + sigma));
+  });
+  return { ...report, trace: { times, states: traced, dim } };
 }

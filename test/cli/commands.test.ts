@@ -155,7 +155,14 @@ test("evaluate: a table, a report, charts; more steps end closer to the teacher"
   expect(ended.code, ended.err).toBe(0);
   expect(ended.out).toMatch(/^model +steps +NFE +endpoint +sliced-wasserstein/);
   expect((await readdir(out)).sort()).toEqual(
-    expect.arrayContaining(["endpoint.png", "endpoint.svg", "report.json", "sliced-wasserstein.svg"]),
+    expect.arrayContaining([
+      "endpoint.png",
+      "endpoint.svg",
+      "paths.png",
+      "paths.svg",
+      "report.json",
+      "sliced-wasserstein.svg",
+    ]),
   );
   const reportSchema = z.object({
     results: z.array(

@@ -9,6 +9,7 @@ import { toy } from "../../src/data/toy2d.ts";
 import { alphaSigma } from "../../src/figures/alphaSigma.ts";
 import { lossCurve, runningMean } from "../../src/figures/lossCurve.ts";
 import { metricVsNfe } from "../../src/figures/metricVsNfe.ts";
+import { pathVariation } from "../../src/figures/pathVariation.ts";
 import { scatter2d, trajectories2d } from "../../src/figures/plane.ts";
 import { logTicks, renderSheet } from "../../src/figures/sheet.ts";
 import { key, normal } from "../../src/random.ts";
@@ -138,6 +139,46 @@ describe("pictures of the plane", () => {
     const dots = svg.match(/<path[^>]*d="([^"]*)"[^>]*stroke="#4269d0"|<path[^>]*stroke="#4269d0"[^>]*d="([^"]*)"/g);
     expect(count(dots?.find((path) => path.includes("h0")) ?? "", /h0/g)).toBe(2);
     expect(svg).not.toContain("NaN");
+  });
+
+  test("paths, windows and the variation of the prediction stand side by side", () => {
+    const curve = (offset: number) => [1, 0.75, 0.5, 0.25].map((t) => ({ t, value: 0.1 * t + offset }));
+    const series = [
+      { title: "teacher", role: "teacher", times, states, variation: curve(0.2) },
+      {
+        title: "PeRFlow",
+        times,
+        states,
+        edges: [1, 0.5],
+        variation: curve(0.1),
+        within: [
+          curve(0).slice(0, 2),
+          [
+            { t: 0.5, value: 0 },
+            { t: 0.25, value: 1e-9 },
+          ],
+        ],
+      },
+    ] as const;
+    const svg = pathVariation({ series }, context);
+    expect(texts(svg)).toEqual(
+      expect.arrayContaining([
+        "teacher",
+        "PeRFlow",
+        "variation of the prediction",
+        "window edge",
+        "within its windows",
+      ]),
+    );
+    expect(texts(svg)).not.toContain("data");
+    // One solid curve per model, one dashed per window; time falls from left to right, and zero stays in the picture.
+    expect(lines(svg, "#71717a")).toHaveLength(1);
+    const [whole, ...within] = lines(svg, "#3ca951");
+    expect(whole).toHaveLength(4);
+    expect(within).toHaveLength(2);
+    expect(within[1][0][0]).toBeGreaterThan(within[0][0][0]);
+    expect(within[1].flat().every(Number.isFinite)).toBe(true);
+    expect(() => pathVariation({ series: [{ ...series[0], states: [eps] }] }, context)).toThrow("1 states for 5 times");
   });
 
   test("states that do not fit are refused", () => {

@@ -17,6 +17,7 @@ import {
   vp,
   windowGrid,
 } from "../../src/core/index.ts";
+import { onPlane, principalPlane } from "../../src/metrics/principalPlane.ts";
 import { type Path, pathReport } from "../../src/metrics/trajectory.ts";
 import { ddim, integrate } from "../../src/solvers/index.ts";
 import { type Gaussian, gaussianDenoiser, gaussianFlow } from "../oracle/gaussian.ts";
@@ -167,6 +168,32 @@ describe("windows", () => {
     const path = exactPath(linear(), u, uniformGrid(3));
     await expect(pathReport(path, uniformWindows(2))).rejects.toThrow(/window edge 0.5 is not a time/);
   });
+});
+
+test("the variation along a path has FO_N as its mean, and is lowest where the prediction is the mean", async () => {
+  const { whole } = await pathReport(exactPath(table(), eps, uniformGrid(8)));
+  expect(whole.variation.map(({ t }) => t)).toEqual(uniformGrid(8).slice(0, -1));
+  expect(whole.variation.reduce((sum, { value }) => sum + value, 0) / 8).toBeCloseTo(whole.firstOrderSteps, 14);
+  expect(whole.variation[7].value).toBe(Math.max(...whole.variation.map(({ value }) => value)));
+});
+
+test("samples are drawn on the plane in which they differ most", () => {
+  // Spread 5 along e1 + e4, 2 along e2, 0.1 along the rest.
+  const corners = [-1, 1].flatMap((a) => [-1, 1].flatMap((b) => [-1, 1].map((c) => [a, b, c])));
+  const rows = Float64Array.from(corners.flatMap(([a, b, c]) => [5 * a + 1, 2 * b, 0.1 * c, 5 * a]));
+  const plane = principalPlane(rows, 4);
+  const half = Math.SQRT1_2;
+  [half, 0, 0, half].forEach((x, k) => {
+    expect(Math.abs(plane.first[k])).toBeCloseTo(x, 9);
+  });
+  expect(Math.abs(plane.second[1])).toBeCloseTo(1, 9);
+  const points = onPlane(plane, rows);
+  expect(points).toHaveLength(16);
+  points.forEach((x, k) => {
+    expect(Math.abs(x)).toBeCloseTo(k % 2 === 0 ? 5 / half : 2, 9);
+  });
+  expect([...onPlane(principalPlane(rows, 2), rows)]).toEqual([...rows]);
+  expect(() => principalPlane(rows.subarray(0, 4), 4)).toThrow(/4 values of dimension 4/);
 });
 
 test("curvature of a right angle in the plane", async () => {
