@@ -23,6 +23,7 @@ export interface OrtSessionOptions {
   intraOpNumThreads?: number;
   interOpNumThreads?: number;
   logSeverityLevel?: 0 | 1 | 2 | 3 | 4;
+  enableMemPattern?: boolean;
   enableProfiling?: boolean;
   profileFilePrefix?: string;
 }
@@ -121,6 +122,8 @@ function openSession(ort: OrtModule, device: Device, threads: number, model: Emi
     graphOptimizationLevel: options.optimization ?? "all",
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
+    // The pattern's single block would come on top of what the first run allocated: half as much memory again, or more.
+    enableMemPattern: false,
     logSeverityLevel: 3,
     ...(options.profile ? { enableProfiling: true, profileFilePrefix: options.profile } : {}),
   });
