@@ -26,6 +26,8 @@ export interface NetworkLike<P> {
 export interface TimeInput {
   readonly scale: number;
   readonly offset: number;
+  /** Whether it sees the state over √(alpha² + sigma²): on forms whose states grow (VE, EDM). Default false. */
+  readonly normalize?: boolean;
 }
 
 export function networkModel<P>(
@@ -35,12 +37,14 @@ export function networkModel<P>(
   time: TimeInput,
 ): Model<P> {
   const tau = (t: number) => time.scale * t + time.offset;
+  const unit = (t: number) => 1 / Math.hypot(...form.at(t));
+  const seen = (x: Tensor, clock: Clock) => (time.normalize ? mul(x, clock.column(unit, x.shape.length)) : x);
   return {
     form,
     prediction,
     sampleShape: network.sampleShape,
     labelCount: network.labelCount,
-    apply: (p, x, clock, labels) => network.apply(p, x, clock.column(tau, 1), labels),
+    apply: (p, x, clock, labels) => network.apply(p, seen(x, clock), clock.column(tau, 1), labels),
   };
 }
 
@@ -77,15 +81,19 @@ export function guided<P>(model: Model<P>, scale: number): Model<P> {
 
 /**
  * The same network read in another form, without retraining: at every time the model is asked at the time of equal
- * SNR, with the state rescaled (SNR matching). Its samples stay the same up to solver error.
+ * SNR, with the state rescaled (SNR matching). Its samples stay the same up to solver error. Times whose SNR the native
+ * form does not reach are cut off: the new form's tMin and tMax are the ends of what is left.
  */
 export function inForm<P>(model: Model<P>, form: Form): Model<P> {
   const native = (t: number) => model.form.tAt(logSnr(form, t));
   // alpha/alpha' and sigma/sigma' agree at equal SNR; the norms are safe where one of them is zero.
   const scale = (t: number) => Math.hypot(...model.form.at(native(t))) / Math.hypot(...form.at(t));
+  const [cleanest, noisiest] = [model.form.tMin, model.form.tMax].map((t) => logSnr(model.form, t));
+  const tMin = logSnr(form, form.tMin) > cleanest ? form.tAt(cleanest) : form.tMin;
+  const tMax = logSnr(form, form.tMax) < noisiest ? form.tAt(noisiest) : form.tMax;
   return {
     ...model,
-    form,
+    form: { ...form, tMin, tMax },
     prediction: {
       ...model.prediction,
       // Rows of the native form read the same hidden pair, so they are right as they are.

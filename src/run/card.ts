@@ -78,7 +78,7 @@ const cardSchema = z.strictObject({
   library: z.string(),
   form: formSchema,
   prediction: z.strictObject({ name: z.enum(predictionNames), sigmaData: z.number().optional() }),
-  timeInput: z.strictObject({ scale: z.number(), offset: z.number() }),
+  timeInput: z.strictObject({ scale: z.number(), offset: z.number(), normalize: z.boolean().optional() }),
   network: z.strictObject({ family: z.string(), config: z.record(z.string(), z.unknown()) }),
   sampler: samplerSchema,
   /** Guidance is null + g·(conditional − null); g = 1 is none. `baked`: the guidance of the teacher's solves. */

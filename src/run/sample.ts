@@ -108,7 +108,10 @@ export function samplingGrid(form: Form, spec: SamplerSpec["grid"], steps: numbe
   if (spec.kind === "windows") return windowGrid(windowsFromSpec(spec.windows), steps);
   if (form.windows) return windowGrid(form.windows, steps);
   const blind = !Number.isFinite(conditioning(form.at(form.tMax), prediction.row(form, form.tMax)));
-  return uniformGrid(steps, { from: blind ? 0.99 * form.tMax : form.tMax });
+  const from = blind ? 0.99 * form.tMax : form.tMax;
+  // Many steps on a form that was cut off short of the data end there, and jump to the data from it.
+  const short = steps > 1 && from / steps < form.tMin - 1e-9;
+  return short ? [...uniformGrid(steps - 1, { from, to: form.tMin }), 0] : uniformGrid(steps, { from });
 }
 
 /** Yields the samples batch by batch. Throws a RangeError for a wrong label or plan, an Error where a sample is not finite. */

@@ -1,7 +1,7 @@
 // Couplings and recipes through the engine, where everything is known: a Gaussian teacher and the ideal students.
 
 import { afterAll, describe, expect, it } from "vitest";
-import { chord, eps, type Form, table, uniformWindows, vp } from "../../src/core/index.ts";
+import { chord, cosine, edm, eps, type Form, linear, table, uniformWindows, ve, vp } from "../../src/core/index.ts";
 import { independent } from "../../src/couplings/independent.ts";
 import { storedPairs } from "../../src/couplings/storedPairs.ts";
 import { windowPairs } from "../../src/couplings/windowPairs.ts";
@@ -16,7 +16,7 @@ import { rectifiedDiffusion } from "../../src/recipes/rectifiedDiffusion.ts";
 import { rectifiedDiffusionPhased } from "../../src/recipes/rectifiedDiffusionPhased.ts";
 import { sampleAll, sampler, samplingGrid } from "../../src/run/sample.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
-import { ddim } from "../../src/solvers/index.ts";
+import { ddim, solverByName } from "../../src/solvers/index.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
 const [m, s] = [0.5, 0.3];
@@ -239,6 +239,18 @@ describe("models", () => {
       expect(v).toBeCloseTo(flow(vp(), start[i], grid[0], grid[400]), 2);
     });
     await ready.dispose();
+  });
+  it("in another form reach as far as their own, whole sampling grids included", async () => {
+    const ends: number[][] = [];
+    for (const other of [form, linear(), linear(3), cosine(), ve(), edm(), vp()]) {
+      const moved = inForm(gaussianTeacher(form), other);
+      const times = samplingGrid(moved.form, { kind: "uniform" }, 400, moved.prediction);
+      expect([times.length, times[400]]).toEqual([401, 0]);
+      const ready = await sampler(moved, none, runtime, 8);
+      ends.push([...(await sampleAll(ready, { n: 8, seed: 1, solver: solverByName("dpm++2m"), times })).x]);
+      await ready.dispose();
+    }
+    for (const end of ends) end.forEach((x, i) => expect(Math.abs(x - ends[0][i])).toBeLessThan(0.01));
   });
   it("without labels refuse guidance", () => {
     expect(() => guided(gaussianTeacher(form), 2)).toThrow("Guidance 2 needs a conditional model");

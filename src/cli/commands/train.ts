@@ -65,7 +65,7 @@ export async function trainTeacher(given: TrainCommandOptions, context: Context)
   const network = usage(() => networkFor(data.shape, data.classes, options));
   const form = forms[options.form]();
   const prediction: Prediction = predictionByName(options.prediction);
-  const timeInput = { scale: 1000, offset: 0 };
+  const timeInput = { scale: 1000, offset: 0, ...(options.form === "ve" ? { normalize: true } : {}) };
   const model = networkModel(network, form, prediction, timeInput);
   const flow = options.form === "linear" && options.prediction === "u";
   const plan = flow ? flowMatching(model, { times: options.times }) : diffusion(model);
