@@ -43,6 +43,14 @@ export const uniformGrid = (steps: number, { from = 1, to = 0 }: Span = {}): Gri
 export const quadraticGrid = (steps: number, { from = 1, to = 0 }: Span = {}): Grid =>
   along(steps, from, to, (q) => (Math.sqrt(from) + (Math.sqrt(to) - Math.sqrt(from)) * q) ** 2);
 
+/** Uniform, then pushed towards noise: t -> k t / (1 + (k - 1) t) (Esser et al. 2024, eq. 23). */
+export function shiftedGrid(steps: number, shift: number, { from = 1, to = 0 }: Span = {}): Grid {
+  if (!(shift > 0 && Number.isFinite(shift))) throw new RangeError(`Shift is ${shift}. Expected a positive number.`);
+  const [pushed, back] = [shift, 1 / shift].map((k) => (t: number) => (k * t) / (1 + (k - 1) * t));
+  const [a, b] = [back(from), back(to)];
+  return along(steps, from, to, (q) => pushed(a + (b - a) * q));
+}
+
 /** Uniform in log-SNR (DPM-Solver's choice). Both ends need a finite log-SNR; defaults are the form's tMax and tMin. */
 export function logSnrGrid(form: Form, steps: number, span: Span = {}): Grid {
   const { from, to, a, b } = finiteEnds(form, span);

@@ -10,6 +10,7 @@ export {
   quadraticGrid,
   type Spacing,
   type Span,
+  shiftedGrid,
   spacedGrid,
   stepsPerWindow,
   uniformGrid,

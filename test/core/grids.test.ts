@@ -19,6 +19,7 @@ import {
   quadraticGrid,
   reciprocal,
   shifted,
+  shiftedGrid,
   snr,
   snrPlusOne,
   spacedGrid,
@@ -45,6 +46,8 @@ describe("grids", () => {
           logSnrGrid(vp(), steps),
           logSnrGrid(table(), steps),
           logSnrGrid(linear(), steps, ends),
+          shiftedGrid(steps, 3),
+          shiftedGrid(steps, 0.5, ends),
           karrasGrid(edm(), steps),
           karrasGrid(cosine(), steps, ends),
         ]) {
@@ -78,6 +81,10 @@ describe("grids", () => {
     uniformGrid(9).forEach((t, i) => {
       expect(karrasGrid(form, 9)[i]).toBeCloseTo(t, 12);
     });
+    // A shifted grid of the linear form is a uniform grid of the linear form with that shift.
+    shiftedGrid(4, 3).forEach((t, i) => {
+      expect(linear().at(t)[1]).toBeCloseTo(linear(3).at(uniformGrid(4)[i])[1], 14);
+    });
     const levels = logSnrGrid(vp(), 5).map((t) => logSnr(vp(), t));
     expect(levels[1] - levels[0]).toBeCloseTo(levels[5] - levels[4], 10);
   });
@@ -90,6 +97,7 @@ describe("grids", () => {
     expect(() => checkGrid([1])).toThrow(/no step/);
     expect(() => uniformGrid(0)).toThrow(/Number of steps is 0/);
     expect(() => logSnrGrid(linear(), 4)).toThrow(/linear.*Infinity/);
+    expect(() => shiftedGrid(4, 0)).toThrow(/Shift is 0/);
     expect(() => spacedGrid("trailing", 1001)).toThrow(/1001 steps exceed/);
   });
 });
