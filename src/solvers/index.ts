@@ -4,6 +4,7 @@ import { ddim, perflow, phased } from "./ddim.ts";
 import { deis } from "./deis.ts";
 import { dpmMultistep, dpmSinglestep } from "./dpm.ts";
 import { edmSampler } from "./edm.ts";
+import { kdpm2 } from "./kdpm2.ts";
 import { ipndm } from "./pndm.ts";
 import { dopri5, euler, heun, rk4, rk45 } from "./rungeKutta.ts";
 import type { Solver } from "./solver.ts";
@@ -42,6 +43,7 @@ export const solvers: readonly Solver[] = [
   unipc({ name: "unipc2-b1", p: 2, slope: "flat" }),
   unipc({ name: "unipc3", p: 3 }),
   ipndm,
+  kdpm2,
   edmSampler(),
   edmSampler({ churn: 4 }),
   lcm,
