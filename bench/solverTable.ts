@@ -65,5 +65,15 @@ Names: \`dpm\` interpolates the noise, \`dpm++\` the data; \`2m\` reuses past ev
 noise. \`deis-tAB\` interpolates the noise in t, \`deis-rhoAB\` in sigma/alpha, \`deis-logrho\` in log-SNR (the same method as \`dpm-3m\`).
 \`ancestral\` is DDIM with eta = 1. \`perflow\` is DDIM on a chord, \`phased\` DDIM on the teacher's form, both with a grid through
 every window edge. Flow matching's Euler and Heun are \`euler\` and \`heun\` on the linear form, where \`euler\` and \`ddim\` are one.
+
+## Adding one
+
+One file that declares the solver, and its entry in \`src/solvers/index.ts\`; the contract tests take it from there, on every
+form that it supports. The last one added (\`git show --stat 2f7762c\`, with its row in this table):
+
+\`\`\`
+ src/solvers/index.ts |  2 ++      its import, its line in the list
+ src/solvers/kdpm2.ts | 29 +++++
+\`\`\`
 `;
 writeFileSync(new URL("../docs/solvers.md", import.meta.url), text);
