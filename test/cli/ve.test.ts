@@ -15,24 +15,19 @@ const reportSchema = z.object({
   ),
 });
 
-async function trained(form: string): Promise<{ distance: number; normalize?: boolean }> {
+test("a short training on VE makes samples of the data", async () => {
   const train = "--data toy:8gaussians@4096 --width 64 --depth 2 --batch 256 --images 76800 --lr 3e-3 --ema 0.98";
-  const ended = await fewstep("train", "--form", form, ...train.split(" "), "--out", at(form));
+  const ended = await fewstep("train", "--form", "ve", ...train.split(" "), "--out", at("ve"));
   expect(ended.code, ended.err).toBe(0);
-  const run = await onlyRun(at(form));
-  const out = at(`${form}-evaluation`);
+  const run = await onlyRun(at("ve"));
+  const { card } = await loadModel(run);
+  expect(card?.timeInput).toEqual({ scale: 1000, offset: 0, normalize: true });
+  expect(card?.prediction.name).toBe("edm");
+  const out = at("evaluation");
   const evaluate = "--data toy:8gaussians@4000 --steps 40 --path-steps 0 --n 1000 --batch 500";
   const measured = await fewstep("evaluate", run, ...evaluate.split(" "), "--out", out);
   expect(measured.code, measured.err).toBe(0);
   const { results } = reportSchema.parse(await readJson(join(out, "report.json")));
-  const { card } = await loadModel(run);
-  return { distance: results[0].evaluations[0].values["sliced-wasserstein"].value, ...card?.timeInput };
-}
-
-test("a short training on VE samples as well as one on VP", async () => {
-  const [ve, vp] = [await trained("ve"), await trained("vp")];
-  console.log(`sliced Wasserstein, 40 steps: ve ${ve.distance.toPrecision(3)}, vp ${vp.distance.toPrecision(3)}`);
-  expect(ve.normalize).toBe(true);
-  expect(vp.normalize).toBeUndefined();
-  expect(ve.distance).toBeLessThan(2 * vp.distance + 0.2);
-}, 300_000);
+  // The data's standard deviation is 1; eps in place of edm ends at 2.4 after as many images, on vp at 5.3.
+  expect(results[0].evaluations[0].values["sliced-wasserstein"].value).toBeLessThan(0.4);
+}, 120_000);

@@ -25,9 +25,9 @@ export const trainOptions = z.object({
   data: z.string().describe("Folder of IDX files or class folders, .tar files, or toy:<name>.").meta({ value: "path" }),
   form: z.enum(["vp", "subvp", "ve", "linear", "cosine"]).default("vp").describe("How noise is added."),
   prediction: z
-    .enum(["eps", "x0", "v", "u"])
+    .enum(["eps", "x0", "v", "u", "edm"])
     .optional()
-    .describe("What the network predicts; default eps; u on linear, v on cosine."),
+    .describe("What the network predicts; default eps; u on linear, v on cosine, edm on ve."),
   network: z.enum(networkNames).optional().describe("Default: mlp for points, unet2d for images."),
   width: z.int().positive().optional().describe("Width of the network; unet2d: channels of the first level."),
   depth: z.int().positive().optional().describe("Blocks of the network; unet2d: per level."),
@@ -38,8 +38,8 @@ export type TrainCommandOptions = z.output<typeof trainOptions>;
 
 const forms: Readonly<Record<TrainCommandOptions["form"], () => Form>> = { vp, subvp: subVp, ve, linear, cosine };
 
-/** eps says nothing at t = 1 of linear and cosine. */
-const natural = { vp: "eps", subvp: "eps", ve: "eps", linear: "u", cosine: "v" } as const;
+/** eps says nothing at t = 1 of linear and cosine, and almost nothing on VE, where an error of it moves x0 fiftyfold. */
+const natural = { vp: "eps", subvp: "eps", ve: "edm", linear: "u", cosine: "v" } as const;
 
 export interface RunResult {
   readonly run: RunDir;
