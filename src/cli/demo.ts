@@ -70,6 +70,8 @@ async function main(): Promise<void> {
       data,
       steps: [1, 2, 4, 8],
       n: SAMPLES,
+      pathSteps: 40,
+      pathSamples: 32,
       out,
     }),
     context,
