@@ -92,13 +92,13 @@ export function clippedCount(o: Options, bars: Float64Array): number {
   return bars.filter((b) => 0.5 * Math.log(b / (1 - b)) >= o.lambda_min_clipped).length;
 }
 
-/** Fractional index of a sigma, linear in its logarithm. */
+/** Fractional index of a sigma, linear in its logarithm. The table's logarithms are float32, and so is their difference. */
 export function sigmaToIndex(sigma: number, logSigmas: ArrayLike<number>): number {
   const log = Math.log(Math.max(sigma, 1e-10));
   let low = 0;
   for (let i = 0; i < logSigmas.length; i++) if (log >= logSigmas[i]) low = i;
   low = Math.min(low, logSigmas.length - 2);
-  const w = Math.min(1, Math.max(0, (logSigmas[low] - log) / (logSigmas[low] - logSigmas[low + 1])));
+  const w = Math.min(1, Math.max(0, (logSigmas[low] - log) / f32(logSigmas[low] - logSigmas[low + 1])));
   return (1 - w) * low + w * (low + 1);
 }
 
