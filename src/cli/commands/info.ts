@@ -1,16 +1,16 @@
 // fewstep info: what a model, a run, a checkpoint, a diffusers folder or data is, in words.
 import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { z } from "zod";
 import { countParams } from "../../nn/params.ts";
 import { command } from "../command.ts";
 import type { Context } from "../context.ts";
 import { openData, openSafetensors, readJson } from "../files.ts";
-import { type LoadedModel, loadModel } from "../models.ts";
+import { type LoadedModel, loadModel, locate } from "../models.ts";
 import { readLog, runAt } from "../runDir.ts";
 
 export const infoOptions = z.object({
-  path: z.string().describe("A model, run, checkpoint, diffusers folder or data."),
+  path: z.string().describe("A model, run, folder of runs, checkpoint, diffusers folder or data."),
 });
 
 export interface Info {
@@ -35,6 +35,8 @@ export async function describePath(path: string): Promise<Info> {
       return { what: loaded.kind === "diffusers" ? "diffusers" : "model", text: modelText(loaded) };
     }
     if (await has("pairs.json")) return describePairs(path);
+    const newest = await locate(path).catch(() => undefined);
+    if (newest) return describeRun(dirname(newest.path));
   }
   return describeData(path);
 }
