@@ -110,9 +110,9 @@ export function resolveMethod(method: Method, given: MethodOptions): MethodOptio
   return { ...own, ...set };
 }
 
-/** The prediction that a teacher's network is closest to. */
-const inherited = ({ model }: Teacher): "ddim_eps" | "velocity" =>
-  model.prediction.name === "u" ? "velocity" : "ddim_eps";
+/** The prediction that a teacher's network is closest to; at pure noise, where eps says nothing of the data, velocity. */
+const inherited = ({ model: { form, prediction } }: Teacher): "ddim_eps" | "velocity" =>
+  prediction.name === "u" || form.at(form.tMax)[0] === 0 ? "velocity" : "ddim_eps";
 
 export function predictOf(method: Method, options: MethodOptions, teacher: Teacher): MethodOptions {
   return method === "perflow" ? { ...options, predict: options.predict ?? inherited(teacher) } : options;
