@@ -7,7 +7,7 @@ import type { Coupling } from "./coupling.ts";
  * `x` is the teacher's sample at t = 0, `noise` the state its sampler started from at t = 1. So the first end of the
  * pair has the row of the state at t = 1 and not that of pure noise: a table whose last SNR is not zero (Stable
  * Diffusion's) starts sampling from pure noise all the same, and a student that took the start for eps would be wrong
- * by r(1)·alpha(1) there (methods: the terminal mismatch of Rectified Diffusion, section 3.1).
+ * by r(1)·alpha(1) there (a mismatch in Rectified Diffusion, section 3.1).
  */
 export const storedPairs =
   (form: Form): Coupling =>

@@ -18,7 +18,7 @@ export interface PerflowOptions {
   readonly teacherSteps: number;
   /** Guidance of the teacher's solves: 1 is the paper's "sync", others its "fixed". */
   readonly guidance: number;
-  /** What the student predicts; ddim_eps inherits an eps teacher best (methods 2.3.2). */
+  /** What the student predicts; ddim_eps inherits an eps teacher best. */
   readonly predict: "ddim_eps" | "diff_eps" | "velocity";
   /**
    * "uniform": the published loss. "endpoint": the squared error of the window's end as data, x/alpha, which is what
