@@ -53,6 +53,7 @@ export function pathVariation({ title = "Paths", subtitle, series }: PathVariati
   const options: Plot.PlotOptions = {
     width: 480,
     height: 334,
+    marginLeft: 76,
     x: { label: "t, from noise to data", domain: [1, 0], labelAnchor: "center", labelArrow: "none", ticks: 5 },
     y: { type: "log", label: "|eps − mean|² / |eps|²", labelArrow: "none", ticks: thinned(ticks), tickFormat: "~g" },
     marks,

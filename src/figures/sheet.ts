@@ -53,7 +53,9 @@ export function renderSheet({ title, subtitle, legend = [], panels }: Sheet, { d
   if (panels.length === 0) throw new RangeError(`The figure "${title}" has no panels, expected at least one.`);
   const plots = panels.map(({ options }) => Plot.plot({ ...common, ...options, document }));
   const widths = panels.map(({ options }) => options.width ?? common.width);
-  const width = widths.reduce((a, b) => a + b, 0) + gap * (panels.length - 1) + 2 * margin;
+  // Letters of the title's size are about 10 wide: long names of runs are not cut.
+  const needed = 10 * title.length + 2 * margin;
+  const width = Math.max(needed, widths.reduce((a, b) => a + b, 0) + gap * (panels.length - 1) + 2 * margin);
   const parts: string[] = [];
   let y = margin + 16;
   parts.push(text(margin, y, title, 'font-size="18" font-weight="600"'));

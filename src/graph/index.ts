@@ -5,6 +5,7 @@ export * from "./attention.ts";
 export * from "./autodiff.ts";
 export * from "./conv.ts";
 export { type Device, type EmittedModel, emitModel } from "./emitter.ts";
+export * from "./indexing.ts";
 export * from "./loss.ts";
 export { bmm, linear, matmul } from "./matmul.ts";
 export * from "./norm.ts";

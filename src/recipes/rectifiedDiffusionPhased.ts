@@ -1,7 +1,7 @@
 // Rectified Diffusion (Phased) (Wang et al. 2024, section 3.3): PeRFlow's pairs on the teacher's own curved form,
-// compared at the window's end.
+// compared at the window's end. The student keeps the teacher's prediction (eps in the paper, whose teachers predict eps).
 
-import { eps, uniformWindows, withAtoms } from "../core/index.ts";
+import { uniformWindows, withAtoms } from "../core/index.ts";
 import { windowPairs } from "../couplings/windowPairs.ts";
 import { type DistanceSpec, distance } from "../objectives/distances.ts";
 import { regress } from "../objectives/regress.ts";
@@ -20,8 +20,8 @@ export interface PhasedOptions {
 
 export function rectifiedDiffusionPhased(teacher: Teacher, o: PhasedOptions): Plan {
   const windows = uniformWindows(o.windows);
-  const { form } = teacher.model;
-  const model = { ...teacher.model, prediction: eps };
+  const { model } = teacher;
+  const { form } = model;
   return {
     method: "rectified-diffusion-phased",
     model,

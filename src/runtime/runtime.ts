@@ -116,8 +116,14 @@ export function createRuntime(ort: OrtModule, device: Device, threads: number): 
   };
 }
 
-function openSession(ort: OrtModule, device: Device, threads: number, model: EmittedModel, options: CompileOptions) {
-  return ort.InferenceSession.create(model.bytes, {
+async function openSession(
+  ort: OrtModule,
+  device: Device,
+  threads: number,
+  model: EmittedModel,
+  options: CompileOptions,
+): Promise<OrtSession> {
+  const session = ort.InferenceSession.create(model.bytes, {
     executionProviders: [device],
     graphOptimizationLevel: options.optimization ?? "all",
     intraOpNumThreads: threads,
@@ -127,6 +133,25 @@ function openSession(ort: OrtModule, device: Device, threads: number, model: Emi
     logSeverityLevel: 3,
     ...(options.profile ? { enableProfiling: true, profileFilePrefix: options.profile } : {}),
   });
+  try {
+    return await session;
+  } catch (cause) {
+    if (device === "cpu" || device === "wasm") throw cause;
+    throw new Error(
+      `The device ${device} cannot run this program: ${firstLine(cause)} Use --device cpu, or install what ONNX Runtime needs for ${device}.`,
+      { cause },
+    );
+  }
+}
+
+/** What a native error says, without its stack, colors and source files. */
+function firstLine(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  const line = text
+    .split("\n")[0]
+    .replace(/.*(\/onnxruntime_src\/\S+|was false\.)\s*/, "")
+    .trim();
+  return /[.!?]$/.test(line) ? line : `${line}.`;
 }
 
 async function runSession<K extends string>(
