@@ -6,7 +6,7 @@ import type { Emitter } from "./emitter.ts";
 import type { Shape, Tensor } from "./tensor.ts";
 
 /** `names`: x [N, C, H, W], w [O, C/groups, kh, kw] and perhaps a bias [O]. */
-export function emitConv(to: Emitter, names: readonly string[], a: ConvAttrs, xs: Shape, w: Tensor): string {
+export function emitConv(to: Emitter, names: readonly string[], a: ConvAttrs, w: Tensor): string {
   const attrs = {
     kernel_shape: w.shape.slice(2),
     strides: a.stride,
@@ -14,7 +14,8 @@ export function emitConv(to: Emitter, names: readonly string[], a: ConvAttrs, xs
     dilations: a.dilation,
     group: a.groups,
   };
-  return blockable(to, a.groups, w) ? emitBlocked(to, names, attrs, xs, w.shape) : to.op("Conv", names, attrs);
+  const blocked = a.groups === 1 && blockable(to, w, w.shape[1], w.shape[0]);
+  return blocked ? emitBlocked(to, names, attrs, w.shape) : to.op("Conv", names, attrs);
 }
 
 /** dy [N, O, Ho, Wo], w [O, C/groups, kh, kw] to dx [N, C, H, W]. */
@@ -31,17 +32,15 @@ export function emitInputGradient(
   const back = [0, 1, 2, 3].map((i) => a.dilation[i % 2] * (kernel[i % 2] - 1) - a.pads[i]);
   if (plain && back.every((p) => p >= 0)) {
     // With stride 1 it is a convolution with the kernel turned around: faster than ConvTranspose.
+    const attrs = { kernel_shape: kernel, strides: [1, 1], pads: back, dilations: a.dilation, group: 1 };
+    if (blockable(to, weight, o, c)) return emitBlocked(to, [dy, w], attrs, weight.shape, true);
     const swapped = to.op("Transpose", [w], { perm: [1, 0, 2, 3] });
     const both = (v: number) => to.ints([v, v]);
     const turned =
       kernel[0] * kernel[1] === 1
         ? swapped
         : to.op("Slice", [swapped, both(-1), both(-(2 ** 31)), to.ints([2, 3]), both(-1)]);
-    const attrs = { kernel_shape: kernel, strides: [1, 1], pads: back, dilations: a.dilation, group: 1 };
-    const turnedShape = [c, o, ...kernel];
-    return blockable(to, 1, weight, turnedShape)
-      ? emitBlocked(to, [dy, turned], attrs, dys, turnedShape)
-      : to.op("Conv", [dy, turned], attrs);
+    return to.op("Conv", [dy, turned], attrs);
   }
   const extra = [0, 1].map(
     (i) =>
