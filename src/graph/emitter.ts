@@ -163,14 +163,22 @@ export function emitModel(outputs: Readonly<Record<string, Tensor>>, device: Dev
       names.set(x.id, emitted[i]);
     });
   }
-  // Every output gets a node of its own: two outputs may be one value, or an input itself.
+  // An output takes the name that it is asked for; one that is an input, a constant or another output too is copied.
+  const renamed = new Map<string, string>();
+  const made = new Set(nodes.flatMap((node) => node.output));
   const declared = entries.map(([key, x]) => {
     const value = nameOf(x);
     // A step's outputs are called like its inputs (theta to theta); ONNX wants them apart.
     const name = inputs.has(key) ? `${key}.next` : key;
-    nodes.push(create(NodeProtoSchema, { opType: "Identity", name: `out_${name}`, input: [value], output: [name] }));
+    if (made.has(value) && !renamed.has(value)) renamed.set(value, name);
+    else
+      nodes.push(create(NodeProtoSchema, { opType: "Identity", name: `out_${name}`, input: [value], output: [name] }));
     return { key, name, shape: x.shape, dtype: x.dtype };
   });
+  for (const node of nodes) {
+    node.input = node.input.map((value) => renamed.get(value) ?? value);
+    node.output = node.output.map((value) => renamed.get(value) ?? value);
+  }
   const graph = create(GraphProtoSchema, {
     name: "fewstep",
     node: nodes,
