@@ -1,6 +1,7 @@
 // How a convolution and its two gradients become ONNX nodes. Chosen by measurement: docs/performance.md.
 
 import { blockable, emitBlocked } from "./blockedConv.ts";
+import { blockableGradient, emitBlockedGradient } from "./blockedWeightGradient.ts";
 import type { ConvAttrs, ConvGradAttrs } from "./conv.ts";
 import type { Emitter } from "./emitter.ts";
 import type { Shape, Tensor } from "./tensor.ts";
@@ -65,6 +66,7 @@ export function emitWeightGradient(
   xs: Shape,
   dys: Shape,
 ): string {
+  if (blockableGradient(to, a, xs, dys)) return emitBlockedGradient(to, x, dy, a, xs, dys);
   if (a.groups === 1) return emitDense(to, x, dy, a, xs, dys);
   const [n, c, h, w] = xs;
   const o = dys[1];

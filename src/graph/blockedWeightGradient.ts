@@ -1,0 +1,58 @@
+// The weight gradient of a convolution as one convolution in the runtime's blocked layout, at the forward's speed.
+//
+// dw[o, c, i, j] = sum over n, h, w of dy[n, o, h, w] · x[n, c, s·h + i, s·w + j]. Read n as the input channel, dy as a
+// kernel of size H' x W', and the image as rows h of pixels (w, c), c fastest: a step in w is a step of C pixels, so the
+// kernel has dilation (s, s·C), and its outputs stand in rows i at pixels (j, c). No copy is made for the shifts. Of C,
+// one block at a time is a pixel's neighborhood; the blocks of channels are the batch.
+
+import type { ConvGradAttrs } from "./conv.ts";
+import type { Emitter } from "./emitter.ts";
+import type { Shape } from "./tensor.ts";
+
+/** Whether batch and channels fill blocks, and the shape of the problem is one that the layout can express. */
+export function blockableGradient(to: Emitter, a: ConvGradAttrs, [n, c]: Shape, dys: Shape): boolean {
+  const b = to.block;
+  const fits = b > 1 && [n, c, dys[1]].every((size) => size % b === 0);
+  return fits && a.groups === 1 && a.size[0] * a.size[1] > 1 && a.dilation.every((d) => d === 1);
+}
+
+/** x [N, C, H, W], dy [N, O, H', W'] to dw [O, C, kh, kw]. */
+export function emitBlockedGradient(
+  to: Emitter,
+  x: string,
+  dy: string,
+  a: ConvGradAttrs,
+  [n, c, h, w]: Shape,
+  [, o, ho, wo]: Shape,
+): string {
+  const b = to.block;
+  const reshape = (t: string, shape: Shape) => to.op("Reshape", [t, to.ints(shape)]);
+  const transpose = (t: string, perm: readonly number[]) => to.op("Transpose", [t], { perm });
+  const [kh, kw] = a.size;
+  // What the kernel does not reach at the right and at the bottom is cut off: pads there may be negative.
+  const reach = [(ho - 1) * a.stride[0] + kh, (wo - 1) * a.stride[1] + kw];
+  const bottom = reach[0] - h - a.pads[0];
+  const [left, right] = [a.pads[1], reach[1] - w - a.pads[1]];
+
+  // The blocks of channels in front, the batch as channels. Pads within a row are made here: in the convolution they
+  // would be slow, as most of its outputs would touch them.
+  const parts = reshape(to.op("nchwc.ReorderInput", [x]), [n, c / b, h, w * b]);
+  const front = reshape(transpose(parts, [1, 0, 2, 3]), [c / b, n, h, w * b]);
+  const cut = bottom < 0 ? bottom : 0;
+  const pads = [0, 0, 0, left * b, 0, 0, cut, right * b];
+  const padded = pads.some((p) => p !== 0) ? to.op("Pad", [front, to.ints(pads)]) : front;
+  const image = to.op("nchwc.ReorderInput", [padded]);
+
+  const blocks = reshape(to.op("nchwc.ReorderInput", [dy]), [n / b, b, o / b, ho * wo, b]);
+  const kernel = reshape(transpose(blocks, [2, 0, 3, 1, 4]), [o, n, ho, wo]);
+
+  const y = to.op("nchwc.Conv", [image, kernel], {
+    kernel_shape: [ho, wo],
+    strides: [1, 1],
+    pads: [a.pads[0], 0, Math.max(bottom, 0), 0],
+    dilations: [a.stride[0], a.stride[1] * b],
+    group: 1,
+  });
+  const plain = reshape(to.op("nchwc.ReorderOutput", [y], { channels: o }), [c / b, o, kh * kw, b]);
+  return reshape(transpose(plain, [1, 0, 3, 2]), [o, c, kh, kw]);
+}
