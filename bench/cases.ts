@@ -2,15 +2,15 @@
 
 import { readFileSync } from "node:fs";
 import { readSafetensors } from "../src/data/safetensors.ts";
-import { constant, grad, input, mse, type Tensor } from "../src/graph/index.ts";
+import { constant, grad, input, mse, type Outputs, type Tensor } from "../src/graph/index.ts";
 import { initialize } from "../src/nn/initialize.ts";
 import { buildNetwork } from "../src/nn/network.ts";
 import {
   collectParams,
-  countParams,
   flatten,
-  fromFlat,
+  fromParts,
   fromTensors,
+  inputVector,
   type ParamSpec,
   type Params,
 } from "../src/nn/params.ts";
@@ -178,7 +178,7 @@ const symbolic = (given: Readonly<Record<string, Given>>): Record<string, Tensor
   );
 
 /** The program of a phase. `theta` is needed for its constants. */
-export function program(c: Case, phase: Phase, theta: Float32Array): Record<string, Tensor> {
+export function program(c: Case, phase: Phase, theta: Float32Array): Outputs {
   const i = symbolic(c.inputs());
   if (phase === "forward")
     return {
@@ -189,15 +189,23 @@ export function program(c: Case, phase: Phase, theta: Float32Array): Record<stri
         i,
       ),
     };
-  const vector = (name: string) => input(name, [countParams(c.spec)]);
-  const flat = vector("theta");
-  const loss = mse(c.apply(fromFlat(c.spec, flat), i), i.target);
-  const [gradient] = grad(loss, [flat]);
+  const vector = (name: string) => inputVector(name, c.spec);
+  const weights = vector("theta");
+  const loss = mse(c.apply(fromParts(c.spec, weights), i), i.target);
+  const gradient = grad(loss, weights);
   if (phase === "forward+backward") return { loss, gradient };
-  const { clipped, norm } = clipByNorm(gradient, 1);
-  const scalars = { rate: input("rate", []), decay: input("decay", []), floor: input("floor", []) };
-  const next = adamw({ theta: flat, m: vector("m"), v: vector("v") }, clipped, scalars, adamwDefaults);
-  return { ...next, ema: ema(vector("ema"), next.theta, input("emaDecay", [])), loss, norm };
+  const { scale, norm } = clipByNorm(gradient, 1);
+  const scalars = { rate: input("rate", []), decay: input("decay", []), floor: input("floor", []), scale };
+  const [m, v, average, keep] = [vector("m"), vector("v"), vector("ema"), input("emaDecay", [])];
+  const next = gradient.map((g, k) => adamw({ theta: weights[k], m: m[k], v: v[k] }, g, scalars, adamwDefaults));
+  return {
+    theta: next.map((part) => part.theta),
+    m: next.map((part) => part.m),
+    v: next.map((part) => part.v),
+    ema: next.map((part, k) => ema(average[k], part.theta, keep)),
+    loss,
+    norm,
+  };
 }
 
 /** The flat vector in pieces: views, not copies. */

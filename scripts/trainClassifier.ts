@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { batches, type Dataset } from "../src/data/dataset.ts";
 import { openIdx } from "../src/data/mnist.ts";
 import { writeSafetensors } from "../src/data/safetensors.ts";
-import { crossEntropy, grad, input } from "../src/graph/index.ts";
+import { constant, crossEntropy, grad, input } from "../src/graph/index.ts";
 import { frechet } from "../src/metrics/frechet.ts";
 import { rows } from "../src/metrics/metric.ts";
 import {
@@ -83,7 +83,7 @@ async function open(split: "train" | "test"): Promise<Dataset> {
 async function trained(data: Dataset): Promise<Float32Array> {
   const total = countParams(spec);
   const state = { theta: input("theta", [total]), m: input("m", [total]), v: input("v", [total]) };
-  const scalars = { rate: input("rate", []), decay: input("decay", []), floor: input("floor", []) };
+  const scalars = { rate: input("rate", []), decay: input("decay", []), floor: input("floor", []), scale: constant(1) };
   const labels = input("labels", [batch], "int64");
   const { logits } = classifier(config, fromFlat(spec, state.theta), input("x", [batch, ...data.shape]));
   const loss = crossEntropy(logits, labels);

@@ -48,11 +48,24 @@ export interface Emitter {
   floats(values: Float32Array | readonly number[], shape?: Shape): string;
 }
 
+/** What a program returns: tensors, or lists of tensors that become one vector, piece after piece without a copy. */
+export type Outputs<K extends string = string> = Readonly<Record<K, Tensor | readonly Tensor[]>>;
+
+export interface EmittedOutput {
+  /** What the caller called it. */
+  readonly key: string;
+  /** The value's name in the model. */
+  readonly name: string;
+  readonly shape: Shape;
+  readonly dtype: DType;
+  /** Where it begins in the vector that its list becomes, and how long that is. */
+  readonly part?: { readonly offset: number; readonly total: number };
+}
+
 export interface EmittedModel {
   readonly bytes: Uint8Array;
   readonly inputs: readonly Tensor[];
-  /** `name` is the value's name in the model, `key` what the caller called it. */
-  readonly outputs: readonly { key: string; name: string; shape: Shape; dtype: DType }[];
+  readonly outputs: readonly EmittedOutput[];
   /** How many ONNX nodes of each type. */
   readonly counts: ReadonlyMap<string, number>;
 }
@@ -84,7 +97,7 @@ export function topological(outputs: readonly Tensor[]): Node[] {
 }
 
 /** Writes the graph that computes `outputs` as an ONNX model for a device, with the device's block of channels, if any. */
-export function emitModel(outputs: Readonly<Record<string, Tensor>>, device: Device, block = 1): EmittedModel {
+export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedModel {
   const nodes: NodeProto[] = [];
   const initializers: TensorProto[] = [];
   const names = new Map<number, string>();
@@ -156,8 +169,8 @@ export function emitModel(outputs: Readonly<Record<string, Tensor>>, device: Dev
     return name;
   };
 
-  const entries = Object.entries(outputs);
-  for (const node of topological(entries.map(([, x]) => x))) {
+  const wanted = Object.entries<Tensor | readonly Tensor[]>(outputs).flatMap(([key, x]) => pieces(key, x));
+  for (const node of topological(wanted.map(({ x }) => x))) {
     const emitted = node.emit(emitter, node.inputs.map(nameOf));
     node.outputs.forEach((x, i) => {
       names.set(x.id, emitted[i]);
@@ -166,14 +179,14 @@ export function emitModel(outputs: Readonly<Record<string, Tensor>>, device: Dev
   // An output takes the name that it is asked for; one that is an input, a constant or another output too is copied.
   const renamed = new Map<string, string>();
   const made = new Set(nodes.flatMap((node) => node.output));
-  const declared = entries.map(([key, x]) => {
+  const declared = wanted.map(({ key, label, x, part }): EmittedOutput => {
     const value = nameOf(x);
     // A step's outputs are called like its inputs (theta to theta); ONNX wants them apart.
-    const name = inputs.has(key) ? `${key}.next` : key;
+    const name = inputs.has(label) ? `${label}.next` : label;
     if (made.has(value) && !renamed.has(value)) renamed.set(value, name);
     else
       nodes.push(create(NodeProtoSchema, { opType: "Identity", name: `out_${name}`, input: [value], output: [name] }));
-    return { key, name, shape: x.shape, dtype: x.dtype };
+    return { key, name, shape: x.shape, dtype: x.dtype, part };
   });
   for (const node of nodes) {
     node.input = node.input.map((value) => renamed.get(value) ?? value);
@@ -197,6 +210,24 @@ export function emitModel(outputs: Readonly<Record<string, Tensor>>, device: Dev
   });
   return { bytes: toBinary(ModelProtoSchema, model), inputs: [...inputs.values()], outputs: declared, counts };
 }
+
+interface Piece {
+  readonly key: string;
+  readonly label: string;
+  readonly x: Tensor;
+  readonly part?: EmittedOutput["part"];
+}
+/** A list's tensors with their places in its vector; a tensor alone is itself. */
+function pieces(key: string, output: Tensor | readonly Tensor[]): Piece[] {
+  if (!isList(output)) return [{ key, label: key, x: output }];
+  const total = output.reduce((n, x) => n + sizeOf(x.shape), 0);
+  let end = 0;
+  return output.map((x, i) => {
+    end += sizeOf(x.shape);
+    return { key, label: `${key}.${i}`, x, part: { offset: end - sizeOf(x.shape), total } };
+  });
+}
+const isList = (x: Tensor | readonly Tensor[]): x is readonly Tensor[] => Array.isArray(x);
 
 function attribute(name: string, value: OnnxAttr) {
   if (typeof value === "number")

@@ -45,6 +45,12 @@ export const mean = reduction(
   (ct, x, y) => broadcastTo(div(ct, sizeOf(x.shape) / sizeOf(y.shape)), x.shape),
   "linear",
 );
+export const sumOfSquares = reduction(
+  "sum_of_squares",
+  "ReduceSumSquare",
+  (ct, x) => mul(ct, mul(x, 2)),
+  (tangent, x, _, axes) => sum(mul(tangent, mul(x, 2)), axes, true),
+);
 /** The cotangent is shared equally among ties. */
 export const max = reduction(
   "max",

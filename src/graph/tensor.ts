@@ -16,9 +16,17 @@ export interface Tensor {
 }
 
 export type Source =
-  | { readonly kind: "input"; readonly name: string }
+  | { readonly kind: "input"; readonly name: string; readonly part?: Part }
   | { readonly kind: "constant"; readonly data: TensorData }
   | { readonly kind: "output"; readonly node: Node; readonly index: number };
+
+/** A piece of a vector that is fed whole. */
+export interface Part {
+  readonly of: string;
+  readonly offset: number;
+  /** Values in the whole vector. */
+  readonly total: number;
+}
 
 export type TensorData = Float32Array | BigInt64Array | Uint8Array;
 
@@ -122,6 +130,17 @@ export function registerAdd(add: (a: Tensor, b: Tensor) => Tensor): void {
 /** A value that is given at every run. Names are unique within a program. */
 export function input(name: string, shape: Shape, dtype: DType = "float32"): Tensor {
   return { id: nextId++, shape: checkShape(shape), dtype, source: { kind: "input", name } };
+}
+
+/** A float32 vector that is fed whole and read in consecutive pieces of these shapes, without a copy. */
+export function inputParts(name: string, shapes: readonly Shape[]): readonly Tensor[] {
+  const total = shapes.reduce((n, shape) => n + sizeOf(shape), 0);
+  let offset = 0;
+  return shapes.map((shape, i) => {
+    const part: Part = { of: name, offset, total };
+    offset += sizeOf(shape);
+    return { ...input(`${name}.${i}`, shape), source: { kind: "input", name: `${name}.${i}`, part } };
+  });
 }
 
 /** A value that is part of the program: teachers' weights, tables. A number array becomes float32. */

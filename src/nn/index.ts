@@ -14,6 +14,7 @@ export {
   flatten,
   fromConstants,
   fromFlat,
+  fromParts,
   fromTensors,
   type Init,
   type ParamArray,

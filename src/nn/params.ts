@@ -1,5 +1,5 @@
 // Parameters: a network is a function of where its parameters come from.
-import { constant, input, reshape, sizeOf, split, type Tensor } from "../graph/index.ts";
+import { constant, input, inputParts, reshape, sizeOf, split, type Tensor } from "../graph/index.ts";
 import { sameShape } from "../graph/tensor.ts";
 
 /** How a parameter starts. "default" is PyTorch's uniform(+-1/sqrt(fan in)), fan in = product of shape[1..]. */
@@ -52,6 +52,41 @@ export function fromFlat(spec: readonly ParamSpec[], theta: Tensor): Params {
     0,
   );
   return fromTensors(new Map(spec.map((s, i) => [s.name, reshape(parts[i], s.shape)])));
+}
+
+/**
+ * The flat vector as an input in parts: large parameters alone, small ones together with their neighbors. What is done
+ * to a part at a time stays in the processor's cache, and nothing is copied to take the vector apart or to join it.
+ */
+export function inputVector(name: string, spec: readonly ParamSpec[]): readonly Tensor[] {
+  return inputParts(
+    name,
+    groups(spec).map((group) => [countParams(group)]),
+  );
+}
+
+/** Reads each parameter from the parts that `inputVector` made for the same spec. */
+export function fromParts(spec: readonly ParamSpec[], parts: readonly Tensor[]): Params {
+  const tensors = groups(spec).flatMap((group, i) => {
+    const pieces = split(
+      parts[i],
+      group.map((s) => sizeOf(s.shape)),
+      0,
+    );
+    return group.map((s, k): [string, Tensor] => [s.name, reshape(pieces[k], s.shape)]);
+  });
+  return fromTensors(new Map(tensors));
+}
+
+const LARGE = 2 ** 16;
+function groups(spec: readonly ParamSpec[]): readonly (readonly ParamSpec[])[] {
+  const all: ParamSpec[][] = [];
+  for (const s of spec) {
+    const last = all.at(-1);
+    if (last && countParams(last) + sizeOf(s.shape) <= LARGE) last.push(s);
+    else all.push([s]);
+  }
+  return all;
 }
 
 /** Reads each parameter from a map of tensors (inputs, say). Throws RangeError for a missing name or a wrong shape. */

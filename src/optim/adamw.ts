@@ -1,4 +1,4 @@
-// AdamW (Loshchilov & Hutter 2019) on one flat vector, inside the graph.
+// AdamW (Loshchilov & Hutter 2019) on a vector, or a part of one, inside the graph.
 
 import { add, div, mul, sqrt, square, sub, type Tensor } from "../graph/index.ts";
 
@@ -17,20 +17,22 @@ export interface AdamWState {
   readonly v: Tensor;
 }
 
-/**
- * One step: p ← p·(1 − lr·wd), then p ← p − lr·m̂/(√v̂ + eps).
- * `rate` and `correction` are scalars that the host computes for step k ≥ 1: see `adamwScalars`.
- */
-export function adamw(
-  state: AdamWState,
-  g: Tensor,
-  scalars: { rate: Tensor; decay: Tensor; floor: Tensor },
-  o: AdamWOptions,
-): AdamWState {
-  const m = add(mul(state.m, o.beta1), mul(g, 1 - o.beta1));
-  const v = add(mul(state.v, o.beta2), mul(square(g), 1 - o.beta2));
-  const step = div(mul(m, scalars.rate), add(sqrt(v), scalars.floor));
-  return { theta: sub(mul(state.theta, scalars.decay), step), m, v };
+export interface AdamWScalars {
+  /** The three of `adamwScalars`, for step k ≥ 1. */
+  readonly rate: Tensor;
+  readonly decay: Tensor;
+  readonly floor: Tensor;
+  /** What the gradient is multiplied by first; see `clipByNorm`. */
+  readonly scale: Tensor;
+}
+
+/** One step: p ← p·(1 − lr·wd), then p ← p − lr·m̂/(√v̂ + eps). The gradient's scale costs no pass of its own. */
+export function adamw(state: AdamWState, g: Tensor, scalars: AdamWScalars, o: AdamWOptions): AdamWState {
+  const { rate, decay, floor, scale } = scalars;
+  const m = add(mul(state.m, o.beta1), mul(g, mul(scale, 1 - o.beta1)));
+  const v = add(mul(state.v, o.beta2), mul(square(g), mul(square(scale), 1 - o.beta2)));
+  const step = div(mul(m, rate), add(sqrt(v), floor));
+  return { theta: sub(mul(state.theta, decay), step), m, v };
 }
 
 /**

@@ -1,9 +1,9 @@
 // Gradient clipping by the norm of the whole vector.
 
-import { add, div, minimum, mul, sqrt, square, sum, type Tensor } from "../graph/index.ts";
+import { add, div, minimum, sqrt, sumOfSquares, type Tensor } from "../graph/index.ts";
 
-/** The gradient scaled to at most `limit`, and its norm before that (a scalar). */
-export function clipByNorm(g: Tensor, limit: number): { clipped: Tensor; norm: Tensor } {
-  const norm = sqrt(sum(square(g)));
-  return { clipped: mul(g, minimum(div(limit, add(norm, 1e-6)), 1)), norm };
+/** What to multiply the gradient (in parts) by, so that its norm is at most `limit`; and its norm before that. Scalars. */
+export function clipByNorm(gradient: readonly Tensor[], limit: number): { scale: Tensor; norm: Tensor } {
+  const norm = sqrt(gradient.map((g) => sumOfSquares(g)).reduce((a, b) => add(a, b)));
+  return { scale: minimum(div(limit, add(norm, 1e-6)), 1), norm };
 }

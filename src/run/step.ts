@@ -1,8 +1,8 @@
 // One training step as one program: coupling, student, gradient, clipping, AdamW, EMA.
 
 import type { BatchTensors } from "../couplings/coupling.ts";
-import { grad, input, mean, type Tensor } from "../graph/index.ts";
-import { countParams, fromFlat, type ParamSpec } from "../nn/params.ts";
+import { grad, input, mean, type Outputs } from "../graph/index.ts";
+import { fromParts, inputVector, type ParamSpec } from "../nn/params.ts";
 import { type AdamWOptions, adamw } from "../optim/adamw.ts";
 import { clipByNorm } from "../optim/clip.ts";
 import { ema } from "../optim/ema.ts";
@@ -17,7 +17,7 @@ export interface StepOptions {
 }
 
 export interface StepProgram {
-  readonly outputs: Readonly<Record<StepOutput, Tensor>>;
+  readonly outputs: Outputs<StepOutput>;
   readonly times: Times;
   readonly conditional: boolean;
 }
@@ -29,8 +29,7 @@ export function stepProgram(
   spec: readonly ParamSpec[],
   { batch, adamw: adam, clip }: StepOptions,
 ): StepProgram {
-  const size = countParams(spec);
-  const vector = (name: string) => input(name, [size]);
+  const vector = (name: string) => inputVector(name, spec);
   const scalar = (name: string) => input(name, []);
   const clock = times(batch);
   const conditional = plan.model.labelCount !== null;
@@ -40,16 +39,23 @@ export function stepProgram(
     noise: input("noise", shape),
     ...(conditional ? { labels: input("labels", [batch], "int64"), dropped: input("dropped", [batch], "int64") } : {}),
   };
-  const theta = vector("theta");
-  const losses = plan.objective(fromFlat(spec, theta), plan.coupling(tensors, clock), clock);
+  const [theta, m, v, average] = [vector("theta"), vector("m"), vector("v"), vector("ema")];
+  const losses = plan.objective(fromParts(spec, theta), plan.coupling(tensors, clock), clock);
   const loss = mean(losses);
-  const { clipped, norm } = clipByNorm(grad(loss, [theta])[0], clip);
-  const next = adamw(
-    { theta, m: vector("m"), v: vector("v") },
-    clipped,
-    { rate: scalar("rate"), decay: scalar("decay"), floor: scalar("floor") },
-    adam,
-  );
-  const average = ema(vector("ema"), next.theta, scalar("emaDecay"));
-  return { outputs: { ...next, ema: average, loss, losses, norm }, times: clock, conditional };
+  const gradient = grad(loss, theta);
+  const { scale, norm } = clipByNorm(gradient, clip);
+  const scalars = { rate: scalar("rate"), decay: scalar("decay"), floor: scalar("floor"), scale };
+  const next = gradient.map((g, i) => adamw({ theta: theta[i], m: m[i], v: v[i] }, g, scalars, adam));
+  const keep = scalar("emaDecay");
+  const averages = next.map((part, i) => ema(average[i], part.theta, keep));
+  const outputs = {
+    theta: next.map((part) => part.theta),
+    m: next.map((part) => part.m),
+    v: next.map((part) => part.v),
+    ema: averages,
+    loss,
+    losses,
+    norm,
+  };
+  return { outputs, times: clock, conditional };
 }

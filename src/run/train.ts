@@ -102,7 +102,9 @@ export async function* train(
   };
   let next: Omit<TrainState, "step"> = freshState(now.theta);
   const one = (x: number) => Float32Array.of(x);
-  const taken = new Set(program.inputs.map((x) => (x.source.kind === "input" ? x.source.name : "")));
+  const taken = new Set(
+    program.inputs.map((x) => (x.source.kind === "input" ? (x.source.part?.of ?? x.source.name) : "")),
+  );
   try {
     for (let step = start.step + 1; step <= o.steps; step++) {
       const drawn = data(step - 1);

@@ -1,6 +1,6 @@
 // Programs on ONNX Runtime. Everything here works with any build of it (Node, browser): the module is an argument.
 
-import { type Device, type EmittedModel, emitModel, sizeOf, type Tensor } from "../graph/index.ts";
+import { type Device, type EmittedModel, emitModel, type Outputs, sizeOf, type Tensor } from "../graph/index.ts";
 import { channelBlock } from "./channelBlock.ts";
 
 export type Feed = Float32Array | BigInt64Array | Uint8Array;
@@ -64,7 +64,7 @@ export interface CompileOptions {
 export interface Runtime {
   readonly device: Device;
   readonly threads: number;
-  compile<K extends string>(outputs: Readonly<Record<K, Tensor>>, options?: CompileOptions): Promise<Program<K>>;
+  compile<K extends string>(outputs: Outputs<K>, options?: CompileOptions): Promise<Program<K>>;
   /** Sessions that are open now: zero after everything was disposed. */
   open(): number;
 }
@@ -162,37 +162,47 @@ async function runSession<K extends string>(
   into?: Readonly<Partial<Record<K, Feed>>>,
 ): Promise<Record<K, Fetched>> {
   const given: Record<string, OrtTensor> = {};
+  const known = new Set<string>();
   for (const x of model.inputs) {
-    const name = x.source.kind === "input" ? x.source.name : "";
-    const data = feeds[name];
-    if (!data) throw new Error(`The program needs a feed "${name}" of shape [${x.shape}].`);
-    if (data.length !== sizeOf(x.shape) || typeOf(data) !== x.dtype)
+    if (x.source.kind !== "input") continue;
+    const { name, part } = x.source;
+    const feed = part?.of ?? name;
+    const size = part?.total ?? sizeOf(x.shape);
+    const data = feeds[feed];
+    const shape = part ? [size] : x.shape;
+    if (!data) throw new Error(`The program needs a feed "${feed}" of shape [${shape}].`);
+    if (data.length !== size || typeOf(data) !== x.dtype)
       throw new RangeError(
-        `Feed "${name}": expected ${sizeOf(x.shape)} ${x.dtype} values of shape [${x.shape}], got ${data.length} of ${typeOf(data)}.`,
+        `Feed "${feed}": expected ${size} ${x.dtype} values of shape [${shape}], got ${data.length} of ${typeOf(data)}.`,
       );
-    given[name] = new ort.Tensor(x.dtype, data, x.shape);
+    known.add(feed);
+    given[name] = new ort.Tensor(x.dtype, part ? window(data, part.offset, sizeOf(x.shape)) : data, x.shape);
   }
-  const unknown = Object.keys(feeds).find((name) => !(name in given));
+  const unknown = Object.keys(feeds).find((name) => !known.has(name));
   if (unknown !== undefined)
-    throw new Error(`The program has no input "${unknown}". It takes: ${Object.keys(given).join(", ") || "nothing"}.`);
-  const fetches: Record<string, OrtTensor> = {};
-  let reused = false;
-  for (const { key, name, shape, dtype } of model.outputs) {
+    throw new Error(`The program has no input "${unknown}". It takes: ${[...known].join(", ") || "nothing"}.`);
+  // Buffers are needed where the caller gives them, and for lists, whose pieces are windows of one.
+  const buffers = new Map<string, Feed>();
+  for (const { key, dtype, part } of model.outputs) {
     const buffer = into?.[key as K];
-    if (!buffer) continue;
-    fetches[name] = new ort.Tensor(dtype, buffer, shape);
-    reused = true;
+    if (buffer) buffers.set(key, buffer);
+    else if (part && !buffers.has(key)) buffers.set(key, allocate(dtype, part.total));
   }
-  let results: Readonly<Record<string, OrtTensor>>;
-  if (reused) {
-    for (const { name, shape, dtype } of model.outputs)
-      fetches[name] ??= new ort.Tensor(dtype, allocate(dtype, sizeOf(shape)), shape);
-    results = await session.run(given, fetches);
-  } else results = await session.run(given);
+  const fetches: Record<string, OrtTensor> = {};
+  for (const { key, name, shape, dtype, part } of buffers.size > 0 ? model.outputs : []) {
+    const buffer = buffers.get(key) ?? allocate(dtype, sizeOf(shape));
+    fetches[name] = new ort.Tensor(dtype, part ? window(buffer, part.offset, sizeOf(shape)) : buffer, shape);
+  }
+  const results = await (buffers.size > 0 ? session.run(given, fetches) : session.run(given));
   return Object.fromEntries(
-    model.outputs.map(({ key, name, shape }) => [key, { data: results[name].data as Feed, shape }]),
+    model.outputs.map(({ key, name, shape, part }) => [
+      key,
+      part ? { data: buffers.get(key), shape: [part.total] } : { data: results[name].data as Feed, shape },
+    ]),
   ) as Record<K, Fetched>;
 }
+
+const window = (data: Feed, offset: number, size: number): Feed => data.subarray(offset, offset + size);
 
 const allocate = (dtype: Tensor["dtype"], size: number): Feed =>
   dtype === "float32" ? new Float32Array(size) : dtype === "int64" ? new BigInt64Array(size) : new Uint8Array(size);
