@@ -53,6 +53,8 @@ export function emitBlockedGradient(
     dilations: [a.stride[0], a.stride[1] * b],
     group: 1,
   });
-  const plain = reshape(to.op("nchwc.ReorderOutput", [y], { channels: o }), [c / b, o, kh * kw, b]);
-  return reshape(transpose(plain, [1, 0, 3, 2]), [o, c, kh, kw]);
+  const plain = reshape(to.op("nchwc.ReorderOutput", [y], { channels: o }), [c / b, o, kh * kw * b]);
+  // Now the channels of the weight are in blocks.
+  const weight = reshape(transpose(plain, [1, 0, 2]), [o, c, kh, kw]);
+  return to.op("nchwc.ReorderOutput", [weight], { channels: c });
 }

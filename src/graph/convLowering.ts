@@ -118,7 +118,8 @@ function emitDense(to: Emitter, x: string, dy: string, a: ConvGradAttrs, xs: Sha
 
 /**
  * A shift by (i, j) between x and dy is a shift of dy by i rows and of x by j columns. So kh copies of dy, and one
- * product with each of kw copies of x, instead of kh·kw copies of x.
+ * product with each of kw copies of x, instead of kh·kw copies of x. Where one of them has few channels, only that one
+ * is shifted, by (i, j).
  */
 function emitShifted(to: Emitter, x: string, dy: string, a: ConvGradAttrs, xs: Shape, dys: Shape): string {
   const [n, c, h, w] = xs;
@@ -133,18 +134,33 @@ function emitShifted(to: Emitter, x: string, dy: string, a: ConvGradAttrs, xs: S
     const by = folded ? [0, rows, columns, 0] : [0, 0, rows, columns];
     return to.op("Pad", [t, to.ints([...by, ...by.map((d) => -d)])]);
   };
-  const byRow = Array.from({ length: kh }, (_, i) => shift(turn(dy), i * a.dilation[0] - a.pads[0], 0));
-  const rows = kh === 1 ? byRow[0] : to.op("Concat", byRow, { axis: folded ? 0 : 1 });
-  const products = Array.from({ length: kw }, (_, j) => {
-    const column = shift(turn(x), 0, a.pads[1] - j * a.dilation[1]);
-    if (!folded) return batchProduct(to, [rows, n, kh * o, h * w], [column, n, c, h * w]);
+  // By how much position (i, j) of the kernel shifts dy against x.
+  const rowOf = (i: number) => i * a.dilation[0] - a.pads[0];
+  const columnOf = (j: number) => j * a.dilation[1] - a.pads[1];
+  const join = (parts: readonly string[]) =>
+    parts.length === 1 ? parts[0] : to.op("Concat", parts, { axis: folded ? 0 : 1 });
+  /** [rows of left, rows of right], summed over batch and positions. */
+  const product = (left: string, rows: number, right: string, columns: number): string => {
+    if (!folded) return batchProduct(to, [left, n, rows, h * w], [right, n, columns, h * w]);
     const flat = (t: string, size: number) => to.op("Reshape", [t, to.ints([size, h * w * n])]);
-    return to.op("Gemm", [flat(rows, kh * o), flat(column, c)], { transB: 1 });
-  });
+    return to.op("Gemm", [flat(left, rows), flat(right, columns)], { transB: 1 });
+  };
+  const arranged = (total: string, sizes: readonly number[], perm: readonly number[]) =>
+    to.op("Transpose", [to.op("Reshape", [total, to.ints(sizes)])], { perm });
+
+  const split = kh * o + kw * c;
+  const shifts = (t: string, sign: 1 | -1) =>
+    join(range(kh).flatMap((i) => range(kw).map((j) => shift(t, sign * rowOf(i), sign * columnOf(j)))));
+  if (kh * kw * c < split)
+    return arranged(product(turn(dy), o, shifts(turn(x), -1), kh * kw * c), [o, kh, kw, c], [0, 3, 1, 2]);
+  if (kh * kw * o < split)
+    return arranged(product(shifts(turn(dy), 1), kh * kw * o, turn(x), c), [kh, kw, o, c], [2, 3, 0, 1]);
+  const rows = join(range(kh).map((i) => shift(turn(dy), rowOf(i), 0)));
+  const products = range(kw).map((j) => product(rows, kh * o, shift(turn(x), 0, -columnOf(j)), c));
   const total = kw === 1 ? products[0] : to.op("Concat", products, { axis: 1 });
-  const split = to.op("Reshape", [total, to.ints([kh, o, kw, c])]);
-  return to.op("Transpose", [split], { perm: [1, 3, 0, 2] });
+  return arranged(total, [kh, o, kw, c], [1, 3, 0, 2]);
 }
+const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 type Rows = readonly [name: string, batch: number, rows: number, length: number];
 
