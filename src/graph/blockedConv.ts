@@ -43,17 +43,28 @@ const blocked = (to: Emitter, x: string, shape: Shape): string =>
 function orderedWeight(to: Emitter, w: string, [o, c, kh, kw]: Shape, few: boolean): string {
   const [b, k] = [to.block, kh * kw];
   const last = blocked(to, w, [1, o, c, k]);
-  if (few) return last;
-  const parts = to.op("Reshape", [last, to.ints([((o / b) * c) / b, b, k, b])]);
-  return to.op("Transpose", [parts], { perm: [0, 2, 1, 3] });
+  return few ? last : permuteRuns(to, last, [((o / b) * c) / b, b, k], [0, 2, 1]);
 }
 
 /** To [C/b, O/b, k, b of O, b of C], or [C/b, O, k, b] for few O, with k running backwards. */
 function turnedWeight(to: Emitter, w: string, [o, c, kh, kw]: Shape, few: boolean): string {
   const [b, k] = [to.block, kh * kw];
   const last = blocked(to, w, [o, c, 1, k]);
-  const parts = to.op("Reshape", [last, to.ints(few ? [o, c / b, k, b] : [o / b, b, c / b, k, b])]);
-  const swapped = to.op("Transpose", [parts], { perm: few ? [1, 0, 2, 3] : [2, 0, 3, 1, 4] });
-  const backwards = to.ints(Array.from({ length: k }, (_, i) => k - 1 - i));
-  return to.op("Gather", [swapped, backwards], { axis: 2 });
+  return few
+    ? permuteRuns(to, last, [o, c / b, k], [1, 0, 2], 2)
+    : permuteRuns(to, last, [o / b, b, c / b, k], [2, 0, 3, 1], 3);
+}
+
+/**
+ * x, seen as runs of a block each in this shape, with the axes of that shape in another order, and one of them perhaps
+ * backwards. A Gather, which the runtime does with threads, by indices that it folds into a constant.
+ */
+export function permuteRuns(to: Emitter, x: string, shape: Shape, perm: readonly number[], backwards?: number): string {
+  const count = shape.reduce((a, d) => a * d, 1);
+  const scalar = (value: number) => to.op("Squeeze", [to.ints([value])]);
+  let index = to.op("Reshape", [to.op("Range", [scalar(0), scalar(count), scalar(1)]), to.ints(shape)]);
+  if (backwards !== undefined)
+    index = to.op("Slice", [index, to.ints([-1]), to.ints([-(2 ** 31)]), to.ints([backwards]), to.ints([-1])]);
+  const order = to.op("Reshape", [to.op("Transpose", [index], { perm }), to.ints([count])]);
+  return to.op("Gather", [to.op("Reshape", [x, to.ints([count, to.block])]), order], { axis: 0 });
 }

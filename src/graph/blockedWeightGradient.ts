@@ -5,6 +5,7 @@
 // kernel has dilation (s, s·C), and its outputs stand in rows i at pixels (j, c). No copy is made for the shifts. Of C,
 // one block at a time is a pixel's neighborhood; the blocks of channels are the batch.
 
+import { permuteRuns } from "./blockedConv.ts";
 import type { ConvGradAttrs } from "./conv.ts";
 import type { Emitter } from "./emitter.ts";
 import type { Shape } from "./tensor.ts";
@@ -43,8 +44,8 @@ export function emitBlockedGradient(
   const padded = pads.some((p) => p !== 0) ? to.op("Pad", [front, to.ints(pads)]) : front;
   const image = to.op("nchwc.ReorderInput", [padded]);
 
-  const blocks = reshape(to.op("nchwc.ReorderInput", [dy]), [n / b, b, o / b, ho * wo, b]);
-  const kernel = reshape(transpose(blocks, [2, 0, 3, 1, 4]), [o, n, ho, wo]);
+  const blocks = to.op("nchwc.ReorderInput", [dy]);
+  const kernel = reshape(permuteRuns(to, blocks, [n / b, b, o / b, ho * wo], [2, 0, 3, 1]), [o, n, ho, wo]);
 
   const y = to.op("nchwc.Conv", [image, kernel], {
     kernel_shape: [ho, wo],
