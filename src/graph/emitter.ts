@@ -104,7 +104,10 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
   const seen = new Map<string, string[]>();
   const contents = new Map<string, string>();
   const inputs = new Map<string, Tensor>();
-  const counts = new Map<string, number>();
+  // For each result of a reshape what it was made of; of the tensors of our graph, their shapes; and of lists, the content.
+  const reshaped = new Map<string, string>();
+  const shapes = new Map<string, string>();
+  const contentOf = new Map<string, string>();
   const domains = new Set([DOMAINS.ms]);
   let count = 0;
 
@@ -126,7 +129,14 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
     device,
     block,
     op: (type, ins, attrs) => emitter.ops(type, ins, 1, attrs)[0],
-    ops(type, ins, outs, attrs = {}) {
+    ops(type, given, outs, attrs = {}) {
+      let ins = given;
+      if (type === "Reshape") {
+        // Of a reshape of a reshape only the last matters, and none where it leads back.
+        const source = reshaped.get(given[0]) ?? given[0];
+        if (shapes.get(source) === contentOf.get(given[1])) return [source];
+        ins = [source, given[1]];
+      }
       const key = `${type}|${ins.join()}|${outs}|${JSON.stringify(attrs)}`;
       const known = seen.get(key);
       if (known) return known;
@@ -144,11 +154,15 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
           attribute: Object.entries(attrs).map(([name, value]) => attribute(name, value)),
         }),
       );
-      counts.set(opType, (counts.get(opType) ?? 0) + 1);
       seen.set(key, output);
+      if (type === "Reshape") reshaped.set(output[0], ins[0]);
       return output;
     },
-    ints: (values) => store(BigInt64Array.from(values, BigInt), [values.length], "int64"),
+    ints: (values) => {
+      const name = store(BigInt64Array.from(values, BigInt), [values.length], "int64");
+      contentOf.set(name, String(values));
+      return name;
+    },
     floats: (values, shape) => {
       const data = values instanceof Float32Array ? values : Float32Array.from(values);
       return store(data, shape ?? [data.length], "float32");
@@ -166,6 +180,7 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
       inputs.set(name, x);
     }
     names.set(x.id, name);
+    shapes.set(name, String(x.shape));
     return name;
   };
 
@@ -174,6 +189,8 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
     const emitted = node.emit(emitter, node.inputs.map(nameOf));
     node.outputs.forEach((x, i) => {
       names.set(x.id, emitted[i]);
+      // A name can stand for several shapes where a reshape was left out: the first is the one it has.
+      if (!shapes.has(emitted[i]) && !reshaped.has(emitted[i])) shapes.set(emitted[i], String(x.shape));
     });
   }
   // An output takes the name that it is asked for; one that is an input, a constant or another output too is copied.
@@ -188,13 +205,16 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
       nodes.push(create(NodeProtoSchema, { opType: "Identity", name: `out_${name}`, input: [value], output: [name] }));
     return { key, name, shape: x.shape, dtype: x.dtype, part };
   });
-  for (const node of nodes) {
+  const kept = live(nodes, new Set(declared.map(({ name }) => name)), renamed);
+  const counts = new Map<string, number>();
+  for (const node of kept) {
+    counts.set(node.opType, (counts.get(node.opType) ?? 0) + 1);
     node.input = node.input.map((value) => renamed.get(value) ?? value);
     node.output = node.output.map((value) => renamed.get(value) ?? value);
   }
   const graph = create(GraphProtoSchema, {
     name: "fewstep",
-    node: nodes,
+    node: kept,
     initializer: initializers,
     input: [...inputs].map(([name, x]) => valueInfo(name, x.shape, x.dtype)),
     output: declared.map((o) => valueInfo(o.name, o.shape, o.dtype)),
@@ -228,6 +248,23 @@ function pieces(key: string, output: Tensor | readonly Tensor[]): Piece[] {
   });
 }
 const isList = (x: Tensor | readonly Tensor[]): x is readonly Tensor[] => Array.isArray(x);
+
+/** The nodes on which the outputs depend. */
+function live(
+  nodes: readonly NodeProto[],
+  outputs: ReadonlySet<string>,
+  renamed: ReadonlyMap<string, string>,
+): NodeProto[] {
+  const used = new Set<string>(outputs);
+  for (const [value, name] of renamed) if (outputs.has(name)) used.add(value);
+  const kept: NodeProto[] = [];
+  for (let i = nodes.length - 1; i >= 0; i--) {
+    if (!nodes[i].output.some((name) => used.has(name))) continue;
+    for (const name of nodes[i].input) used.add(name);
+    kept.push(nodes[i]);
+  }
+  return kept.reverse();
+}
 
 function attribute(name: string, value: OnnxAttr) {
   if (typeof value === "number")

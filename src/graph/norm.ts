@@ -55,71 +55,57 @@ const normalize = (x: Tensor, eps: number): Tensor => normalizeOp([x], { eps })[
 /**
  * The normalized groups scaled and shifted by channel. An operator of its own because its gradient needs two sums per
  * channel, and those give the gradients of w and b and the means over groups, which would be four passes otherwise.
- * x [N, C, L], w and b [C].
+ * x [N, groups, channels of a group, L], w and b [groups, channels of a group, 1].
  */
-const groupNormOp = operator<{ groups: number; eps: number }>({
+const groupNormOp = operator<{ eps: number }>({
   name: "group_norm",
   infer: ([x, w, b]) => {
     expectFloat("groupNorm", x, w, b);
     return [{ shape: x.shape, dtype: "float32" }];
   },
-  emit: (to, [x, w, b], { groups, eps }, node) => {
+  emit: (to, [x, w, b], { eps }, node) => {
     const { shape } = node.inputs[0];
-    const [n, c, length] = shape;
-    const rows = to.op("Reshape", [x, to.ints([n * groups, (c / groups) * length])], { allowzero: 1 });
-    const [flat] = emitNormalize(to, rows, (c / groups) * length, eps);
-    const column = (t: string) => to.op("Reshape", [t, to.ints([1, c, 1])], { allowzero: 1 });
-    const y = to.op("Reshape", [flat, to.ints(shape)], { allowzero: 1 });
-    return [to.op("Add", [to.op("Mul", [y, column(w)]), column(b)])];
+    const [n, groups, channels, length] = shape;
+    const reshape = (t: string, dims: Shape) => to.op("Reshape", [t, to.ints(dims)], { allowzero: 1 });
+    const [flat] = emitNormalize(to, reshape(x, [n * groups, channels * length]), channels * length, eps);
+    return [to.op("Add", [to.op("Mul", [reshape(flat, shape), w]), b])];
   },
-  vjp: ([ct], { inputs: [x, w] }, attrs) => {
+  vjp: ([ct], { inputs: [x, w] }, { eps }) => {
     if (!ct) return [null, null, null];
-    const [n, c] = x.shape;
-    const { y, inv } = normalizedGroups(x, attrs);
-    const total = sum(ct, [2], true);
-    const product = sum(mul(ct, y), [2], true);
-    // The means over a group of w·ct and of w·ct·y.
-    const overGroup = (t: Tensor) => {
-      const weighted = reshape(mul(t, reshape(w, [1, c, 1])), [n * attrs.groups, -1]);
-      const m = mul(sum(weighted, [1], true), attrs.groups / (c * x.shape[2]));
-      return perChannel(mul(m, inv), x.shape, attrs.groups);
-    };
-    const gain = mul(perChannel(inv, x.shape, attrs.groups), reshape(w, [1, c, 1]));
-    const dx = sub(sub(mul(ct, gain), mul(y, overGroup(product))), overGroup(total));
-    return [dx, reshape(sum(product, [0]), [c]), reshape(sum(total, [0]), [c])];
+    const { y, inv } = normalizedGroups(x, eps);
+    const total = sum(ct, [3], true);
+    const product = sum(mul(ct, y), [3], true);
+    // The means over a group of w·ct and of w·ct·y, times inv.
+    const overGroup = (t: Tensor) => mul(sum(mul(t, w), [2], true), mul(inv, 1 / (x.shape[2] * x.shape[3])));
+    const dx = sub(sub(mul(ct, mul(inv, w)), mul(y, overGroup(product))), overGroup(total));
+    return [dx, sum(product, [0]), sum(total, [0])];
   },
-  jvp: ([dx, dw, db], { inputs: [x, w] }, attrs) => {
-    const [n, c, length] = x.shape;
-    const { y, flat, inv } = normalizedGroups(x, attrs);
-    const column = (t: Tensor) => reshape(t, [1, c, 1]);
+  jvp: ([dx, dw, db], { inputs: [x, w] }, { eps }) => {
+    const { y, flat, inv } = normalizedGroups(x, eps);
     const parts = [
-      dx && mul(reshape(project(reshape(dx, flat.shape), flat, inv), x.shape), column(w)),
-      dw && mul(y, column(dw)),
-      db && broadcastTo(column(db), [n, c, length]),
+      dx && mul(reshape(project(reshape(dx, flat.shape), flat, reshape(inv, [-1, 1])), x.shape), w),
+      dw && mul(y, dw),
+      db && broadcastTo(db, x.shape),
     ].filter((p) => p !== null);
     return [parts.length > 0 ? parts.reduce((p, q) => add(p, q)) : null];
   },
 });
 
-/** The groups of x [N, C, L] normalized, and their inverse deviations [N·groups, 1]: once per x, as equal nodes are. */
-function normalizedGroups(x: Tensor, { groups, eps }: { groups: number; eps: number }) {
-  const [flat, , inv] = normalizeOp([reshape(x, [x.shape[0] * groups, -1])], { eps });
-  return { y: reshape(flat, x.shape), flat, inv };
-}
-/** [N·groups, 1] to [N, C, 1]. */
-function perChannel(t: Tensor, [n, c]: Shape, groups: number): Tensor {
-  return reshape(broadcastTo(reshape(t, [n, groups, 1]), [n, groups, c / groups]), [n, c, 1]);
+/** The groups of x [N, groups, channels, L] normalized, with their inverse deviations: once per x, as equal nodes are. */
+function normalizedGroups(x: Tensor, eps: number) {
+  const [n, groups, channels, length] = x.shape;
+  const [flat, , inv] = normalizeOp([reshape(x, [n * groups, channels * length])], { eps });
+  return { y: reshape(flat, x.shape), flat, inv: reshape(inv, [n, groups, 1, 1]) };
 }
 
 /** GroupNorm (Wu & He 2018): x [N, C, …], w and b [C]; mean and biased variance over a group and all positions. */
 export function groupNorm(x: Tensor, groups: number, w?: Tensor, b?: Tensor, eps = 1e-5): Tensor {
   const [n, c] = x.shape;
   if (c % groups !== 0) throw new RangeError(`groupNorm: ${c} channels do not divide into ${groups} groups.`);
-  const flat = reshape(x, [n, c, -1]);
-  if (w && b) return reshape(groupNormOp([flat, w, b], { groups, eps })[0], x.shape);
-  const broadcast = [1, c, ...x.shape.slice(2).map(() => 1)];
-  const y = reshape(normalizedGroups(flat, { groups, eps }).y, x.shape);
-  return affine(y, w && reshape(w, broadcast), b && reshape(b, broadcast));
+  const grouped = reshape(x, [n, groups, c / groups, -1]);
+  const column = (t: Tensor) => reshape(t, [groups, c / groups, 1]);
+  if (w && b) return reshape(groupNormOp([grouped, column(w), column(b)], { eps })[0], x.shape);
+  return reshape(affine(normalizedGroups(grouped, eps).y, w && column(w), b && column(b)), x.shape);
 }
 
 /** LayerNorm over the trailing dimensions (`normalizedDims` of them); w and b have their shape. */
