@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { nodeRuntime } from "../../src/runtime/node.ts";
+import { adamwErrors } from "./adamwSteps.ts";
 import { modelFolders, readUNetGolden, reportCases, unetErrors } from "./unetGolden.ts";
 import { trainingErrors } from "./unetTraining.ts";
 
@@ -30,6 +31,11 @@ describe(`${name} training`, () => {
       const errors = await trainingErrors(readUNetGolden(folder), runtime);
       for (const [what, error] of errors) expect(error, what).toBeLessThanOrEqual(1e-4);
       trained++;
+    });
+  for (const folder of withTraining)
+    it(`${folder}: three steps of AdamW`, async () => {
+      const errors = await adamwErrors(readUNetGolden(folder), runtime);
+      for (const [what, error] of errors) expect(error, what).toBeLessThanOrEqual(1e-4);
     });
   it("ran every case that exists", () => reportCases(name, "training", withTraining, trained));
 });

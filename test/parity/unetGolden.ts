@@ -27,6 +27,10 @@ interface TensorNote {
 }
 
 export interface Training {
+  readonly lr: number;
+  readonly betas: readonly [number, number];
+  readonly eps: number;
+  readonly weight_decay: number;
   readonly losses: readonly number[];
   readonly grad_l2_norm: number;
   readonly grad_l2_norm_per_parameter: Readonly<Record<string, number>>;
@@ -36,6 +40,7 @@ export interface Training {
     readonly timesteps: string;
     readonly encoder_hidden_states: string;
     readonly gradients: Readonly<Record<string, string>>;
+    readonly after_three_steps: Readonly<Record<string, string>>;
   };
 }
 
