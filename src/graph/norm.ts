@@ -50,8 +50,6 @@ function project(d: Tensor, y: Tensor, inv: Tensor): Tensor {
   return mul(inv, sub(centered, mul(y, mean(mul(d, y), [1], true))));
 }
 
-const normalize = (x: Tensor, eps: number): Tensor => normalizeOp([x], { eps })[0];
-
 /**
  * The normalized groups scaled and shifted by channel. An operator of its own because its gradient needs two sums per
  * channel, and those give the gradients of w and b and the means over groups, which would be four passes otherwise.
@@ -108,11 +106,34 @@ export function groupNorm(x: Tensor, groups: number, w?: Tensor, b?: Tensor, eps
   return reshape(affine(normalizedGroups(grouped, eps).y, w && column(w), b && column(b)), x.shape);
 }
 
+/** Rows normalized, scaled and shifted in one pass: x [rows, n], w and b [n]. Derivatives use the normalized rows. */
+const layerNormOp = operator<{ eps: number }>({
+  name: "layer_norm",
+  infer: ([x, w, b]) => {
+    expectFloat("layerNorm", x, w, b);
+    return [{ shape: x.shape, dtype: "float32" }];
+  },
+  emit: (to, names, { eps }) => [to.op("LayerNormalization", names, { axis: -1, epsilon: float(eps) })],
+  vjp: ([ct], { inputs: [x, w] }, attrs) => {
+    if (!ct) return [null, null, null];
+    const [y, , inv] = normalizeOp([x], attrs);
+    return [project(mul(ct, w), y, inv), sum(mul(ct, y), [0]), sum(ct, [0])];
+  },
+  jvp: ([dx, dw, db], { inputs: [x, w] }, attrs) => {
+    const [y, , inv] = normalizeOp([x], attrs);
+    const parts = [dx && mul(project(dx, y, inv), w), dw && mul(y, dw), db && broadcastTo(db, x.shape)].filter(
+      (p) => p !== null,
+    );
+    return [parts.length > 0 ? parts.reduce((p, q) => add(p, q)) : null];
+  },
+});
+
 /** LayerNorm over the trailing dimensions (`normalizedDims` of them); w and b have their shape. */
 export function layerNorm(x: Tensor, normalizedDims: number, w?: Tensor, b?: Tensor, eps = 1e-5): Tensor {
   const tail = x.shape.slice(x.shape.length - normalizedDims);
-  const flat = normalize(reshape(x, [-1, sizeOf(tail)]), eps);
-  return affine(reshape(flat, x.shape), w, b);
+  const rows = reshape(x, [-1, sizeOf(tail)]);
+  if (w && b) return reshape(layerNormOp([rows, reshape(w, [-1]), reshape(b, [-1])], { eps })[0], x.shape);
+  return affine(reshape(normalizeOp([rows], { eps })[0], x.shape), w, b);
 }
 
 /** x / sqrt(mean(x²) + eps) · w over the trailing dimensions (Zhang & Sennrich 2019). */
