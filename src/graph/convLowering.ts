@@ -5,6 +5,7 @@ import { blockableGradient, emitBlockedGradient } from "./blockedWeightGradient.
 import type { ConvAttrs, ConvGradAttrs } from "./conv.ts";
 import type { Emitter } from "./emitter.ts";
 import type { Shape, Tensor } from "./tensor.ts";
+import { emitPaddedConv } from "./webgpu.ts";
 
 /** `names`: x [N, C, H, W], w [O, C/groups, kh, kw] and perhaps a bias [O]. */
 export function emitConv(to: Emitter, names: readonly string[], a: ConvAttrs, w: Tensor): string {
@@ -16,7 +17,10 @@ export function emitConv(to: Emitter, names: readonly string[], a: ConvAttrs, w:
     group: a.groups,
   };
   const blocked = a.groups === 1 && blockable(to, w, w.shape[1], w.shape[0]);
-  return blocked ? emitBlocked(to, names, attrs, w.shape) : to.op("Conv", names, attrs);
+  if (blocked) return emitBlocked(to, names, attrs, w.shape);
+  return to.device === "webgpu" && a.groups === 1
+    ? emitPaddedConv(to, names, attrs, w.shape)
+    : to.op("Conv", names, attrs);
 }
 
 /** dy [N, O, Ho, Wo], w [O, C/groups, kh, kw] to dx [N, C, H, W]. */
@@ -41,7 +45,9 @@ export function emitInputGradient(
       kernel[0] * kernel[1] === 1
         ? swapped
         : to.op("Slice", [swapped, both(-1), both(-(2 ** 31)), to.ints([2, 3]), both(-1)]);
-    return to.op("Conv", [dy, turned], attrs);
+    return to.device === "webgpu"
+      ? emitPaddedConv(to, [dy, turned], attrs, [c, o])
+      : to.op("Conv", [dy, turned], attrs);
   }
   const extra = [0, 1].map(
     (i) =>

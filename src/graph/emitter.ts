@@ -26,11 +26,14 @@ export type Device = "cpu" | "webgpu" | "cuda" | "wasm";
 export type OnnxAttr = number | string | readonly number[] | { readonly float: number };
 export const float = (x: number): OnnxAttr => ({ float: x });
 
-const DTYPE: Record<DType, DataType> = {
-  float32: DataType.FLOAT,
-  int64: DataType.INT64,
-  bool: DataType.BOOL,
-};
+/**
+ * The ONNX type of a tensor. WebGPU has no 64-bit integers: what an index or a label is, is 32 bits wide there, values
+ * that leave and enter the program included. Shapes and axes, which are not computed with, stay int64.
+ */
+export function onnxType(dtype: DType, device: Device): DataType {
+  if (dtype === "int64") return device === "webgpu" ? DataType.INT32 : DataType.INT64;
+  return dtype === "bool" ? DataType.BOOL : DataType.FLOAT;
+}
 const OPSET = 21;
 /** Prefixes of operator types: "ms.FusedMatMul" is ONNX Runtime's own, "nchwc.Conv" works on its blocked layout. */
 const DOMAINS: Readonly<Record<string, string>> = { ms: "com.microsoft", nchwc: "com.microsoft.nchwc" };
@@ -111,16 +114,14 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
   const domains = new Set([DOMAINS.ms]);
   let count = 0;
 
-  const store = (data: TensorData, shape: Shape, dtype: DType): string => {
+  const store = (data: TensorData | Int32Array, shape: Shape, dataType: DataType): string => {
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     // Only small constants are compared by content; a teacher's weights are distinct anyway.
-    const key = bytes.length <= 4096 ? `${dtype}|${shape}|${bytes}` : null;
+    const key = bytes.length <= 4096 ? `${dataType}|${shape}|${bytes}` : null;
     const known = key === null ? undefined : contents.get(key);
     if (known) return known;
     const name = `c${count++}`;
-    initializers.push(
-      create(TensorProtoSchema, { name, dims: shape.map(BigInt), dataType: DTYPE[dtype], rawData: bytes.slice() }),
-    );
+    initializers.push(create(TensorProtoSchema, { name, dims: shape.map(BigInt), dataType, rawData: bytes.slice() }));
     if (key !== null) contents.set(key, name);
     return name;
   };
@@ -159,13 +160,13 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
       return output;
     },
     ints: (values) => {
-      const name = store(BigInt64Array.from(values, BigInt), [values.length], "int64");
+      const name = store(BigInt64Array.from(values, BigInt), [values.length], DataType.INT64);
       contentOf.set(name, String(values));
       return name;
     },
     floats: (values, shape) => {
       const data = values instanceof Float32Array ? values : Float32Array.from(values);
-      return store(data, shape ?? [data.length], "float32");
+      return store(data, shape ?? [data.length], DataType.FLOAT);
     },
   };
 
@@ -173,7 +174,8 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
     const known = names.get(x.id);
     if (known !== undefined) return known;
     if (x.source.kind === "output") throw new Error(`"${x.source.node.op}" was used before it was emitted.`);
-    const name = x.source.kind === "input" ? x.source.name : store(x.source.data, x.shape, x.dtype);
+    const type = onnxType(x.dtype, device);
+    const name = x.source.kind === "input" ? x.source.name : store(held(x.source.data, type), x.shape, type);
     if (x.source.kind === "input") {
       const other = inputs.get(name);
       if (other && other.id !== x.id) throw new Error(`Two inputs of one program are called "${name}".`);
@@ -216,8 +218,8 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
     name: "fewstep",
     node: kept,
     initializer: initializers,
-    input: [...inputs].map(([name, x]) => valueInfo(name, x.shape, x.dtype)),
-    output: declared.map((o) => valueInfo(o.name, o.shape, o.dtype)),
+    input: [...inputs].map(([name, x]) => valueInfo(name, x.shape, onnxType(x.dtype, device))),
+    output: declared.map((o) => valueInfo(o.name, o.shape, onnxType(o.dtype, device))),
   });
   const model = create(ModelProtoSchema, {
     irVersion: 10n,
@@ -275,14 +277,17 @@ function attribute(name: string, value: OnnxAttr) {
   return create(AttributeProtoSchema, { name, type: AttributeType.INTS, ints: value.map(BigInt) });
 }
 
-function valueInfo(name: string, shape: Shape, dtype: DType) {
+const held = (data: TensorData, type: DataType): TensorData | Int32Array =>
+  data instanceof BigInt64Array && type === DataType.INT32 ? Int32Array.from(data, Number) : data;
+
+function valueInfo(name: string, shape: Shape, elemType: DataType) {
   return create(ValueInfoProtoSchema, {
     name,
     type: create(TypeProtoSchema, {
       value: {
         case: "tensorType",
         value: create(TypeProto_TensorSchema, {
-          elemType: DTYPE[dtype],
+          elemType,
           shape: create(TensorShapeProtoSchema, {
             dim: shape.map((d) =>
               create(TensorShapeProto_DimensionSchema, { value: { case: "dimValue", value: BigInt(d) } }),

@@ -1,19 +1,25 @@
 // Elementwise operators with broadcasting.
 
-import { float } from "./emitter.ts";
+import { type Emitter, float } from "./emitter.ts";
 import { sumTo } from "./reduce.ts";
 import { cast } from "./shape.ts";
 import { asTensor, broadcastShapes, expectFloat, type Operand, operator, registerAdd, type Tensor } from "./tensor.ts";
+import { emitSign, emitSine } from "./webgpu.ts";
 
 /** An elementwise function of one tensor: `derivative(x, y)` is dy/dx. */
-function unary(name: string, onnx: string, derivative: (x: Tensor, y: Tensor) => Operand): (x: Operand) => Tensor {
+function unary(
+  name: string,
+  onnx: string,
+  derivative: (x: Tensor, y: Tensor) => Operand,
+  onWebgpu?: (to: Emitter, x: string) => string,
+): (x: Operand) => Tensor {
   const apply = operator<Record<string, never>>({
     name,
     infer: ([x]) => {
       expectFloat(name, x);
       return [{ shape: x.shape, dtype: "float32" }];
     },
-    emit: (to, [x]) => [to.op(onnx, [x])],
+    emit: (to, [x]) => [to.device === "webgpu" && onWebgpu ? onWebgpu(to, x) : to.op(onnx, [x])],
     vjp: ([ct], node) => [ct && mul(ct, derivative(node.inputs[0], node.outputs[0]))],
     jvp: ([tangent], node) => [tangent && mul(tangent, derivative(node.inputs[0], node.outputs[0]))],
   });
@@ -29,9 +35,19 @@ export const tanh = unary("tanh", "Tanh", (_, y) => sub(1, mul(y, y)));
 export const sigmoid = unary("sigmoid", "Sigmoid", (_, y) => mul(y, sub(1, y)));
 /** d erf/dx = 2/√π · exp(−x²). */
 export const erf = unary("erf", "Erf", (x) => mul(2 / Math.sqrt(Math.PI), exp(neg(mul(x, x)))));
-export const sin = unary("sin", "Sin", (x) => cos(x));
-export const cos = unary("cos", "Cos", (x) => neg(sin(x)));
-export const sign = unary("sign", "Sign", () => 0);
+export const sin = unary(
+  "sin",
+  "Sin",
+  (x) => cos(x),
+  (to, x) => emitSine(to, x, 0),
+);
+export const cos = unary(
+  "cos",
+  "Cos",
+  (x) => neg(sin(x)),
+  (to, x) => emitSine(to, x, 0.5),
+);
+export const sign = unary("sign", "Sign", () => 0, emitSign);
 export const abs = unary("abs", "Abs", (x) => sign(x));
 export const softplus = unary("softplus", "Softplus", (x) => sigmoid(x));
 export const rsqrt = (x: Operand): Tensor => reciprocal(sqrt(x));

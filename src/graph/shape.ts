@@ -1,5 +1,6 @@
 // Operators that move values without changing them.
 
+import { onnxType } from "./emitter.ts";
 import { sumTo } from "./reduce.ts";
 import {
   axisOf,
@@ -277,11 +278,10 @@ export const broadcastTo = (x: Tensor, shape: Shape): Tensor =>
   sameShape(x.shape, shape) ? x : expandOp([x], { shape })[0];
 registerBroadcast(broadcastTo);
 
-const CAST: Record<DType, number> = { float32: 1, int64: 7, bool: 9 };
 const castOp = operator<{ to: DType }>({
   name: "cast",
   infer: ([x], { to }) => [{ shape: x.shape, dtype: to }],
-  emit: (emitter, [x], { to }) => [emitter.op("Cast", [x], { to: CAST[to] })],
+  emit: (emitter, [x], { to }) => [emitter.op("Cast", [x], { to: onnxType(to, emitter.device) })],
   vjp: () => [null],
   jvp: "none",
 });

@@ -1,8 +1,12 @@
 // ONNX Runtime in Node.
 
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import * as ort from "onnxruntime-node";
-import type { Device } from "../graph/index.ts";
-import { createRuntime, type OrtModule, type Runtime } from "./runtime.ts";
+import { type Device, type Outputs, sizeOf } from "../graph/index.ts";
+import { type Placed, placements } from "./placement.ts";
+import { allocate, createRuntime, type Feed, type OrtModule, type Runtime } from "./runtime.ts";
 
 export interface NodeRuntimeOptions {
   device?: Exclude<Device, "wasm">;
@@ -15,4 +19,25 @@ export function nodeRuntime({ device = "cpu", threads = 0 }: NodeRuntimeOptions 
   if (!supported.includes(device))
     throw new Error(`This build of onnxruntime-node has no device "${device}". It has: ${supported.join(", ")}.`);
   return createRuntime(ort as unknown as OrtModule, device, threads);
+}
+
+/** Where the operators of a program run. It is run once, on zeros. */
+export async function placement(runtime: Runtime, outputs: Outputs): Promise<Placed[]> {
+  const folder = await mkdtemp(join(tmpdir(), "fewstep-profile-"));
+  try {
+    const program = await runtime.compile(outputs, { profile: join(folder, "profile") });
+    try {
+      const feeds: Record<string, Feed> = {};
+      for (const { source, dtype, shape } of program.inputs)
+        if (source.kind === "input")
+          feeds[source.part?.of ?? source.name] ??= allocate(dtype, source.part?.total ?? sizeOf(shape));
+      await program.run(feeds);
+    } finally {
+      await program.dispose();
+    }
+    const [file] = await readdir(folder);
+    return placements(await readFile(join(folder, file), "utf8"));
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }

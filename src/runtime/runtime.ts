@@ -15,7 +15,11 @@ export interface OrtModule {
   InferenceSession: {
     create(model: Uint8Array, options?: OrtSessionOptions): Promise<OrtSession>;
   };
-  Tensor: new (type: "float32" | "int64" | "bool", data: Feed, dims: readonly number[]) => OrtTensor;
+  Tensor: new (
+    type: "float32" | "int64" | "int32" | "bool",
+    data: Feed | Int32Array,
+    dims: readonly number[],
+  ) => OrtTensor;
 }
 export interface OrtSessionOptions {
   executionProviders?: readonly string[];
@@ -26,6 +30,7 @@ export interface OrtSessionOptions {
   enableMemPattern?: boolean;
   enableProfiling?: boolean;
   profileFilePrefix?: string;
+  extra?: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
 export interface OrtTensor {
   readonly dims: readonly number[];
@@ -59,6 +64,8 @@ export interface CompileOptions {
   optimization?: "basic" | "extended" | "all";
   /** Writes an ONNX Runtime profile with this prefix when the program is disposed. */
   profile?: string;
+  /** Throws where an operator would run on the CPU instead of the device; placement() in node.ts names it. */
+  deviceOnly?: boolean;
 }
 
 export interface Runtime {
@@ -101,7 +108,7 @@ export function createRuntime(ort: OrtModule, device: Device, threads: number): 
         counts: model.counts,
         run: (feeds, into) => {
           if (!open) throw new Error("This program was disposed: compile it again to run it.");
-          return runSession(ort, session, model, feeds, into);
+          return runSession(ort, device, session, model, feeds, into);
         },
         async dispose() {
           if (!open) return;
@@ -132,6 +139,7 @@ async function openSession(
     enableMemPattern: false,
     logSeverityLevel: 3,
     ...(options.profile ? { enableProfiling: true, profileFilePrefix: options.profile } : {}),
+    ...(options.deviceOnly ? { extra: { session: { disable_cpu_ep_fallback: "1" } } } : {}),
   });
   try {
     return await session;
@@ -143,6 +151,16 @@ async function openSession(
     );
   }
 }
+
+/** WebGPU's integers have 32 bits: see onnxType in emitter.ts. */
+function toDevice(ort: OrtModule, device: Device, data: Feed, { dtype, shape }: Pick<Tensor, "dtype" | "shape">) {
+  if (device !== "webgpu" || !(data instanceof BigInt64Array)) return new ort.Tensor(dtype, data, shape);
+  const large = data.find((x) => x !== BigInt.asIntN(32, x));
+  if (large !== undefined) throw new RangeError(`The integer ${large} does not fit into the 32 bits of WebGPU.`);
+  return new ort.Tensor("int32", Int32Array.from(data, Number), shape);
+}
+const fromDevice = (data: Feed | Int32Array): Feed =>
+  data instanceof Int32Array ? BigInt64Array.from(data, BigInt) : data;
 
 /** What a native error says, without its stack, colors and source files. */
 function firstLine(error: unknown): string {
@@ -156,6 +174,7 @@ function firstLine(error: unknown): string {
 
 async function runSession<K extends string>(
   ort: OrtModule,
+  device: Device,
   session: OrtSession,
   model: EmittedModel,
   feeds: Feeds,
@@ -176,7 +195,7 @@ async function runSession<K extends string>(
         `Feed "${feed}": expected ${size} ${x.dtype} values of shape [${shape}], got ${data.length} of ${typeOf(data)}.`,
       );
     known.add(feed);
-    given[name] = new ort.Tensor(x.dtype, part ? window(data, part.offset, sizeOf(x.shape)) : data, x.shape);
+    given[name] = toDevice(ort, device, part ? window(data, part.offset, sizeOf(x.shape)) : data, x);
   }
   const unknown = Object.keys(feeds).find((name) => !known.has(name));
   if (unknown !== undefined)
@@ -191,20 +210,22 @@ async function runSession<K extends string>(
   const fetches: Record<string, OrtTensor> = {};
   for (const { key, name, shape, dtype, part } of buffers.size > 0 ? model.outputs : []) {
     const buffer = buffers.get(key) ?? allocate(dtype, sizeOf(shape));
-    fetches[name] = new ort.Tensor(dtype, part ? window(buffer, part.offset, sizeOf(shape)) : buffer, shape);
+    fetches[name] = toDevice(ort, device, part ? window(buffer, part.offset, sizeOf(shape)) : buffer, { dtype, shape });
   }
   const results = await (buffers.size > 0 ? session.run(given, fetches) : session.run(given));
   return Object.fromEntries(
     model.outputs.map(({ key, name, shape, part }) => [
       key,
-      part ? { data: buffers.get(key), shape: [part.total] } : { data: results[name].data as Feed, shape },
+      part
+        ? { data: buffers.get(key), shape: [part.total] }
+        : { data: fromDevice(results[name].data as Feed | Int32Array), shape },
     ]),
   ) as Record<K, Fetched>;
 }
 
 const window = (data: Feed, offset: number, size: number): Feed => data.subarray(offset, offset + size);
 
-const allocate = (dtype: Tensor["dtype"], size: number): Feed =>
+export const allocate = (dtype: Tensor["dtype"], size: number): Feed =>
   dtype === "float32" ? new Float32Array(size) : dtype === "int64" ? new BigInt64Array(size) : new Uint8Array(size);
 
 const typeOf = (data: Feed): Tensor["dtype"] =>
