@@ -8,7 +8,7 @@ import { emaDecay } from "../optim/ema.ts";
 import { type RateSchedule, rateAt } from "../optim/schedule.ts";
 import { fold, key, normal, uniform } from "../random.ts";
 import type { Plan } from "../recipes/plan.ts";
-import type { Feed, Runtime } from "../runtime/index.ts";
+import type { Held, Runtime } from "../runtime/index.ts";
 import { type StepOutput, stepProgram } from "./step.ts";
 
 /** Everything a run needs to go on exactly as if it had not stopped; random numbers follow from seed and step. */
@@ -90,17 +90,12 @@ export async function* train(
 ): AsyncGenerator<TrainEvent> {
   const adam = o.adamw ?? adamwDefaults;
   const { outputs, times, conditional } = stepProgram(plan, spec, { batch: o.batch, adamw: adam, clip: o.clip });
-  const program = await runtime.compile<StepOutput>(outputs);
+  const program = await runtime.compile<StepOutput, StateName>(outputs, { keep: stateNames });
   const root = key(o.seed);
   const nullLabel = BigInt((plan.model.labelCount ?? 1) - 1);
-  // Two sets of buffers, read and written in turn.
-  let now: Omit<TrainState, "step"> = {
-    theta: start.theta.slice(),
-    m: start.m.slice(),
-    v: start.v.slice(),
-    ema: start.ema.slice(),
-  };
-  let next: Omit<TrainState, "step"> = freshState(now.theta);
+  // Two sets of buffers, read and written in turn; on the device, where that has a memory of its own.
+  let now: State = each((name) => start[name].slice());
+  let next: State = each((name) => new Float32Array(start[name].length));
   const one = (x: number) => Float32Array.of(x);
   const taken = new Set(
     program.inputs.map((x) => (x.source.kind === "input" ? (x.source.part?.of ?? x.source.name) : "")),
@@ -112,7 +107,7 @@ export async function* train(
       const ts = stratified(o.batch, offset).map(plan.times);
       const rate = rateAt(o.rate, step, o.steps);
       const scalars = adamwScalars(step, rate, adam);
-      const feeds: Record<string, Feed> = {
+      const feeds: Record<string, Held> = {
         ...now,
         rate: one(scalars.rate),
         decay: one(scalars.decay),
@@ -132,21 +127,35 @@ export async function* train(
       }
       // A method need not use every input: stored pairs have no undropped labels, say.
       for (const name of Object.keys(feeds)) if (!taken.has(name)) delete feeds[name];
-      const { theta, m, v, ema } = next;
-      const fetched = await program.run(feeds, { theta, m, v, ema });
-      const loss = (fetched.loss.data as Float32Array)[0];
-      const norm = (fetched.norm.data as Float32Array)[0];
+      const fetched = await program.run(feeds, next);
+      [now, next] = [each((name) => fetched[name].data), now];
+      const [loss, norm] = [Number(fetched.loss.data[0]), Number(fetched.norm.data[0])];
       if (!Number.isFinite(loss)) throw new NotFinite(step, `The loss (${loss})`);
       if (!Number.isFinite(norm)) throw new NotFinite(step, `The gradient's norm (${norm})`);
-      [now, next] = [{ theta, m, v, ema }, now];
       const event = { step, images: step * o.batch, loss, norm, rate };
       yield { kind: "step", ...event };
       if (step % o.saveEvery === 0 || step === o.steps) {
-        const state = { step, theta: theta.slice(), m: m.slice(), v: v.slice(), ema: ema.slice() };
-        yield { kind: "save", ...event, state };
+        yield { kind: "save", ...event, state: { step, ...(await copy(now, runtime)) } };
       }
     }
   } finally {
+    for (const name of stateNames) for (const held of [now[name], next[name]]) runtime.release(held);
     await program.dispose();
   }
+}
+
+const stateNames = ["theta", "m", "v", "ema"] as const;
+type StateName = (typeof stateNames)[number];
+type State = Readonly<Record<StateName, Held>>;
+
+const each = <T>(of: (name: StateName) => T): Record<StateName, T> => ({
+  theta: of("theta"),
+  m: of("m"),
+  v: of("v"),
+  ema: of("ema"),
+});
+
+async function copy(state: State, runtime: Runtime): Promise<Record<StateName, Float32Array>> {
+  const read = async (name: StateName) => (await runtime.read(state[name])) as Float32Array;
+  return { theta: await read("theta"), m: await read("m"), v: await read("v"), ema: await read("ema") };
 }

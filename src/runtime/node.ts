@@ -5,8 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as ort from "onnxruntime-node";
 import { type Device, type Outputs, sizeOf } from "../graph/index.ts";
+import { allocate } from "./exchange.ts";
 import { type Placed, placements } from "./placement.ts";
-import { allocate, createRuntime, type Feed, type OrtModule, type Runtime } from "./runtime.ts";
+import { createRuntime, type Feed, type OrtModule, type Runtime } from "./runtime.ts";
 
 export interface NodeRuntimeOptions {
   device?: Exclude<Device, "wasm">;

@@ -1,14 +1,17 @@
 // Programs on ONNX Runtime. Everything here works with any build of it (Node, browser): the module is an argument.
 
-import { type Device, type EmittedModel, emitModel, type Outputs, sizeOf, type Tensor } from "../graph/index.ts";
+import { type Device, emitModel, type Outputs, type Tensor } from "../graph/index.ts";
 import { channelBlock } from "./channelBlock.ts";
+import { type Held, inputLike, type Opened, onDevice, release, runSession } from "./exchange.ts";
+import { sha256 } from "./hash.ts";
+import { keeps, openSession } from "./session.ts";
 
 export type Feed = Float32Array | BigInt64Array | Uint8Array;
-export interface Fetched {
-  readonly data: Feed;
+export interface Fetched<D extends Held = Feed> {
+  readonly data: D;
   readonly shape: readonly number[];
 }
-export type Feeds = Readonly<Record<string, Feed>>;
+export type Feeds = Readonly<Record<string, Held>>;
 
 /** The part of onnxruntime-common that is used; both onnxruntime-node and onnxruntime-web satisfy it. */
 export interface OrtModule {
@@ -30,48 +33,65 @@ export interface OrtSessionOptions {
   enableMemPattern?: boolean;
   enableProfiling?: boolean;
   profileFilePrefix?: string;
+  preferredOutputLocation?: Readonly<Record<string, "cpu" | "gpu-buffer">>;
   extra?: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
 export interface OrtTensor {
   readonly dims: readonly number[];
   readonly data: unknown;
+  readonly location: string;
   dispose(): void;
 }
 export interface OrtSession {
   run(
     feeds: Readonly<Record<string, OrtTensor>>,
-    fetches?: Readonly<Record<string, OrtTensor>>,
+    fetches?: Readonly<Record<string, OrtTensor | null>>,
   ): Promise<Readonly<Record<string, OrtTensor>>>;
   release(): Promise<void>;
   endProfiling?(): void;
 }
 
-export interface Program<K extends string = string> {
+export type Results<K extends string, H extends K> = { [k in K]: Fetched<k extends H ? Held : Feed> };
+
+/** `H`: the outputs that may stay on the device. */
+export interface Program<K extends string = string, H extends K = never> {
   readonly inputs: readonly Tensor[];
   /** ONNX nodes by type. */
   readonly counts: ReadonlyMap<string, number>;
   /**
    * Runs once. `into` gives buffers for some outputs: they are written in place and returned, so that a loop can
-   * reuse memory (a buffer must not be one of the feeds). Throws a sentence naming a missing, unknown or
-   * wrongly sized feed.
+   * reuse memory (a buffer must not be one of the feeds). What an output left on the device in an earlier run is
+   * such a buffer too: it is released for the new one. Throws a sentence naming a missing, unknown or wrongly sized feed.
    */
-  run(feeds: Feeds, into?: Readonly<Partial<Record<K, Feed>>>): Promise<Record<K, Fetched>>;
+  run(feeds: Feeds, into?: { readonly [k in K]?: k extends H ? Held : Feed }): Promise<Results<K, H>>;
   /** Frees the session when its last user is gone. */
   dispose(): Promise<void>;
 }
 
-export interface CompileOptions {
+export interface CompileOptions<H extends string = string> {
   optimization?: "basic" | "extended" | "all";
   /** Writes an ONNX Runtime profile with this prefix when the program is disposed. */
   profile?: string;
   /** Throws where an operator would run on the CPU instead of the device; placement() in node.ts names it. */
   deviceOnly?: boolean;
+  /**
+   * Outputs that stay on the device, to be fed to the next run or read with `Runtime.read`; on a device that shares the
+   * host's memory they are ordinary arrays.
+   */
+  keep?: readonly H[];
 }
 
 export interface Runtime {
   readonly device: Device;
   readonly threads: number;
-  compile<K extends string>(outputs: Outputs<K>, options?: CompileOptions): Promise<Program<K>>;
+  compile<K extends string, H extends K = never>(
+    outputs: Outputs<K>,
+    options?: CompileOptions<H>,
+  ): Promise<Program<K, H>>;
+  /** A copy on the host. */
+  read(x: Held): Promise<Feed>;
+  /** Gives the memory of a value on the device back. */
+  release(x: Held): void;
   /** Sessions that are open now: zero after everything was disposed. */
   open(): number;
 }
@@ -84,154 +104,60 @@ interface Cached {
 export function createRuntime(ort: OrtModule, device: Device, threads: number): Runtime {
   const cache = new Map<string, Cached>();
   let block: number | undefined;
+  // What is on the device ends with the last session there.
+  let life = 0;
+  const compile = async <K extends string, H extends K = never>(
+    outputs: Outputs<K>,
+    options: CompileOptions<H> = {},
+  ): Promise<Program<K, H>> => {
+    block ??= device === "cpu" ? await channelBlock(ort) : 1;
+    const model = emitModel(outputs, device, block);
+    const key = `${await sha256(model.bytes)}|${JSON.stringify(options)}`;
+    const cached = cache.get(key) ?? { session: openSession(ort, device, threads, model, options), users: 0 };
+    cached.users++;
+    cache.set(key, cached);
+    const keep = keeps(device) ? new Set<string>(options.keep) : new Set<string>();
+    let opened: Opened;
+    try {
+      opened = { ort, device, session: await cached.session, model, keep, life };
+    } catch (error) {
+      cache.delete(key);
+      throw error;
+    }
+    let open = true;
+    return {
+      inputs: model.inputs,
+      counts: model.counts,
+      run: async (feeds, into) => {
+        if (!open) throw new Error("This program was disposed: compile it again to run it.");
+        return (await runSession(opened, feeds, into)) as Results<K, H>;
+      },
+      async dispose() {
+        if (!open) return;
+        open = false;
+        if (--cached.users > 0) return;
+        cache.delete(key);
+        if (cache.size === 0) life++;
+        if (options.profile) opened.session.endProfiling?.();
+        await opened.session.release();
+      },
+    };
+  };
   return {
     device,
     threads,
     open: () => cache.size,
-    async compile(outputs, options = {}) {
-      block ??= device === "cpu" ? await channelBlock(ort) : 1;
-      const model = emitModel(outputs, device, block);
-      const key = `${await sha256(model.bytes)}|${JSON.stringify(options)}`;
-      const cached = cache.get(key) ?? { session: openSession(ort, device, threads, model, options), users: 0 };
-      cached.users++;
-      cache.set(key, cached);
-      let session: OrtSession;
+    compile,
+    async read(x) {
+      if (!onDevice(x)) return x.slice();
+      // ONNX Runtime 1.30 for Node aborts when asked for the data of such a tensor, so a program copies it.
+      const program = await compile({ x: inputLike(x) });
       try {
-        session = await cached.session;
-      } catch (error) {
-        cache.delete(key);
-        throw error;
+        return (await program.run({ x })).x.data;
+      } finally {
+        await program.dispose();
       }
-      let open = true;
-      return {
-        inputs: model.inputs,
-        counts: model.counts,
-        run: (feeds, into) => {
-          if (!open) throw new Error("This program was disposed: compile it again to run it.");
-          return runSession(ort, device, session, model, feeds, into);
-        },
-        async dispose() {
-          if (!open) return;
-          open = false;
-          if (--cached.users > 0) return;
-          cache.delete(key);
-          if (options.profile) session.endProfiling?.();
-          await session.release();
-        },
-      };
     },
+    release,
   };
-}
-
-async function openSession(
-  ort: OrtModule,
-  device: Device,
-  threads: number,
-  model: EmittedModel,
-  options: CompileOptions,
-): Promise<OrtSession> {
-  const session = ort.InferenceSession.create(model.bytes, {
-    executionProviders: [device],
-    graphOptimizationLevel: options.optimization ?? "all",
-    intraOpNumThreads: threads,
-    interOpNumThreads: 1,
-    // The pattern's single block would come on top of what the first run allocated: half as much memory again, or more.
-    enableMemPattern: false,
-    logSeverityLevel: 3,
-    ...(options.profile ? { enableProfiling: true, profileFilePrefix: options.profile } : {}),
-    ...(options.deviceOnly ? { extra: { session: { disable_cpu_ep_fallback: "1" } } } : {}),
-  });
-  try {
-    return await session;
-  } catch (cause) {
-    if (device === "cpu" || device === "wasm") throw cause;
-    throw new Error(
-      `The device ${device} cannot run this program: ${firstLine(cause)} Use --device cpu, or install what ONNX Runtime needs for ${device}.`,
-      { cause },
-    );
-  }
-}
-
-/** WebGPU's integers have 32 bits: see onnxType in emitter.ts. */
-function toDevice(ort: OrtModule, device: Device, data: Feed, { dtype, shape }: Pick<Tensor, "dtype" | "shape">) {
-  if (device !== "webgpu" || !(data instanceof BigInt64Array)) return new ort.Tensor(dtype, data, shape);
-  const large = data.find((x) => x !== BigInt.asIntN(32, x));
-  if (large !== undefined) throw new RangeError(`The integer ${large} does not fit into the 32 bits of WebGPU.`);
-  return new ort.Tensor("int32", Int32Array.from(data, Number), shape);
-}
-const fromDevice = (data: Feed | Int32Array): Feed =>
-  data instanceof Int32Array ? BigInt64Array.from(data, BigInt) : data;
-
-/** What a native error says, without its stack, colors and source files. */
-function firstLine(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  const line = text
-    .split("\n")[0]
-    .replace(/.*(\/onnxruntime_src\/\S+|was false\.)\s*/, "")
-    .trim();
-  return /[.!?]$/.test(line) ? line : `${line}.`;
-}
-
-async function runSession<K extends string>(
-  ort: OrtModule,
-  device: Device,
-  session: OrtSession,
-  model: EmittedModel,
-  feeds: Feeds,
-  into?: Readonly<Partial<Record<K, Feed>>>,
-): Promise<Record<K, Fetched>> {
-  const given: Record<string, OrtTensor> = {};
-  const known = new Set<string>();
-  for (const x of model.inputs) {
-    if (x.source.kind !== "input") continue;
-    const { name, part } = x.source;
-    const feed = part?.of ?? name;
-    const size = part?.total ?? sizeOf(x.shape);
-    const data = feeds[feed];
-    const shape = part ? [size] : x.shape;
-    if (!data) throw new Error(`The program needs a feed "${feed}" of shape [${shape}].`);
-    if (data.length !== size || typeOf(data) !== x.dtype)
-      throw new RangeError(
-        `Feed "${feed}": expected ${size} ${x.dtype} values of shape [${shape}], got ${data.length} of ${typeOf(data)}.`,
-      );
-    known.add(feed);
-    given[name] = toDevice(ort, device, part ? window(data, part.offset, sizeOf(x.shape)) : data, x);
-  }
-  const unknown = Object.keys(feeds).find((name) => !known.has(name));
-  if (unknown !== undefined)
-    throw new Error(`The program has no input "${unknown}". It takes: ${[...known].join(", ") || "nothing"}.`);
-  // Buffers are needed where the caller gives them, and for lists, whose pieces are windows of one.
-  const buffers = new Map<string, Feed>();
-  for (const { key, dtype, part } of model.outputs) {
-    const buffer = into?.[key as K];
-    if (buffer) buffers.set(key, buffer);
-    else if (part && !buffers.has(key)) buffers.set(key, allocate(dtype, part.total));
-  }
-  const fetches: Record<string, OrtTensor> = {};
-  for (const { key, name, shape, dtype, part } of buffers.size > 0 ? model.outputs : []) {
-    const buffer = buffers.get(key) ?? allocate(dtype, sizeOf(shape));
-    fetches[name] = toDevice(ort, device, part ? window(buffer, part.offset, sizeOf(shape)) : buffer, { dtype, shape });
-  }
-  const results = await (buffers.size > 0 ? session.run(given, fetches) : session.run(given));
-  return Object.fromEntries(
-    model.outputs.map(({ key, name, shape, part }) => [
-      key,
-      part
-        ? { data: buffers.get(key), shape: [part.total] }
-        : { data: fromDevice(results[name].data as Feed | Int32Array), shape },
-    ]),
-  ) as Record<K, Fetched>;
-}
-
-const window = (data: Feed, offset: number, size: number): Feed => data.subarray(offset, offset + size);
-
-export const allocate = (dtype: Tensor["dtype"], size: number): Feed =>
-  dtype === "float32" ? new Float32Array(size) : dtype === "int64" ? new BigInt64Array(size) : new Uint8Array(size);
-
-const typeOf = (data: Feed): Tensor["dtype"] =>
-  data instanceof Float32Array ? "float32" : data instanceof BigInt64Array ? "int64" : "bool";
-
-async function sha256(bytes: Uint8Array): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
-  return Array.from(new Uint8Array(digest), (b) => b.toString(16).padStart(2, "0")).join("");
 }
