@@ -1,0 +1,69 @@
+// Where a moving window lies: kernel, strides, dilations and padding of convolutions and pools, in two dimensions.
+
+import { reshape, type Tensor } from "../../graph/index.ts";
+import { type Call, int, ints, text } from "../call.ts";
+
+export interface Window {
+  readonly kernel: readonly [number, number];
+  readonly stride: readonly [number, number];
+  readonly dilation: readonly [number, number];
+  /** top, left, bottom, right. */
+  readonly pads: readonly [number, number, number, number];
+  /** Rows and columns by which rounding up lets the last windows hang over, besides the padding. */
+  readonly over: readonly [number, number];
+}
+
+const two = (list: readonly number[], fill: number): [number, number] =>
+  list.length === 1 ? [fill, list[0]] : [list[0] ?? fill, list[1] ?? fill];
+
+/** `size` and `kernel` have one or two dimensions; with one, the other is 1. */
+export function windowOf(call: Call, size: readonly number[], kernel: readonly number[]): Window {
+  const k = two(kernel, 1);
+  const hw = two(size, 1);
+  const stride = two(ints(call, "strides", []), 1);
+  const dilation = two(ints(call, "dilations", []), 1);
+  const span = [0, 1].map((i) => dilation[i] * (k[i] - 1) + 1);
+  const pads = padsOf(call, kernel.length, hw, stride, span);
+  const ceil = int(call, "ceil_mode", 0) === 1;
+  const over = [0, 1].map((i): number => {
+    const room = hw[i] + pads[i] + pads[i + 2] - span[i];
+    if (!ceil) return 0;
+    let count = Math.ceil(room / stride[i]) + 1;
+    // A window must start on the image or the padding before it.
+    if ((count - 1) * stride[i] >= hw[i] + pads[i]) count--;
+    return Math.max(0, (count - 1) * stride[i] - room);
+  });
+  return { kernel: k, stride, dilation, pads, over: [over[0], over[1]] };
+}
+
+function padsOf(
+  call: Call,
+  rank: number,
+  size: readonly number[],
+  stride: readonly number[],
+  span: readonly number[],
+): [number, number, number, number] {
+  const auto = text(call, "auto_pad", "NOTSET");
+  if (auto === "SAME_UPPER" || auto === "SAME_LOWER") {
+    const total = [0, 1].map((i) => Math.max(0, (Math.ceil(size[i] / stride[i]) - 1) * stride[i] + span[i] - size[i]));
+    const less = total.map((t) => Math.floor(t / 2));
+    const more = total.map((t, i) => t - less[i]);
+    const [before, after] = auto === "SAME_UPPER" ? [less, more] : [more, less];
+    return [before[0], before[1], after[0], after[1]];
+  }
+  const given = ints(call, "pads", []);
+  if (given.length === 0 || auto === "VALID") return [0, 0, 0, 0];
+  return rank === 1 ? [0, given[0], 0, given[1]] : [given[0], given[1], given[2], given[3]];
+}
+
+/** Does to [N, C, L] what f does to images, as [N, C, 1, L]. Throws a RangeError for more than two dimensions. */
+export function asImage(x: Tensor, f: (image: Tensor) => Tensor): Tensor {
+  const rank = x.shape.length - 2;
+  if (rank === 2) return f(x);
+  if (rank !== 1) throw new RangeError(`its input [${x.shape}] has ${rank} dimensions of space; expected one or two.`);
+  const y = f(row(x));
+  return reshape(y, [y.shape[0], y.shape[1], y.shape[3]]);
+}
+/** [A, B, L] as [A, B, 1, L]. */
+export const row = (x: Tensor): Tensor =>
+  x.shape.length === 3 ? reshape(x, [x.shape[0], x.shape[1], 1, x.shape[2]]) : x;
