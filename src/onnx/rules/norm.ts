@@ -64,13 +64,6 @@ function lpNorm(call: Call): Tensor {
   return g.div(x, size);
 }
 
-/** ONNX Runtime's GroupNorm, on [N, H, W, C], with SiLU where activation is 1. */
-function groupNormNhwc(call: Call): Tensor {
-  const x = g.transpose(at(call, 0), [0, 3, 1, 2]);
-  const y = g.groupNorm(x, int(call, "groups", 1), at(call, 1), at(call, 2), number(call, "epsilon", 1e-5));
-  return g.transpose(int(call, "activation", 0) === 1 ? g.silu(y) : y, [0, 2, 3, 1]);
-}
-
 export const norm: Rules = {
   BatchNormalization: rule("epsilon momentum spatial", batchNorm, { training_mode: [0] }),
   InstanceNormalization: rule("epsilon", (call) => {
@@ -82,5 +75,4 @@ export const norm: Rules = {
   RMSNormalization: rule("axis epsilon", rmsNorm, { stash_type: [1] }),
   LpNormalization: rule("axis", lpNorm, { p: [1, 2] }),
   "com.microsoft.SkipLayerNormalization": rule("epsilon", skipLayerNorm),
-  "com.microsoft.GroupNorm": rule("activation epsilon groups", groupNormNhwc, { channels_last: [1] }),
 };

@@ -1,7 +1,7 @@
 // Where a moving window lies: kernel, strides, dilations and padding of convolutions and pools, in two dimensions.
 
 import { reshape, type Tensor } from "../../graph/index.ts";
-import { type Call, int, ints, text } from "../call.ts";
+import { type Call, int, ints, text, value } from "../call.ts";
 
 export interface Window {
   readonly kernel: readonly [number, number];
@@ -16,14 +16,14 @@ export interface Window {
 const two = (list: readonly number[], fill: number): [number, number] =>
   list.length === 1 ? [fill, list[0]] : [list[0] ?? fill, list[1] ?? fill];
 
-/** `size` and `kernel` have one or two dimensions; with one, the other is 1. */
+/** `kernel` may have one dimension where the node works on rows; the other is 1. */
 export function windowOf(call: Call, size: readonly number[], kernel: readonly number[]): Window {
   const k = two(kernel, 1);
   const hw = two(size, 1);
   const stride = two(ints(call, "strides", []), 1);
   const dilation = two(ints(call, "dilations", []), 1);
   const span = [0, 1].map((i) => dilation[i] * (k[i] - 1) + 1);
-  const pads = padsOf(call, kernel.length, hw, stride, span);
+  const pads = padsOf(call, value(call, 0).shape.length - 2, hw, stride, span);
   const ceil = int(call, "ceil_mode", 0) === 1;
   const over = [0, 1].map((i): number => {
     const room = hw[i] + pads[i] + pads[i + 2] - span[i];
