@@ -48,7 +48,13 @@ export { readSafetensors, type StoredTensor, writeSafetensors } from "./data/saf
 export { type FileSource, memorySource } from "./data/source.ts";
 export { type ToyName, toy, toyDataset, toyNames } from "./data/toy2d.ts";
 // Models.
-export { type FolderModel, type FolderParts, readFolder } from "./diffusers/folder.ts";
+export {
+  type FolderModel,
+  type FolderParts,
+  type OnnxFolderParts,
+  readFolder,
+  readOnnxFolder,
+} from "./diffusers/folder.ts";
 export { guided, inForm, type Model, networkModel, predict, type TimeInput } from "./model.ts";
 export {
   buildNetwork,
@@ -67,6 +73,15 @@ export {
 // Objectives and recipes.
 export { type DistanceSpec, distance } from "./objectives/distances.ts";
 export { type Objective, type RegressOptions, regress } from "./objectives/regress.ts";
+// Models of others.
+export {
+  externalFiles,
+  type ImportOptions,
+  importOnnx,
+  type OnnxModel,
+  type OnnxParameter,
+  type ParameterSource,
+} from "./onnx/index.ts";
 export { fold, type Key, key, normal } from "./random.ts";
 export * from "./recipes/index.ts";
 // Training, sampling, pairs.

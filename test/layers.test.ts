@@ -23,7 +23,7 @@ const may: Readonly<Record<string, readonly string[]>> = {
   objectives: ["core", "graph", "pair", "model", "couplings"],
   couplings: ["core", "graph", "pair", "model", "solvers"],
   metrics: ["core", "graph", "pair", "model", "nn", "runtime", "data", "solvers"],
-  diffusers: ["core", "graph", "pair", "model", "nn", "runtime", "data", "solvers"],
+  diffusers: ["core", "graph", "pair", "model", "nn", "onnx", "runtime", "data", "solvers"],
   figures: ["core", "data"],
   recipes: ["core", "graph", "pair", "model", "nn", "couplings", "objectives", "solvers"],
   run: [

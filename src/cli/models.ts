@@ -1,14 +1,16 @@
 // Models on disk: a folder with card.json and model.safetensors, a run folder, or a folder of diffusers.
 import { mkdir, readdir, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { readFolder } from "../diffusers/folder.ts";
-import { collect } from "../nn/network.ts";
+import { readFolder, readOnnxFolder } from "../diffusers/folder.ts";
+import { collect, type Network } from "../nn/network.ts";
+import { WEIGHTS_FILE } from "../nn/onnxNetwork.ts";
 import { flatten, fromConstants, type ParamMap, type ParamSpec, unflatten } from "../nn/params.ts";
 import { toParams } from "../nn/weights.ts";
 import type { Teacher } from "../recipes/plan.ts";
 import { type BuiltModel, type Card, modelOf, parseCard, type SamplerSpec } from "../run/card.ts";
 import { sha256 } from "../runtime/hash.ts";
 import { readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";
+import { ONNX_FILE, onnxPart, readOnnx, writeOnnx } from "./onnxFiles.ts";
 
 export interface LoadedModel extends BuiltModel {
   /** The folder with the weights. */
@@ -27,7 +29,7 @@ export interface LoadedModel extends BuiltModel {
 }
 
 const cardFile = "card.json";
-const weightsFile = "model.safetensors";
+const weightsFile = WEIGHTS_FILE;
 const unetWeights = "unet/diffusion_pytorch_model.safetensors";
 
 /** How a model is sampled that does not say. */
@@ -55,14 +57,15 @@ export async function locate(path: string): Promise<Located> {
   const name = basename(resolve(path));
   if (await exists(join(path, cardFile))) return { kind: "fewstep", path, name };
   if (await exists(join(path, "model", cardFile))) return { kind: "fewstep", path: join(path, "model"), name };
-  if (await exists(join(path, "unet/config.json"))) return { kind: "diffusers", path, name };
+  if ((await exists(join(path, "unet/config.json"))) || (await onnxPart(path)))
+    return { kind: "diffusers", path, name };
   const runs = (await readdir(path)).filter((entry) => /^\d{5,}-/.test(entry)).sort((a, b) => number(b) - number(a));
   for (const run of runs) {
     const model = join(path, run, "model");
     if (await exists(join(model, cardFile))) return { kind: "fewstep", path: model, name: run };
   }
   throw new Error(
-    `${path} holds no model: expected card.json with model.safetensors, a run folder, or a diffusers folder with unet/config.json.`,
+    `${path} holds no model: expected card.json with model.safetensors, a run folder, or a diffusers folder with unet/config.json or unet/model.onnx.`,
   );
 }
 
@@ -78,12 +81,15 @@ async function loadOwn(path: string, name: string): Promise<LoadedModel> {
   const stored = parseCard(await readJson(file), file);
   const { tensors, metadata } = await readSafetensors(join(path, weightsFile));
   const card = { ...stored, ...progressIn(metadata) };
-  const built = inFile(file, () => modelOf(card));
+  const onnx = card.network.family === "onnx" ? await readOnnx(join(path, ONNX_FILE), [weightsFile]) : undefined;
+  const built = inFile(file, () => modelOf(card, onnx?.file));
   const weights = await weighed(built, toParams(tensors), join(path, weightsFile));
   return { ...built, ...weights, path, name, kind: "fewstep", sampler: card.sampler, card, notes: [] };
 }
 
 async function loadDiffusers(path: string): Promise<LoadedModel> {
+  const part = await onnxPart(path);
+  if (part && !(await exists(join(path, unetWeights)))) return loadOnnx(path, part);
   const unet = await readJson(join(path, "unet/config.json"));
   const scheduler = await readJson(join(path, "scheduler/scheduler_config.json"));
   const weights = join(path, unetWeights);
@@ -94,6 +100,20 @@ async function loadDiffusers(path: string): Promise<LoadedModel> {
   const { tensors } = await readSafetensors(weights);
   const { params, notes, ...built } = readFolder({ name: path, unet, scheduler, tensors });
   const rest = await weighed(built, params, weights);
+  return { ...built, ...rest, path, name: basename(resolve(path)), kind: "diffusers", sampler: plainSampler, notes };
+}
+
+async function loadOnnx(path: string, part: string): Promise<LoadedModel> {
+  const onnx = join(path, part, ONNX_FILE);
+  const config = join(path, part, "config.json");
+  const { params, notes, ...built } = readOnnxFolder({
+    ...(await readOnnx(onnx)),
+    name: path,
+    part,
+    config: (await exists(config)) ? await readJson(config) : {},
+    scheduler: await readJson(join(path, "scheduler/scheduler_config.json")),
+  });
+  const rest = await weighed(built, params, onnx);
   return { ...built, ...rest, path, name: basename(resolve(path)), kind: "diffusers", sampler: plainSampler, notes };
 }
 
@@ -113,7 +133,7 @@ function inFile<T>(file: string, make: () => T): T {
 }
 
 /**
- * Writes weights, then card. Between the two a crash leaves new weights with the card of the last save, which differ only
+ * Writes weights, then (for an imported network) its model.onnx, then card. Between the two a crash leaves new weights with the card of the last save, which differ only
  * in how far training had come: the weights carry those two numbers themselves, and they win.
  */
 export async function saveModel(
@@ -121,11 +141,13 @@ export async function saveModel(
   card: Card,
   spec: readonly ParamSpec[],
   theta: Float32Array,
+  network: Network,
 ): Promise<void> {
   await mkdir(folder, { recursive: true });
   const { imagesSeen, teacherNfe } = card;
   const metadata = { format: "pt", imagesSeen: String(imagesSeen), teacherNfe: String(teacherNfe) };
   await writeSafetensors(join(folder, weightsFile), unflatten(spec, theta), metadata);
+  if (network.family === "onnx") await writeOnnx(join(folder, ONNX_FILE), join(folder, weightsFile), network.file);
   await writeJson(join(folder, cardFile), card);
 }
 

@@ -2,6 +2,7 @@
 import { isAbsolute, resolve } from "node:path";
 import { z } from "zod";
 import { lossCurve } from "../figures/lossCurve.ts";
+import type { Network } from "../nn/network.ts";
 import { countParams, type ParamSpec } from "../nn/params.ts";
 import type { RateSchedule } from "../optim/schedule.ts";
 import type { Plan } from "../recipes/plan.ts";
@@ -58,6 +59,7 @@ export interface Schedule {
 export interface TrainingRun {
   readonly run: RunDir;
   readonly plan: Plan;
+  readonly network: Network;
   readonly spec: readonly ParamSpec[];
   /** The state of a new run. */
   readonly start: TrainState;
@@ -103,7 +105,7 @@ export async function runTraining(r: TrainingRun, context: Context): Promise<Tra
   let last = resumed ?? r.start;
   const save = async (state: TrainState) => {
     await saveState(run, state, r.identity);
-    await saveModel(run.model, r.card(state.step * schedule.batch), spec, state.ema);
+    await saveModel(run.model, r.card(state.step * schedule.batch), spec, state.ema, r.network);
     last = state;
     context.report.event({
       kind: "checkpoint",

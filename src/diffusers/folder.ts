@@ -1,9 +1,12 @@
 // A diffusers folder with a pixel-space UNet2DModel (unet/config.json, its weights, scheduler/scheduler_config.json) as a
-// model. The caller reads the files.
+// model, or one with an ONNX file. The caller reads the files.
+import { z } from "zod";
 import { type Model, networkModel, type TimeInput } from "../model.ts";
 import { buildNetwork, collect, type Network } from "../nn/network.ts";
+import { describeOnnx, onnxNetwork, WEIGHTS_FILE } from "../nn/onnxNetwork.ts";
 import { flatten, type ParamMap, type Params } from "../nn/params.ts";
 import { toParams } from "../nn/weights.ts";
+import { type ExternalData, importOnnx } from "../onnx/index.ts";
 import { readScheduler } from "./scheduler.ts";
 
 export interface FolderParts {
@@ -42,6 +45,61 @@ export function readFolder({ name, unet, scheduler, tensors }: FolderParts): Fol
   const params = toParams(tensors);
   named(`${name}/unet`, () => flatten(collect(network), params));
   return { network, model: networkModel(network, form, prediction, timeInput), timeInput, params, notes };
+}
+
+export interface OnnxFolderParts {
+  readonly name: string;
+  /** Of the model inside it: "unet" or "transformer". */
+  readonly part: string;
+  /** model.onnx, and the files it names. */
+  readonly file: Uint8Array;
+  readonly externalData: ExternalData;
+  /** config.json beside it, parsed, if there is one: of it only sizes and the number of classes are read. */
+  readonly config: unknown;
+  readonly scheduler: unknown;
+}
+
+const hintsSchema = z.object({
+  in_channels: z.int().positive().optional().catch(undefined),
+  sample_size: z
+    .union([
+      z
+        .int()
+        .positive()
+        .transform((n): readonly [number, number] => [n, n]),
+      z.tuple([z.int().positive(), z.int().positive()]),
+    ])
+    .optional()
+    .catch(undefined),
+  num_class_embeds: z.int().positive().optional().catch(undefined),
+});
+
+/** The same for a folder with an ONNX file in place of the network's weights, as Hugging Face's exporters write it. */
+export function readOnnxFolder({ name, part, file, externalData, config, scheduler }: OnnxFolderParts): FolderModel {
+  const path = `${name}/${part}/model.onnx`;
+  const { network, params } = named(path, () => {
+    const imported = importOnnx(file, { externalData });
+    const hints = hintsSchema.safeParse(config).data ?? {};
+    const spec = describeOnnx(imported, {
+      channels: hints.in_channels,
+      size: hints.sample_size,
+      classes: hints.num_class_embeds,
+    });
+    const network = onnxNetwork(spec, imported.detached(WEIGHTS_FILE));
+    const used = new Set(collect(network).map((p) => p.name));
+    const params = new Map(imported.parameters.flatMap((p) => (used.has(p.name) ? [[p.name, { ...p }]] : [])));
+    return { network, params };
+  });
+  const { form, prediction, steps, notes } = readScheduler(scheduler, `${name}/scheduler/scheduler_config.json`);
+  const timeInput = { scale: steps, offset: -1 };
+  const parts =
+    network.fixedBatch === null
+      ? []
+      : [
+          `${path} takes ${network.fixedBatch} sample${network.fixedBatch === 1 ? "" : "s"} at once: larger batches are computed in parts. An export with a batch of any size is faster.`,
+        ];
+  const model = networkModel(network, form, prediction, timeInput);
+  return { network, model, timeInput, params, notes: [...notes, ...parts] };
 }
 
 /** Puts the file in front of a message that cannot know it. */

@@ -1,3 +1,3 @@
 // Models of diffusers from its folders.
-export { type FolderModel, type FolderParts, readFolder } from "./folder.ts";
+export { type FolderModel, type FolderParts, type OnnxFolderParts, readFolder, readOnnxFolder } from "./folder.ts";
 export { readScheduler, type SchedulerForm } from "./scheduler.ts";

@@ -8,6 +8,14 @@ export { conv2d, embedding, groupNorm, layerNorm, linear } from "./layers.ts";
 export { type MlpConfig, mlp, readMlpConfig } from "./mlp.ts";
 export { buildNetwork, collect, type Network, type NetworkSpec } from "./network.ts";
 export {
+  describeOnnx,
+  type OnnxConfig,
+  type OnnxHints,
+  type OnnxNetwork,
+  onnxNetwork,
+  WEIGHTS_FILE,
+} from "./onnxNetwork.ts";
+export {
   checkNames,
   collectParams,
   countParams,

@@ -2,6 +2,7 @@
 import { input, type Tensor } from "../graph/index.ts";
 import { type DitConfig, dit, ditSize, readDitConfig } from "./dit.ts";
 import { type MlpConfig, mlp, readMlpConfig } from "./mlp.ts";
+import { type OnnxNetwork, onnxNetwork } from "./onnxNetwork.ts";
 import { collectParams, type ParamSpec, type Params } from "./params.ts";
 import { unet2d } from "./unet2d.ts";
 import { readUNet2DConfig, type UNet2DConfig, unet2dSampleShape } from "./unet2dConfig.ts";
@@ -24,10 +25,17 @@ interface NetworkOf<Family extends string, Config> {
   apply(p: Params, x: Tensor, tau: Tensor, labels?: Tensor): Tensor;
 }
 
-export type Network = NetworkOf<"mlp", MlpConfig> | NetworkOf<"dit", DitConfig> | NetworkOf<"unet2d", UNet2DConfig>;
+export type Network =
+  | NetworkOf<"mlp", MlpConfig>
+  | NetworkOf<"dit", DitConfig>
+  | NetworkOf<"unet2d", UNet2DConfig>
+  | OnnxNetwork;
 
-/** Throws RangeError for an unknown family or an unsupported configuration. */
-export function buildNetwork(spec: NetworkSpec): Network {
+/**
+ * `file`: the model.onnx of a network of family onnx, whose weights lie elsewhere.
+ * Throws RangeError for an unknown family or an unsupported configuration, Error for a file that cannot be imported.
+ */
+export function buildNetwork(spec: NetworkSpec, file?: Uint8Array): Network {
   const { family } = spec;
   if (family === "mlp") {
     const config = readMlpConfig(spec.config);
@@ -50,7 +58,11 @@ export function buildNetwork(spec: NetworkSpec): Network {
     const apply: Network["apply"] = (p, x, tau, labels) => unet2d(config, p, x, tau, labels);
     return { family, config, sampleShape: unet2dSampleShape(config), labelCount: config.num_class_embeds, apply };
   }
-  throw new RangeError(`There is no network family "${family}"; known are mlp, dit and unet2d.`);
+  if (family === "onnx") {
+    if (!file) throw new RangeError("A network of family onnx needs its model.onnx, which was not given.");
+    return onnxNetwork(spec.config, file);
+  }
+  throw new RangeError(`There is no network family "${family}"; known are mlp, dit, unet2d and onnx.`);
 }
 
 /** The parameters of a network, in order of first use. */

@@ -1,6 +1,7 @@
 // An ONNX model from elsewhere as a function on symbolic tensors: it can be differentiated and trained like our own.
 
 import type { DType, Tensor } from "../graph/index.ts";
+import { detach, type Places } from "./detach.ts";
 import type { Attr, Described, OnnxFile, OnnxGraph, OnnxNode } from "./file.ts";
 import { domainOf, readFile } from "./file.ts";
 import { rules } from "./rules/index.ts";
@@ -44,6 +45,8 @@ export interface OnnxModel {
   takesFloats(input: string): boolean;
   /** Rows of the table that an input of labels picks from, or undefined. */
   tableRows(input: string): number | undefined;
+  /** The file with its weights in the file `location`, from these bytes on. */
+  detached(location: string, places?: Places): Uint8Array;
 }
 
 /**
@@ -76,6 +79,7 @@ export function importOnnx(bytes: Uint8Array, options: ImportOptions = {}): Onnx
     })),
     takesFloats: (name) => readAsFloats(name, nodes),
     tableRows: (name) => tablePickedBy(name, graph, nodes)?.shape[0],
+    detached: (location, places) => detach(file.proto, names, graph.arrays, location, places),
     apply(params, given) {
       checkInputs(inputs, given, (name) => readAsFloats(name, nodes));
       const scope: Scope = (name) => {
@@ -92,10 +96,13 @@ export function importOnnx(bytes: Uint8Array, options: ImportOptions = {}): Onnx
   };
 }
 
-/** Names of the files beside the model that hold some of its arrays. */
-export const externalFiles = (bytes: Uint8Array): string[] => [
-  ...new Set([...readFile(bytes).graph.arrays.values()].flatMap(({ location }) => location ?? [])),
-];
+/** Which arrays lie in which file beside the model. */
+export function externalFiles(bytes: Uint8Array): ReadonlyMap<string, readonly string[]> {
+  const files = new Map<string, string[]>();
+  for (const { name, location } of readFile(bytes).graph.arrays.values())
+    if (location !== undefined) files.set(location, [...(files.get(location) ?? []), name]);
+  return files;
+}
 
 type Scope = (name: string) => Value | undefined;
 

@@ -1,4 +1,5 @@
 // Models of others: ONNX files as functions on symbolic tensors.
+export type { Places } from "./detach.ts";
 export type { Described } from "./file.ts";
 export {
   externalFiles,

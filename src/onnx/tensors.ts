@@ -17,6 +17,8 @@ export interface StoredArray {
   readonly location: string | undefined;
   /** Throws an Error where the other file is missing or too short. */
   read(): Host;
+  /** As stored, for an array in another file. */
+  bytes(): Uint8Array<ArrayBuffer>;
 }
 
 const KINDS: Readonly<Record<number, DType>> = {
@@ -51,23 +53,26 @@ export function storedArray(proto: TensorProto, external: ExternalData | undefin
   const entry = (key: string) => proto.externalData.find((e) => e.key === key)?.value;
   const location = proto.dataLocation === DataLocation.EXTERNAL ? entry("location") : undefined;
   const dtype = dtypeOf(proto.dataType, `"${name}"`);
+  const bytes = (): Uint8Array<ArrayBuffer> => {
+    const file = location === undefined ? proto.rawData : external?.get(location);
+    if (!file) throw new Error(`"${name}" lies in the file "${location}", which was not given.`);
+    const from = Number(entry("offset") ?? 0);
+    const length = sizeOf(shape) * WIDTH[proto.dataType];
+    if (from + length > file.length)
+      throw new Error(
+        `"${name}" needs bytes ${from} to ${from + length} of "${location}", which has only ${file.length}: it is cut off.`,
+      );
+    // A copy in a buffer of its own (Node's slices are none), so that every view is aligned.
+    return new Uint8Array(file.subarray(from, from + length));
+  };
   return {
     name: proto.name,
     shape,
     dtype,
     location,
-    read() {
-      if (location === undefined) return host(dtype, shape, inFile(proto, sizeOf(shape)));
-      const file = external?.get(location);
-      if (!file) throw new Error(`"${name}" lies in the file "${location}", which was not given.`);
-      const from = Number(entry("offset") ?? 0);
-      const length = sizeOf(shape) * WIDTH[proto.dataType];
-      if (from + length > file.length)
-        throw new Error(
-          `"${name}" needs bytes ${from} to ${from + length} of "${location}", which has only ${file.length}: it is cut off.`,
-        );
-      return host(dtype, shape, decode(proto.dataType, new Uint8Array(file.subarray(from, from + length))));
-    },
+    bytes,
+    read: () =>
+      host(dtype, shape, location === undefined ? inFile(proto, sizeOf(shape)) : decode(proto.dataType, bytes())),
   };
 }
 
@@ -106,7 +111,7 @@ function inFile(p: TensorProto, size: number): ArrayLike<number> {
   return p.int32Data;
 }
 
-/** The bytes are a copy in a buffer of their own (Node's slices are none), so that every view is aligned. */
+/** The bytes fill their buffer. */
 function decode(type: number, { buffer }: Uint8Array<ArrayBuffer>): ArrayLike<number> {
   if (type === DataType.FLOAT) return new Float32Array(buffer);
   if (type === DataType.FLOAT16) return fromHalf(new Uint16Array(buffer));

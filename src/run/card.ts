@@ -112,9 +112,12 @@ export interface BuiltModel {
   readonly timeInput: TimeInput;
 }
 
-/** The model that a card describes, without weights. */
-export function modelOf(card: Pick<Card, "form" | "prediction" | "timeInput" | "network">): BuiltModel {
-  const network = buildNetwork(card.network);
+/** The model that a card describes, without weights; `file` is the model.onnx of one of family onnx. */
+export function modelOf(
+  card: Pick<Card, "form" | "prediction" | "timeInput" | "network">,
+  file?: Uint8Array,
+): BuiltModel {
+  const network = buildNetwork(card.network, file);
   const form = formFromSpec(card.form);
   return {
     network,

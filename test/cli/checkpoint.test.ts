@@ -60,10 +60,10 @@ test("a model whose card is a save behind tells how far its weights are", async 
     seed: 0,
   });
   const folder = at("model");
-  await saveModel(folder, card(64), spec, theta);
+  await saveModel(folder, card(64), spec, theta, network);
   const old = await readFile(join(folder, "card.json"));
   const newer = theta.map((x) => x + 1);
-  await saveModel(folder, card(128), spec, newer);
+  await saveModel(folder, card(128), spec, newer, network);
   await writeFile(join(folder, "card.json"), old);
   const loaded = await loadModel(folder);
   expect(loaded.theta).toEqual(newer);

@@ -131,6 +131,7 @@ export async function accelerate(given: AccelerateOptions, context: Context): Pr
   await runTraining(
     {
       plan,
+      network: loaded.network,
       spec,
       start,
       data: learnsFrom,

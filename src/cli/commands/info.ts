@@ -2,11 +2,13 @@
 import { readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
+import type { OnnxNetwork } from "../../nn/onnxNetwork.ts";
 import { countParams } from "../../nn/params.ts";
 import { command } from "../command.ts";
 import type { Context } from "../context.ts";
 import { openData, openSafetensors, readJson } from "../files.ts";
 import { type LoadedModel, loadModel, locate } from "../models.ts";
+import { onnxPart } from "../onnxFiles.ts";
 import { readLog, runAt } from "../runDir.ts";
 
 export const infoOptions = z.object({
@@ -30,7 +32,7 @@ export async function describePath(path: string): Promise<Info> {
     );
   if (info?.isDirectory()) {
     if (await has("options.json")) return describeRun(path);
-    if ((await has("card.json")) || (await has("unet/config.json"))) {
+    if ((await has("card.json")) || (await has("unet/config.json")) || (await onnxPart(path))) {
       const loaded = await loadModel(path);
       return { what: loaded.kind === "diffusers" ? "diffusers" : "model", text: modelText(loaded) };
     }
@@ -53,7 +55,7 @@ function modelText({ path, kind, network, model, spec, sampler, card, notes }: L
   const lines = [
     `${path}: ${who}.`,
     `It predicts ${prediction.name} on the form ${form.name}${form.windows ? ` with ${form.windows.count} windows` : ""}.`,
-    `Its network is ${network.family} with ${grouped(countParams(spec))} parameters; samples are ${model.sampleShape.join(" x ")}, ${classes}.`,
+    `Its network is ${network.family === "onnx" ? onnxText(network) : network.family} with ${grouped(countParams(spec))} parameters; samples are ${model.sampleShape.join(" x ")}, ${classes}.`,
     kind === "diffusers"
       ? `It says nothing of its sampler; here ${sampler.solver} with ${sampler.steps.join(", ")} steps is used.`
       : `It was made for ${sampler.solver} with ${sampler.steps.join(", ")} steps${sampler.grid.kind === "windows" ? ", spread over the windows" : ""}.`,
@@ -66,6 +68,12 @@ function modelText({ path, kind, network, model, spec, sampler, card, notes }: L
   }
   return [...lines, ...notes].join("\n");
 }
+
+/** An imported network by what it takes and gives. */
+const onnxText = ({ config }: OnnxNetwork): string => {
+  const inputs = [config.sample, config.timestep, ...(config.labels === null ? [] : [config.labels])];
+  return `an imported ONNX model (${inputs.join(", ")} to ${config.output})`;
+};
 
 async function describeRun(path: string): Promise<Info> {
   const run = runAt(path);

@@ -111,6 +111,7 @@ export async function trainTeacher(given: TrainCommandOptions, context: Context)
   await runTraining(
     {
       ...common,
+      network,
       run,
       schedule: { ...resolved, rate },
       card,

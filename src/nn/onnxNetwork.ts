@@ -1,0 +1,168 @@
+// An imported ONNX model as a network: which of its inputs is the sample, the time and the label, and how a batch is fed.
+import { z } from "zod";
+import { add, cast, concat, constant, maximum, pad, reshape, sliceAxis, type Tensor } from "../graph/index.ts";
+import { type Described, externalFiles, importOnnx, type OnnxModel } from "../onnx/index.ts";
+import { readConfig } from "./config.ts";
+import type { Params } from "./params.ts";
+
+const schema = z.object({
+  /** Names of inputs and of the output. */
+  sample: z.string(),
+  timestep: z.string(),
+  labels: z.string().nullable().default(null),
+  output: z.string(),
+  /** Without the batch. */
+  sampleShape: z.array(z.int().positive()).min(1),
+  labelCount: z.int().positive().nullable().default(null),
+});
+export type OnnxConfig = Readonly<z.output<typeof schema>>;
+
+/** The file beside model.onnx that holds the weights of a saved network, under their names in the model. */
+export const WEIGHTS_FILE = "model.safetensors";
+
+export interface OnnxNetwork {
+  readonly family: "onnx";
+  readonly config: OnnxConfig;
+  readonly sampleShape: readonly number[];
+  readonly labelCount: number | null;
+  /** Samples that the file takes at once; null: any number. */
+  readonly fixedBatch: number | null;
+  /** The model without its weights, or with them at these bytes of WEIGHTS_FILE. */
+  file(places?: ReadonlyMap<string, number>): Uint8Array;
+  apply(p: Params, x: Tensor, tau: Tensor, labels?: Tensor): Tensor;
+}
+
+/** `file` as OnnxNetwork.file gives it: its weights, and only those, lie in WEIGHTS_FILE. */
+export function onnxNetwork(given: unknown, file: Uint8Array): OnnxNetwork {
+  const config = readConfig("onnx", schema, given);
+  const weights = new Set(externalFiles(file).get(WEIGHTS_FILE));
+  const model = importOnnx(file, { weights: (name) => weights.has(name), withoutWeights: true });
+  const inputs = new Map(model.inputs.map((x) => [x.name, x]));
+  const fixedBatch = batchOf(inputs, config);
+  return {
+    family: "onnx",
+    config,
+    sampleShape: config.sampleShape,
+    labelCount: config.labelCount,
+    fixedBatch,
+    file: (places) => (places ? model.detached(WEIGHTS_FILE, places) : file),
+    apply(p, x, tau, labels) {
+      if ((config.labels !== null) !== (labels !== undefined))
+        throw new RangeError(
+          labels ? "This network has no classes: labels cannot be given." : "This network needs labels [B] int64.",
+        );
+      return inParts(x, tau, labels, fixedBatch, (part, t, label) => {
+        const fed = {
+          [config.sample]: part,
+          [config.timestep]: timeFor(model, inputs.get(config.timestep), t),
+          ...(config.labels !== null && label ? { [config.labels]: labelFor(inputs.get(config.labels), label) } : {}),
+        };
+        const y = model.apply(p, fed)[config.output];
+        if (y.shape.join() !== part.shape.join())
+          throw new RangeError(
+            `The model turns [${part.shape}] into [${y.shape}], expected as many channels out as in (a learned variance, perhaps) and the same size.`,
+          );
+        return y;
+      });
+    },
+  };
+}
+
+/** A single time for all samples means a batch of one: in training every sample has its own. */
+function batchOf(inputs: ReadonlyMap<string, Described>, { sample, timestep, labels }: OnnxConfig): number | null {
+  const fixed = [sample, timestep, ...(labels === null ? [] : [labels])].flatMap((name) => {
+    const shape = inputs.get(name)?.shape;
+    if (!shape)
+      throw new RangeError(`onnx: the model has no input "${name}"; it has ${[...inputs.keys()].join(", ")}.`);
+    const first = shape.length === 0 ? 1 : shape[0];
+    return typeof first === "number" ? [first] : [];
+  });
+  return fixed.length === 0 ? null : Math.min(...fixed);
+}
+
+function timeFor(model: OnnxModel, described: Described | undefined, tau: Tensor): Tensor {
+  const shaped = described?.shape.length === 0 ? reshape(tau, []) : tau;
+  const integers = described?.dtype === "int64" && !model.takesFloats(described.name);
+  return integers ? cast(add(maximum(shaped, 0), 0.5), "int64") : shaped;
+}
+const labelFor = (described: Described | undefined, labels: Tensor): Tensor => {
+  const shaped = described?.shape.length === 0 ? reshape(labels, []) : labels;
+  return described?.dtype === "float32" ? cast(shaped, "float32") : shaped;
+};
+
+type Apply = (x: Tensor, tau: Tensor, labels?: Tensor) => Tensor;
+
+/** A batch in parts of the size that the file takes; the last one is filled up with zeros. */
+function inParts(x: Tensor, tau: Tensor, labels: Tensor | undefined, size: number | null, f: Apply): Tensor {
+  const batch = x.shape[0];
+  if (size === null || size === batch) return f(x, tau, labels);
+  const parts = Array.from({ length: Math.ceil(batch / size) }, (_, i) => {
+    const [from, to] = [i * size, Math.min(batch, (i + 1) * size)];
+    const missing = size - (to - from);
+    const part = (t: Tensor): Tensor => filled(sliceAxis(t, 0, from, to), missing);
+    const y = f(part(x), part(tau), labels && part(labels));
+    return missing === 0 ? y : sliceAxis(y, 0, 0, to - from);
+  });
+  return concat(parts, 0);
+}
+
+function filled(x: Tensor, rows: number): Tensor {
+  if (rows === 0) return x;
+  if (x.dtype === "int64") return concat([x, constant(new BigInt64Array(rows), [rows])], 0);
+  return pad(
+    x,
+    x.shape.map((_, i) => [0, i === 0 ? rows : 0]),
+  );
+}
+
+/** What a file does not say of itself: sizes it leaves open, and the classes. */
+export interface OnnxHints {
+  readonly channels?: number;
+  readonly size?: readonly [number, number];
+  readonly classes?: number;
+}
+
+/**
+ * Which input is what, by the names that exporters of diffusion models use, or by what is left.
+ * Throws an Error for a model that needs more than a sample, a time and labels, and for a size that nobody gives.
+ */
+export function describeOnnx(model: OnnxModel, hints: OnnxHints = {}): OnnxConfig {
+  const left = [...model.inputs];
+  const take = (names: readonly string[], fits: (x: Described) => boolean): Described | undefined => {
+    const found = left.find((x) => names.includes(x.name)) ?? left.find(fits);
+    if (found) left.splice(left.indexOf(found), 1);
+    return found;
+  };
+  const sample = take(["sample", "x", "latent", "input"], (x) => x.dtype === "float32" && x.shape.length >= 2);
+  const labels = take(["class_labels", "labels", "y"], () => false);
+  const timestep = take(["timestep", "timesteps", "t", "tau"], (x) => x.shape.length <= 1);
+  const rest = left.map((x) => `"${x.name}"`).join(", ");
+  if (!sample || !timestep)
+    throw new Error(
+      `The model's inputs ${model.inputs.map((x) => `"${x.name}"`).join(", ")} include no ${sample ? "time" : "sample"}; expected "sample" and "timestep".`,
+    );
+  if (rest)
+    throw new Error(
+      `The model needs ${rest} besides "${sample.name}" and "${timestep.name}"; only models of a sample, a time and class labels can be sampled and trained here.`,
+    );
+  const output = model.outputs.find((y) => y.name === "out_sample") ?? model.outputs[0];
+  const labelCount = labels ? (hints.classes ?? model.tableRows(labels.name)) : null;
+  if (labelCount === undefined)
+    throw new Error(`Nothing says how many classes "${labels?.name}" has; put "num_class_embeds" into config.json.`);
+  const open = [hints.channels, ...(hints.size ?? [])];
+  const sampleShape = sample.shape.slice(1).map((d, i) => {
+    const known = typeof d === "number" ? d : open[i];
+    if (known !== undefined) return known;
+    throw new Error(
+      `The model leaves the dimension "${d}" of "${sample.name}" open; put "${i === 0 ? "in_channels" : "sample_size"}" into config.json.`,
+    );
+  });
+  return {
+    sample: sample.name,
+    timestep: timestep.name,
+    labels: labels?.name ?? null,
+    output: output.name,
+    sampleShape,
+    labelCount,
+  };
+}

@@ -1,0 +1,201 @@
+// Folders with an ONNX file in place of weights: sampled, distilled, saved, resumed like any teacher.
+import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { encode } from "fast-png";
+import * as ort from "onnxruntime-node";
+import { expect, test } from "vitest";
+import { readSafetensors } from "../../src/cli/files.ts";
+import { type LoadedModel, loadModel } from "../../src/cli/models.ts";
+import { emitModel, input } from "../../src/graph/index.ts";
+import { fromConstants } from "../../src/nn/params.ts";
+import { key, normal } from "../../src/random.ts";
+import { evaluate, fixture, runtime } from "../onnx/helpers.ts";
+import { described, floats, graphProto, modelBytes, node, stored } from "../onnx/model.ts";
+import { contents, fewstep, onlyRun, root, scratchOnce } from "./fewstep.ts";
+
+const { at } = scratchOnce();
+const mnist = join(root, "assets/mnist-teacher");
+const ddpm = JSON.stringify({ _class_name: "DDPMScheduler" });
+const patient = { timeout: 180_000 };
+
+async function write(path: string, content: string | Uint8Array): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, content);
+}
+
+/** The network of a model as an ONNX file for batches of `batch`, under Hugging Face's names. */
+function exported({ network, params }: LoadedModel, batch: number): Uint8Array {
+  const sample = input("sample", [batch, ...network.sampleShape]);
+  const labels = network.labelCount === null ? undefined : input("class_labels", [batch], "int64");
+  const out = network.apply(fromConstants(params), sample, input("timestep", [batch]), labels);
+  return emitModel({ out_sample: out }, "cpu").bytes;
+}
+
+/** PyTorch's export of a U-Net on 8 x 8 pixels with four classes and "no class", as a folder. */
+async function torchFolder(folder: string): Promise<string> {
+  await write(join(folder, "unet/model.onnx"), fixture("unet-dynamo-18.onnx"));
+  await write(join(folder, "scheduler/scheduler_config.json"), ddpm);
+  return folder;
+}
+
+/** Sixteen pictures of noise in four classes. */
+async function pictures(folder: string): Promise<string> {
+  for (let i = 0; i < 16; i++) {
+    const data = Uint8Array.from(normal(key(i), 64), (v) => Math.max(0, Math.min(255, 128 + 60 * v)));
+    await write(join(folder, `${i % 4}/${i}.png`), encode({ width: 8, height: 8, channels: 1, data }));
+  }
+  return folder;
+}
+
+async function samples(model: string, name: string): Promise<Float32Array> {
+  const file = at(`${name}.safetensors`);
+  const options = ["--steps", "3", "--n", "6", "--seed", "4", "--save", file, "--out", at(`${name}.png`)];
+  const ended = await fewstep("sample", model, ...options);
+  expect(ended.code, ended.err).toBe(0);
+  const { tensors } = await readSafetensors(file);
+  return tensors.get("x")?.data as Float32Array;
+}
+
+const farthest = (a: Float32Array, b: Float32Array): number =>
+  a.reduce((d, v, i) => Math.max(d, Math.abs(v - b[i])), 0);
+
+test("an export of the MNIST teacher gives the teacher's samples, in parts of its batch", patient, async () => {
+  const folder = at("mnist-onnx");
+  await write(join(folder, "unet/model.onnx"), exported(await loadModel(mnist), 4));
+  await cp(join(mnist, "unet/config.json"), join(folder, "unet/config.json"));
+  await cp(join(mnist, "scheduler"), join(folder, "scheduler"), { recursive: true });
+  const [own, imported] = [await samples(mnist, "own"), await samples(folder, "imported")];
+  expect(own.length).toBe(6 * 28 * 28);
+  expect(farthest(own, imported)).toBeLessThan(2e-5);
+  const [plain, info] = [await fewstep("info", mnist), await fewstep("info", folder)];
+  expect(info.out).toContain("an imported ONNX model (sample, timestep, class_labels to out_sample) with");
+  const count = /with [\d,]+ parameters; samples are 1 x 28 x 28, 10 classes/;
+  expect(info.out.match(count)?.[0]).toBe(plain.out.match(count)?.[0]);
+  expect(info.out).toContain("takes 4 samples at once: larger batches are computed in parts.");
+});
+
+test("PeRFlow on PyTorch's export: starts, saves, resumes; the student is an ONNX file too", patient, async () => {
+  const teacher = await torchFolder(at("torch"));
+  const data = await pictures(at("pictures"));
+  const perflow = (out: string, images: string) => [
+    ...["accelerate", teacher, "--method", "perflow", "--data", data, "--windows", "2", "--teacher-steps", "2"],
+    ...["--batch", "4", "--images", images, "--save-every", "4", "--preview-every", "0", "--decay", "constant"],
+    ...["--warmup", "0", "--out", out],
+  ];
+  const whole = await fewstep(...perflow(at("whole"), "16"));
+  expect(whole.code, whole.err).toBe(0);
+  const part = await fewstep(...perflow(at("part"), "8"));
+  expect(part.code, part.err).toBe(0);
+  const run = await onlyRun(at("part"));
+  const resumed = await fewstep("accelerate", "--resume", run, "--images", "16");
+  expect(resumed.code, resumed.err).toBe(0);
+  expect(resumed.err).toContain("Going on at step 2 of 4");
+  const [a, b] = [await contents(await onlyRun(at("whole"))), await contents(run)];
+  expect(b["state/state.safetensors"]).toBe(a["state/state.safetensors"]);
+  expect(b["model/model.safetensors"]).toBe(a["model/model.safetensors"]);
+
+  const [before, student] = [await loadModel(teacher), await loadModel(run)];
+  expect(student.network.family).toBe("onnx");
+  expect(farthest(before.theta, student.theta)).toBeGreaterThan(1e-6);
+  expect([...student.params.keys()]).toContain("conv_in.weight");
+  const info = await fewstep("info", run);
+  expect(info.out).toContain("Its network is an imported ONNX model (sample, timestep, class_labels to out_sample)");
+  expect((await samples(run, "student")).every(Number.isFinite)).toBe(true);
+
+  // ONNX Runtime reads the student's file by itself, weights and all.
+  const [x, t, labels] = [normal(key(1), 2 * 64), Float32Array.of(3, 700), BigInt64Array.of(1n, 4n)];
+  const session = await ort.InferenceSession.create(join(run, "model/model.onnx"), { logSeverityLevel: 4 });
+  const direct = await session.run({
+    sample: new ort.Tensor("float32", x, [2, 1, 8, 8]),
+    timestep: new ort.Tensor("float32", t, [2]),
+    class_labels: new ort.Tensor("int64", labels, [2]),
+  });
+  await session.release();
+  const y = student.network.apply(
+    fromConstants(student.params),
+    input("x", [2, 1, 8, 8]),
+    input("t", [2]),
+    input("labels", [2], "int64"),
+  );
+  const ours = await evaluate({ y }, { x, t, labels });
+  expect(farthest(ours.y, direct.out_sample.data as Float32Array)).toBeLessThan(1e-5);
+  // The student is a teacher again.
+  const again = await fewstep("accelerate", run, ...perflow(at("again"), "4").slice(2));
+  expect(again.code, again.err).toBe(0);
+});
+
+test("rectified diffusion and evaluation", patient, async () => {
+  const teacher = await torchFolder(at("torch2"));
+  const data = await pictures(at("pictures2"));
+  const ended = await fewstep(
+    ...["accelerate", teacher, "--method", "rectified-diffusion", "--pairs", "8", "--teacher-steps", "2"],
+    ...["--batch", "4", "--images", "8", "--preview-every", "0", "--out", at("rectified")],
+  );
+  expect(ended.code, ended.err).toBe(0);
+  const evaluated = await fewstep(
+    ...["evaluate", await onlyRun(at("rectified")), "--teacher", teacher, "--data", data, "--steps", "1"],
+    ...["--n", "8", "--out", at("evaluation")],
+  );
+  expect(evaluated.code, evaluated.err).toBe(0);
+});
+
+test("a batch in parts is the batch: three samples through a file for two", patient, async () => {
+  const teacher = await loadModel(await torchFolder(at("torch3")));
+  await write(at("two/unet/model.onnx"), exported(teacher, 2));
+  await write(at("two/scheduler/scheduler_config.json"), ddpm);
+  await write(at("two/unet/config.json"), JSON.stringify({ num_class_embeds: 5 }));
+  const two = await loadModel(at("two"));
+  expect(two.network.family === "onnx" && two.network.fixedBatch).toBe(2);
+  const feeds = { x: normal(key(2), 3 * 64), t: Float32Array.of(5, 500, 900), labels: BigInt64Array.of(0n, 4n, 2n) };
+  const inputs = [input("x", [3, 1, 8, 8]), input("t", [3]), input("labels", [3], "int64")] as const;
+  const output = ({ network, params }: LoadedModel) => network.apply(fromConstants(params), ...inputs);
+  const { a, b } = await evaluate({ a: output(teacher), b: output(two) }, feeds);
+  expect(farthest(a, b)).toBeLessThan(1e-5);
+});
+
+test("folders that cannot be used say why", async () => {
+  const folder = await torchFolder(at("bad"));
+  const file = join(folder, "unet/model.onnx");
+  const refusal = async () => {
+    const { code, err } = await fewstep("sample", folder, "--n", "1", "--out", at("none.png"));
+    expect(code).toBe(1);
+    return err.trim().split("\n").at(-1);
+  };
+  const affine = (more: string[], shape: (number | string)[], opType = "Add", label?: "labels") => {
+    const inputs = ["sample", "timestep", ...more];
+    return modelBytes(
+      graphProto({
+        node: [node(opType, ["sample", "w"], ["out_sample"])],
+        initializer: [stored("w", floats([1, 2]))],
+        input: [...inputs, ...(label ? [label] : [])].map((name) =>
+          described(name, name === "sample" || name === "encoder_hidden_states" ? shape : ["batch"]),
+        ),
+        output: [described("out_sample", null)],
+      }),
+      17,
+    );
+  };
+  await writeFile(file, (await readFile(file)).subarray(0, 30_000));
+  expect(await refusal()).toMatch(
+    /^Error: .*bad\/unet\/model\.onnx: The 30000 bytes are no ONNX model, or one that is cut off\.$/,
+  );
+  await writeFile(file, affine(["encoder_hidden_states"], ["batch", 2]));
+  expect(await refusal()).toMatch(
+    /unet\/model\.onnx: The model needs "encoder_hidden_states" besides "sample" and "timestep"; only models of/,
+  );
+  await writeFile(file, affine([], ["batch", 1, "height", 2]));
+  expect(await refusal()).toMatch(
+    /leaves the dimension "height" of "sample" open; put "sample_size" into config\.json\.$/,
+  );
+  await writeFile(file, affine([], ["batch", 2], "Det"));
+  expect(await refusal()).toMatch(/The model uses what cannot be imported: the operator Det \(1 node, "the Det"\)\.$/);
+  await writeFile(file, affine([], ["batch", 2], "Add", "labels"));
+  expect(await refusal()).toMatch(
+    /Nothing says how many classes "labels" has; put "num_class_embeds" into config\.json\.$/,
+  );
+  await rm(file);
+  expect(await refusal()).toMatch(
+    /bad holds no model: expected .* or a diffusers folder with unet\/config\.json or unet\/model\.onnx\.$/,
+  );
+  expect(runtime.open()).toBe(0);
+});
