@@ -49,10 +49,10 @@ export async function outputAndGradients(
   };
 }
 
-/** The largest difference over the largest size of b. */
-export function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
+/** The largest difference over the largest size of b, or over `floor` if that is larger. */
+export function distance(a: ArrayLike<number>, b: ArrayLike<number>, floor = 0): number {
   if (a.length !== b.length) throw new Error(`${a.length} values against ${b.length}.`);
-  let [worst, size] = [0, 0];
+  let [worst, size] = [0, floor];
   for (let i = 0; i < a.length; i++) {
     worst = Math.max(worst, Math.abs(a[i] - b[i]));
     size = Math.max(size, Math.abs(b[i]));

@@ -2,6 +2,7 @@
 
 import { resolve } from "node:path";
 import { expect, test } from "vitest";
+import { topological } from "../../src/graph/emitter.ts";
 import { input, type Tensor } from "../../src/graph/index.ts";
 import { importOnnx, type OnnxParameter } from "../../src/onnx/index.ts";
 import type { Feed } from "../../src/runtime/index.ts";
@@ -54,5 +55,32 @@ test.each([
     const own = find(model.parameters, name, floats(tensors.get(`norm.${name}`)!)[0]);
     const target = own.turned ? turn(floats(wanted), wanted.shape) : floats(wanted);
     expect(distance(gradients.get(own.name)!, target), name).toBeLessThan(2e-5);
+  }
+});
+
+/** Of the graph of a fixture, how many operators of each kind. */
+function countOf(file: string): (op: string) => number {
+  const model = importOnnx(fixture(file));
+  const inputs = model.inputs.map((x) => input(x.name, [2, ...x.shape.slice(1).map(Number)], x.dtype));
+  const outputs = model.apply(
+    (name, shape) => input(`w.${name}`, shape),
+    Object.fromEntries(inputs.map((x, i) => [model.inputs[i].name, x])),
+  );
+  const ops = topological(Object.values(outputs)).map((node) => node.op);
+  return (op) => ops.filter((name) => name === op).length;
+}
+
+test("what exporters write out in several nodes becomes one operator again", () => {
+  for (const file of ["unet-torchscript-11.onnx", "unet-dynamo-18.onnx"]) {
+    const count = countOf(file);
+    expect([count("group_norm"), count("normalize"), count("sigmoid_gate"), count("sigmoid")], file).toEqual([
+      8, 0, 9, 0,
+    ]);
+    expect(count("upsample_nearest"), file).toBe(1);
+  }
+  for (const file of ["dit-torchscript-14.onnx", "dit-dynamo-21.onnx"]) {
+    const count = countOf(file);
+    // Two of the five normalizations have weights.
+    expect([count("layer_norm"), count("normalize"), count("gelu"), count("erf")], file).toEqual([2, 3, 2, 0]);
   }
 });

@@ -67,9 +67,11 @@ function factors(x: Tensor, depth = 3): { scale: number; tensors: Tensor[] } {
 }
 const isScaled = (x: Tensor): boolean => x.source.kind === "output" && ["mul", "div", "add"].includes(x.source.node.op);
 
-const inputsOf = ({ source }: Tensor, op: string): readonly Tensor[] | null =>
-  source.kind === "output" && source.node.op === op ? source.node.inputs : null;
+/** The inputs of the operator that made x, if it is this one. */
+export const inputsOf = (x: Tensor | undefined, op: string): readonly Tensor[] | null =>
+  x?.source.kind === "output" && x.source.node.op === op ? x.source.node.inputs : null;
 const argument = (x: Tensor, op: string): Tensor | null => inputsOf(x, op)?.[0] ?? null;
-const scalar = ({ source }: Tensor): number | null =>
+/** The value of a constant that has only one. */
+export const scalar = ({ source }: Tensor): number | null =>
   source.kind === "constant" && source.data.length === 1 && source.data instanceof Float32Array ? source.data[0] : null;
 const close = (a: number, b: number): boolean => Math.abs(a - b) < 1e-6 * Math.abs(b);

@@ -35,13 +35,14 @@ function layerNorm(call: Call, x = at(call, 0), scale = at(call, 1), bias = mayb
   const eps = number(call, "epsilon", 1e-5);
   const tail = x.shape.slice(axis);
   const shaped = (w: Tensor): Tensor => (sizeOf(w.shape) === sizeOf(tail) ? g.reshape(w, tail) : w);
-  const plain = isOnes(scale) ? undefined : shaped(scale);
+  const plain = isAll(scale, 1) ? undefined : shaped(scale);
   const axes = tail.map((_, i) => axis + i);
   const y = g.layerNorm(x, tail.length, plain, bias && shaped(bias), eps);
   return [y, g.mean(x, axes, true), g.rsqrt(g.add(g.variance(x, axes, true), eps))];
 }
-const isOnes = ({ source }: Tensor): boolean =>
-  source.kind === "constant" && source.data instanceof Float32Array && source.data.every((v) => v === 1);
+/** Exporters give ones and zeros to normalizations without weights. */
+const isAll = ({ source }: Tensor, value: number): boolean =>
+  source.kind === "constant" && source.data instanceof Float32Array && source.data.every((v) => v === value);
 
 /** Also x + skip (+ bias), as the fourth output. */
 function skipLayerNorm(call: Call): Tensor[] {
@@ -67,8 +68,9 @@ function lpNorm(call: Call): Tensor {
 export const norm: Rules = {
   BatchNormalization: rule("epsilon momentum spatial", batchNorm, { training_mode: [0] }),
   InstanceNormalization: rule("epsilon", (call) => {
-    const x = at(call, 0);
-    return g.groupNorm(x, x.shape[1], at(call, 1), at(call, 2), number(call, "epsilon", 1e-5));
+    const [x, w, b] = [0, 1, 2].map((i) => at(call, i));
+    const affine = isAll(w, 1) && isAll(b, 0) ? [] : [w, b];
+    return g.groupNorm(x, x.shape[1], affine[0], affine[1], number(call, "epsilon", 1e-5));
   }),
   GroupNormalization: rule("epsilon num_groups", groupNorm, { stash_type: [1] }),
   LayerNormalization: rule("axis epsilon", (call) => layerNorm(call), { stash_type: [1] }),

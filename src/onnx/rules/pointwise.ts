@@ -7,6 +7,7 @@ import { mapHost } from "../host.ts";
 import { ceil, floor, round } from "../operators.ts";
 import { cast, expandBoth, isHost, operand, tensor, type Value } from "../value.ts";
 import { product } from "./fuse.ts";
+import { quotient, sum } from "./fuseNorm.ts";
 
 /** A function of one tensor; `onHost` where it can be computed on numbers. */
 export const unary = (symbolic: (x: Tensor) => Tensor, onHost?: (x: number) => number): Rule =>
@@ -33,7 +34,7 @@ const reduce = (f: Arithmetic, onHost: (a: number, b: number) => number, call: C
 
 function divide(call: Call): Value {
   const [a, b] = [value(call, 0), value(call, 1)];
-  if (a.dtype === "float32") return combine(g.div, (x, y) => x / y, a, b);
+  if (a.dtype === "float32") return combine(quotient, (x, y) => x / y, a, b);
   return combine(towardZero, (x, y) => Math.trunc(x / y), a, b);
 }
 const towardZero: Arithmetic = (a, b) => {
@@ -134,7 +135,7 @@ export const pointwise: Rules = {
   Floor: unary(floor, Math.floor),
   Ceil: unary(ceil, Math.ceil),
   Round: unary(round, roundEven),
-  Add: binary(g.add, (a, b) => a + b),
+  Add: binary(sum, (a, b) => a + b),
   Sub: binary(g.sub, (a, b) => a - b),
   Mul: binary(product, (a, b) => a * b),
   Div: rule("", divide),
