@@ -92,14 +92,15 @@ export function readOnnxFolder({ name, part, file, externalData, config, schedul
   });
   const { form, prediction, steps, notes } = readScheduler(scheduler, `${name}/scheduler/scheduler_config.json`);
   const timeInput = { scale: steps, offset: -1 };
-  const parts =
-    network.fixedBatch === null
-      ? []
-      : [
-          `${path} takes ${network.fixedBatch} sample${network.fixedBatch === 1 ? "" : "s"} at once: larger batches are computed in parts. An export with a batch of any size is faster.`,
-        ];
+  const own: string[] = [];
+  if (network.fixedBatch !== null)
+    own.push(
+      `${path} takes ${network.fixedBatch} sample${network.fixedBatch === 1 ? "" : "s"} at once: larger batches are computed in parts. An export with a batch of any size, and as many times, is faster.`,
+    );
+  if (network.wholeTimes)
+    own.push(`${path} takes whole timesteps only: times between them are rounded. An export with floats is exact.`);
   const model = networkModel(network, form, prediction, timeInput);
-  return { network, model, timeInput, params, notes: [...notes, ...parts] };
+  return { network, model, timeInput, params, notes: [...notes, ...own] };
 }
 
 /** Puts the file in front of a message that cannot know it. */

@@ -27,6 +27,8 @@ export interface OnnxNetwork {
   readonly labelCount: number | null;
   /** Samples that the file takes at once; null: any number. */
   readonly fixedBatch: number | null;
+  /** Whether times are rounded to whole timesteps, because the model does more with them than to make them floats. */
+  readonly wholeTimes: boolean;
   /** The model without its weights, or with them at these bytes of WEIGHTS_FILE. */
   file(places?: ReadonlyMap<string, number>): Uint8Array;
   apply(p: Params, x: Tensor, tau: Tensor, labels?: Tensor): Tensor;
@@ -39,12 +41,15 @@ export function onnxNetwork(given: unknown, file: Uint8Array): OnnxNetwork {
   const model = importOnnx(file, { weights: (name) => weights.has(name), withoutWeights: true });
   const inputs = new Map(model.inputs.map((x) => [x.name, x]));
   const fixedBatch = batchOf(inputs, config);
+  const time = inputs.get(config.timestep);
+  const wholeTimes = time?.dtype === "int64" && !model.takesFloats(time.name);
   return {
     family: "onnx",
     config,
     sampleShape: config.sampleShape,
     labelCount: config.labelCount,
     fixedBatch,
+    wholeTimes,
     file: (places) => (places ? model.detached(WEIGHTS_FILE, places) : file),
     apply(p, x, tau, labels) {
       if ((config.labels !== null) !== (labels !== undefined))
@@ -54,7 +59,7 @@ export function onnxNetwork(given: unknown, file: Uint8Array): OnnxNetwork {
       return inParts(x, tau, labels, fixedBatch, (part, t, label) => {
         const fed = {
           [config.sample]: part,
-          [config.timestep]: timeFor(model, inputs.get(config.timestep), t),
+          [config.timestep]: timeFor(time, wholeTimes, t),
           ...(config.labels !== null && label ? { [config.labels]: labelFor(inputs.get(config.labels), label) } : {}),
         };
         const y = model.apply(p, fed)[config.output];
@@ -80,10 +85,9 @@ function batchOf(inputs: ReadonlyMap<string, Described>, { sample, timestep, lab
   return fixed.length === 0 ? null : Math.min(...fixed);
 }
 
-function timeFor(model: OnnxModel, described: Described | undefined, tau: Tensor): Tensor {
+function timeFor(described: Described | undefined, whole: boolean, tau: Tensor): Tensor {
   const shaped = described?.shape.length === 0 ? reshape(tau, []) : tau;
-  const integers = described?.dtype === "int64" && !model.takesFloats(described.name);
-  return integers ? cast(add(maximum(shaped, 0), 0.5), "int64") : shaped;
+  return whole ? cast(add(maximum(shaped, 0), 0.5), "int64") : shaped;
 }
 const labelFor = (described: Described | undefined, labels: Tensor): Tensor => {
   const shaped = described?.shape.length === 0 ? reshape(labels, []) : labels;

@@ -8,6 +8,7 @@ import { readSafetensors } from "../../src/cli/files.ts";
 import { type LoadedModel, loadModel } from "../../src/cli/models.ts";
 import { emitModel, input } from "../../src/graph/index.ts";
 import { fromConstants } from "../../src/nn/params.ts";
+import { importOnnx } from "../../src/onnx/index.ts";
 import { key, normal } from "../../src/random.ts";
 import { evaluate, fixture, runtime } from "../onnx/helpers.ts";
 import { described, floats, graphProto, modelBytes, node, stored } from "../onnx/model.ts";
@@ -151,6 +152,35 @@ test("a batch in parts is the batch: three samples through a file for two", pati
   const output = ({ network, params }: LoadedModel) => network.apply(fromConstants(params), ...inputs);
   const { a, b } = await evaluate({ a: output(teacher), b: output(two) }, feeds);
   expect(farthest(a, b)).toBeLessThan(1e-5);
+});
+
+test("a transformer, and weights in a file beside the model", async () => {
+  await write(at("dit/transformer/model.onnx"), fixture("dit-dynamo-21.onnx"));
+  await write(at("dit/scheduler/scheduler_config.json"), ddpm);
+  const dit = await loadModel(at("dit"));
+  expect([dit.network.family, dit.network.sampleShape, dit.network.labelCount]).toEqual(["onnx", [2, 8, 8], null]);
+  expect(dit.notes).toEqual([]);
+
+  const inside = await loadModel(await torchFolder(at("inside")));
+  const model = importOnnx(fixture("unet-dynamo-18.onnx"));
+  const places = new Map<string, number>();
+  let end = 12;
+  for (const { name, data } of model.parameters) {
+    places.set(name, end);
+    end += data.byteLength;
+  }
+  const data = new Uint8Array(end);
+  for (const p of model.parameters)
+    data.set(new Uint8Array(p.data.buffer, p.data.byteOffset, p.data.byteLength), places.get(p.name));
+  await torchFolder(at("outside"));
+  await write(at("outside/unet/model.onnx"), model.detached("model.onnx_data", places));
+  await expect(loadModel(at("outside"))).rejects.toThrow(
+    'outside/unet/model.onnx: The model keeps arrays in "model.onnx_data", which was not given; put it beside the model.',
+  );
+  await write(at("outside/unet/model.onnx_data"), data);
+  expect((await loadModel(at("outside"))).hash).toBe(inside.hash);
+  await write(at("outside/unet/model.onnx"), model.detached("../model.onnx_data", places));
+  await expect(loadModel(at("outside"))).rejects.toThrow('"../model.onnx_data", which is outside its folder.');
 });
 
 test("folders that cannot be used say why", async () => {
