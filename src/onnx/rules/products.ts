@@ -26,6 +26,8 @@ function fusedMatMul(call: Call): Tensor {
 
 /** ONNX's Attention (version 23) on [B, heads, length, width], and on [B, length, heads·width] with the heads' numbers. */
 function attention(call: Call): Tensor {
+  if (call.inputs.slice(4).some((x) => x !== undefined) || call.node.outputs.length > 1)
+    throw new RangeError("it keeps keys and values of earlier calls, which is not supported.");
   const heads = [int(call, "q_num_heads", 0), int(call, "kv_num_heads", 0)];
   const flat = at(call, 0).shape.length === 3;
   const apart = (x: Tensor, count: number): Tensor =>

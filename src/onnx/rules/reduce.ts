@@ -81,7 +81,7 @@ export const reduce: Rules = {
   ),
   ReduceL2: reduction(
     (x, axes) => g.sqrt(squares(x, axes)),
-    (v) => Math.hypot(...v),
+    (v) => Math.sqrt(total(v.map((x) => x * x))),
   ),
   ReduceSumSquare: reduction(squares, (v) => total(v.map((x) => x * x))),
   ReduceLogSum: reduction(

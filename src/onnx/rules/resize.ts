@@ -41,9 +41,6 @@ function axesOf(call: Call, x: Tensor, old: boolean): Axis[] {
     "axes",
     x.shape.map((_, i) => i),
   ).map((a) => axisIn(x, a));
-  const policy = text(call, "keep_aspect_ratio_policy", "stretch");
-  if (policy !== "stretch" && sizes)
-    throw new RangeError(`its policy "${policy}" of keeping the aspect is not supported.`);
   return Array.from({ length: rank }, (_, axis) => {
     const from = x.shape[axis];
     const k = chosen.indexOf(axis);
@@ -121,22 +118,19 @@ function along(x: Tensor, axis: number, { from, to }: Axis, rows: readonly Row[]
 const MODES = ["nearest", "linear"];
 
 export const resizing: Rules = {
-  Resize: rule(
-    "axes cubic_coeff_a keep_aspect_ratio_policy extrapolation_value",
-    (call) => resize(call, call.opset < 11),
-    {
-      mode: [...MODES, "cubic"],
-      coordinate_transformation_mode: [
-        "half_pixel",
-        "half_pixel_symmetric",
-        "pytorch_half_pixel",
-        "align_corners",
-        "asymmetric",
-      ],
-      nearest_mode: ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"],
-      antialias: [0],
-      exclude_outside: [0],
-    },
-  ),
+  Resize: rule("axes cubic_coeff_a extrapolation_value", (call) => resize(call, call.opset < 11), {
+    mode: [...MODES, "cubic"],
+    coordinate_transformation_mode: [
+      "half_pixel",
+      "half_pixel_symmetric",
+      "pytorch_half_pixel",
+      "align_corners",
+      "asymmetric",
+    ],
+    nearest_mode: ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"],
+    keep_aspect_ratio_policy: ["stretch"],
+    antialias: [0],
+    exclude_outside: [0],
+  }),
   Upsample: rule("scales", (call) => resize(call, true), { mode: MODES }),
 };
