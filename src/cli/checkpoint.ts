@@ -2,6 +2,7 @@
 import { open, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { safetensorsChunks } from "../data/safetensors.ts";
+import type { LossScale } from "../optim/lossScale.ts";
 import type { TrainState } from "../run/train.ts";
 import { type Disk, writeAtomic } from "./atomic.ts";
 import { readSafetensors } from "./files.ts";
@@ -23,7 +24,8 @@ export async function saveState(
 ): Promise<void> {
   for (const part of parts) checkFinite(state[part], part, state.step);
   const tensors = Object.fromEntries(parts.map((p) => [p, { shape: [state[p].length], data: state[p] }]));
-  const metadata = { ...identity, format: "fewstep-state-1", step: String(state.step) };
+  const scale = state.scale && { lossScale: JSON.stringify(state.scale) };
+  const metadata = { ...identity, ...scale, format: "fewstep-state-1", step: String(state.step) };
   await writeAtomic(stateFile(run), safetensorsChunks(tensors, metadata), disk);
 }
 
@@ -48,7 +50,8 @@ export async function loadState(
       throw new Error(`${file} has ${data?.length ?? "no"} values of "${name}", expected ${size} for this network.`);
     return data;
   };
-  return { step, theta: array("theta"), m: array("m"), v: array("v"), ema: array("ema") };
+  const scale = metadata.lossScale === undefined ? {} : { scale: JSON.parse(metadata.lossScale) as LossScale };
+  return { step, theta: array("theta"), m: array("m"), v: array("v"), ema: array("ema"), ...scale };
 }
 
 /** Broken weights must not replace good ones. */

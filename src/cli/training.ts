@@ -2,6 +2,7 @@
 import { isAbsolute, resolve } from "node:path";
 import { z } from "zod";
 import { lossCurve } from "../figures/lossCurve.ts";
+import type { Precision } from "../graph/index.ts";
 import type { Network } from "../nn/network.ts";
 import { countParams, type ParamSpec } from "../nn/params.ts";
 import type { RateSchedule } from "../optim/schedule.ts";
@@ -35,6 +36,10 @@ export const trainingOptions = {
   decay: z.enum(["cosine", "constant"]).default("cosine").describe("What the learning rate does after that."),
   ema: z.number().min(0).lt(1).optional().describe("Decay of the weights' moving average, which is what is kept."),
   clip: z.number().positive().default(1).describe("Largest norm of the gradient."),
+  precision: z
+    .enum(["float32", "float16"])
+    .default("float32")
+    .describe("float16: products in half precision, weights in float32."),
   dropLabels: z.number().min(0).max(1).default(0.1).describe("Share of labels dropped, for guidance."),
   saveEvery: count.optional().describe("Images between checkpoints; default a tenth of the budget."),
   previewEvery: z.int().nonnegative().optional().describe("Images between pictures; 0: none; default at checkpoints."),
@@ -52,6 +57,7 @@ export interface Schedule {
   readonly ema: number;
   readonly clip: number;
   readonly dropLabels: number;
+  readonly precision: Precision;
   readonly saveEvery: number;
   readonly previewEvery: number;
 }
@@ -130,6 +136,7 @@ export async function runTraining(r: TrainingRun, context: Context): Promise<Tra
       rate: schedule.rate,
       ema: schedule.ema,
       clip: schedule.clip,
+      precision: schedule.precision,
       dropLabels: r.plan.model.labelCount === null ? 0 : schedule.dropLabels,
       seed: context.seed,
       saveEvery: every,
@@ -177,17 +184,26 @@ interface StepEvent {
   readonly loss: number;
   readonly norm: number;
   readonly rate: number;
+  readonly skipped?: boolean;
 }
 
 /** Writes a line every so many steps, with the mean loss since the last one. */
 function logger({ log }: RunDir, { report }: Context, from: number, every: number) {
   const begin = performance.now();
   let [sum, since] = [0, from];
-  return async ({ step, images, loss, norm, rate }: StepEvent, flush: boolean) => {
+  return async ({ step, images, loss, norm, rate, skipped }: StepEvent, flush: boolean) => {
     sum += loss;
     if (step % every !== 0 && !flush) return;
     const seconds = Math.round(performance.now() - begin) / 1000;
-    const event = { kind: "step", step, images, loss: sum / (step - since), norm, rate, seconds };
+    const event = {
+      kind: "step",
+      step,
+      images,
+      loss: sum / (step - since),
+      norm: skipped ? null : norm,
+      rate,
+      seconds,
+    };
     [sum, since] = [0, step];
     report.event(event);
     await log(event);

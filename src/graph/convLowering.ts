@@ -178,6 +178,7 @@ function batchProduct(to: Emitter, [a, n, rowsA, length]: Rows, [b, , rowsB]: Ro
     to.device === "webgpu"
       ? to.op("MatMul", [left, to.op("Transpose", [right], { perm: [0, 2, 1] })])
       : to.op("ms.FusedMatMul", [left, right], { transB: 1 });
+  if (to.half) return to.op("ReduceSum", [product, to.ints([0])], { keepdims: 0 });
   // A product with ones sums faster than ReduceSum.
   const ones = to.floats(new Float32Array(n).fill(1), [1, n]);
   const total = to.op("MatMul", [ones, to.op("Reshape", [product, to.ints([n, rowsA * rowsB])])]);

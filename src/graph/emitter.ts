@@ -1,30 +1,13 @@
 // From symbolic tensors to an ONNX model. Equal nodes are emitted once (common subexpressions).
 
-import { create, toBinary } from "@bufbuild/protobuf";
-import {
-  AttributeProtoSchema,
-  AttributeProto_AttributeType as AttributeType,
-  TensorProto_DataType as DataType,
-  GraphProtoSchema,
-  ModelProtoSchema,
-  type NodeProto,
-  NodeProtoSchema,
-  OperatorSetIdProtoSchema,
-  type TensorProto,
-  TensorProtoSchema,
-  TensorShapeProto_DimensionSchema,
-  TensorShapeProtoSchema,
-  TypeProto_TensorSchema,
-  TypeProtoSchema,
-  ValueInfoProtoSchema,
-} from "onnx-buf";
+import { TensorProto_DataType as DataType, type NodeProto, type TensorProto } from "onnx-buf";
+import { autocast } from "./autocast.ts";
+import { modelBytes, node, type OnnxAttr, tensor } from "./proto.ts";
 import { type DType, type Node, type Shape, sizeOf, type Tensor, type TensorData } from "./tensor.ts";
 
-export type Device = "cpu" | "webgpu" | "cuda" | "wasm";
+export { float, type OnnxAttr } from "./proto.ts";
 
-/** An ONNX attribute: integers by default, `float(x)` for a floating point one. */
-export type OnnxAttr = number | string | readonly number[] | { readonly float: number };
-export const float = (x: number): OnnxAttr => ({ float: x });
+export type Device = "cpu" | "webgpu" | "cuda" | "wasm";
 
 /**
  * The ONNX type of a tensor. WebGPU has no 64-bit integers: what an index or a label is, is 32 bits wide there, values
@@ -34,7 +17,6 @@ export function onnxType(dtype: DType, device: Device): DataType {
   if (dtype === "int64") return device === "webgpu" ? DataType.INT32 : DataType.INT64;
   return dtype === "bool" ? DataType.BOOL : DataType.FLOAT;
 }
-const OPSET = 21;
 /** Prefixes of operator types: "ms.FusedMatMul" is ONNX Runtime's own, "nchwc.Conv" works on its blocked layout. */
 const DOMAINS: Readonly<Record<string, string>> = { ms: "com.microsoft", nchwc: "com.microsoft.nchwc" };
 
@@ -42,6 +24,10 @@ export interface Emitter {
   readonly device: Device;
   /** Channels in a block of the device's convolution layout; 1: it has none. See blockedConv.ts. */
   readonly block: number;
+  /** Whether products are computed in float16; see autocast.ts. */
+  readonly half: boolean;
+  /** The value as float32, whatever precision it was computed in. */
+  full(name: string): string;
   /** Emits a node with one output and returns the output's name. */
   op(type: string, inputs: readonly string[], attrs?: Readonly<Record<string, OnnxAttr>>): string;
   /** Emits a node with several outputs. */
@@ -99,8 +85,13 @@ export function topological(outputs: readonly Tensor[]): Node[] {
   return order;
 }
 
-/** Writes the graph that computes `outputs` as an ONNX model for a device, with the device's block of channels, if any. */
-export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedModel {
+export type Precision = "float32" | "float16";
+
+/**
+ * Writes the graph that computes `outputs` as an ONNX model for a device, with the device's block of channels, if any.
+ * Inputs and outputs are float32 in either precision; float16 is that of products inside (autocast.ts).
+ */
+export function emitModel(outputs: Outputs, device: Device, block = 1, precision: Precision = "float32"): EmittedModel {
   const nodes: NodeProto[] = [];
   const initializers: TensorProto[] = [];
   const names = new Map<number, string>();
@@ -121,15 +112,18 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
     const known = key === null ? undefined : contents.get(key);
     if (known) return known;
     const name = `c${count++}`;
-    initializers.push(create(TensorProtoSchema, { name, dims: shape.map(BigInt), dataType, rawData: bytes.slice() }));
+    initializers.push(tensor(name, shape, dataType, bytes));
     if (key !== null) contents.set(key, name);
     return name;
   };
 
-  const emitter: Emitter = {
+  const plain: Emitter = {
     device,
-    block,
-    op: (type, ins, attrs) => emitter.ops(type, ins, 1, attrs)[0],
+    // There is no blocked layout for half precision.
+    block: precision === "float16" ? 1 : block,
+    half: false,
+    full: (name) => name,
+    op: (type, ins, attrs) => plain.ops(type, ins, 1, attrs)[0],
     ops(type, given, outs, attrs = {}) {
       let ins = given;
       if (type === "Reshape") {
@@ -146,14 +140,7 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
       const opType = name ?? prefix;
       if (name) domains.add(DOMAINS[prefix]);
       nodes.push(
-        create(NodeProtoSchema, {
-          opType,
-          domain: name ? DOMAINS[prefix] : "",
-          name: `${opType}_${nodes.length}`,
-          input: [...ins],
-          output,
-          attribute: Object.entries(attrs).map(([name, value]) => attribute(name, value)),
-        }),
+        node({ opType, domain: name ? DOMAINS[prefix] : "", name: `${opType}_${nodes.length}`, ins, output, attrs }),
       );
       seen.set(key, output);
       if (type === "Reshape") reshaped.set(output[0], ins[0]);
@@ -170,6 +157,9 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
     },
   };
 
+  const halving = precision === "float16" ? autocast(plain) : undefined;
+  const emitter: Emitter = halving ?? plain;
+
   const nameOf = (x: Tensor): string => {
     const known = names.get(x.id);
     if (known !== undefined) return known;
@@ -183,6 +173,7 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
     }
     names.set(x.id, name);
     shapes.set(name, String(x.shape));
+    halving?.declare(name, x.dtype, x.source.kind === "constant" ? x.source.data : undefined);
     return name;
   };
 
@@ -197,14 +188,17 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
   }
   // An output takes the name that it is asked for; one that is an input, a constant or another output too is copied.
   const renamed = new Map<string, string>();
+  const values = wanted.map(({ x }) => emitter.full(nameOf(x)));
   const made = new Set(nodes.flatMap((node) => node.output));
-  const declared = wanted.map(({ key, label, x, part }): EmittedOutput => {
-    const value = nameOf(x);
+  const declared = wanted.map(({ key, label, x, part }, i): EmittedOutput => {
+    const value = values[i];
     // A step's outputs are called like its inputs (theta to theta); ONNX wants them apart.
     const name = inputs.has(label) ? `${label}.next` : label;
     if (made.has(value) && !renamed.has(value)) renamed.set(value, name);
     else
-      nodes.push(create(NodeProtoSchema, { opType: "Identity", name: `out_${name}`, input: [value], output: [name] }));
+      nodes.push(
+        node({ opType: "Identity", domain: "", name: `out_${name}`, ins: [value], output: [name], attrs: {} }),
+      );
     return { key, name, shape: x.shape, dtype: x.dtype, part };
   });
   const kept = live(nodes, new Set(declared.map(({ name }) => name)), renamed);
@@ -214,23 +208,14 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
     node.input = node.input.map((value) => renamed.get(value) ?? value);
     node.output = node.output.map((value) => renamed.get(value) ?? value);
   }
-  const graph = create(GraphProtoSchema, {
-    name: "fewstep",
-    node: kept,
-    initializer: initializers,
-    input: [...inputs].map(([name, x]) => valueInfo(name, x.shape, onnxType(x.dtype, device))),
-    output: declared.map((o) => valueInfo(o.name, o.shape, onnxType(o.dtype, device))),
+  const bytes = modelBytes({
+    nodes: kept,
+    initializers,
+    inputs: [...inputs].map(([name, x]) => ({ name, shape: x.shape, type: onnxType(x.dtype, device) })),
+    outputs: declared.map(({ name, shape, dtype }) => ({ name, shape, type: onnxType(dtype, device) })),
+    domains: [...domains],
   });
-  const model = create(ModelProtoSchema, {
-    irVersion: 10n,
-    producerName: "fewstep",
-    graph,
-    opsetImport: [
-      create(OperatorSetIdProtoSchema, { domain: "", version: BigInt(OPSET) }),
-      ...[...domains].map((domain) => create(OperatorSetIdProtoSchema, { domain, version: 1n })),
-    ],
-  });
-  return { bytes: toBinary(ModelProtoSchema, model), inputs: [...inputs.values()], outputs: declared, counts };
+  return { bytes, inputs: [...inputs.values()], outputs: declared, counts };
 }
 
 interface Piece {
@@ -268,36 +253,8 @@ function live(
   return kept.reverse();
 }
 
-function attribute(name: string, value: OnnxAttr) {
-  if (typeof value === "number")
-    return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value) });
-  if (typeof value === "string")
-    return create(AttributeProtoSchema, { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) });
-  if ("float" in value) return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value.float });
-  return create(AttributeProtoSchema, { name, type: AttributeType.INTS, ints: value.map(BigInt) });
-}
-
 const held = (data: TensorData, type: DataType): TensorData | Int32Array =>
   data instanceof BigInt64Array && type === DataType.INT32 ? Int32Array.from(data, Number) : data;
-
-function valueInfo(name: string, shape: Shape, elemType: DataType) {
-  return create(ValueInfoProtoSchema, {
-    name,
-    type: create(TypeProtoSchema, {
-      value: {
-        case: "tensorType",
-        value: create(TypeProto_TensorSchema, {
-          elemType,
-          shape: create(TensorShapeProtoSchema, {
-            dim: shape.map((d) =>
-              create(TensorShapeProto_DimensionSchema, { value: { case: "dimValue", value: BigInt(d) } }),
-            ),
-          }),
-        }),
-      },
-    }),
-  });
-}
 
 /** Bytes that the constants of a graph take, before anything is emitted. */
 export function constantBytes(outputs: readonly Tensor[]): number {

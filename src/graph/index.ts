@@ -4,7 +4,7 @@ export * from "./activation.ts";
 export * from "./attention.ts";
 export * from "./autodiff.ts";
 export * from "./conv.ts";
-export { type Device, type EmittedModel, emitModel, type Outputs } from "./emitter.ts";
+export { type Device, type EmittedModel, emitModel, type Outputs, type Precision } from "./emitter.ts";
 export * from "./indexing.ts";
 export * from "./loss.ts";
 export { bmm, linear, matmul } from "./matmul.ts";

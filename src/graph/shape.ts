@@ -57,7 +57,7 @@ export function transpose(x: Tensor, perm: readonly number[]): Tensor {
   return axes.every((p, i) => p === i) ? x : transposeOp([x], { perm: axes })[0];
 }
 
-// WebGPU kernels take about ten buffers: long lists become trees there.
+// A WebGPU kernel takes about ten buffers, and Split does not do with fewer: longer lists are slices there.
 const MANY = 8;
 
 const concatOp = operator<{ axis: number }>({
@@ -70,18 +70,7 @@ const concatOp = operator<{ axis: number }>({
     const total = xs.reduce((n, x) => n + x.shape[axis], 0);
     return [{ shape: first.shape.map((d, i) => (i === axis ? total : d)), dtype: first.dtype }];
   },
-  emit: (to, xs, { axis }) => {
-    let parts = [...xs];
-    while (to.device === "webgpu" && parts.length > MANY) {
-      const next: string[] = [];
-      for (let i = 0; i < parts.length; i += MANY) {
-        const group = parts.slice(i, i + MANY);
-        next.push(group.length === 1 ? group[0] : to.op("Concat", group, { axis }));
-      }
-      parts = next;
-    }
-    return [parts.length === 1 ? parts[0] : to.op("Concat", parts, { axis })];
-  },
+  emit: (to, xs, { axis }) => [to.op("Concat", xs, { axis })],
   vjp: ([ct], { inputs }, { axis }) =>
     ct
       ? [
@@ -277,6 +266,19 @@ const expandOp = operator<{ shape: Shape }>({
 export const broadcastTo = (x: Tensor, shape: Shape): Tensor =>
   sameShape(x.shape, shape) ? x : expandOp([x], { shape })[0];
 registerBroadcast(broadcastTo);
+
+const float32Op = operator<Record<string, never>>({
+  name: "float32",
+  infer: ([x]) => {
+    expectFloat("float32", x);
+    return [{ shape: x.shape, dtype: "float32" }];
+  },
+  emit: (to, [x]) => [to.full(x)],
+  vjp: ([ct]) => [ct],
+  jvp: "linear",
+});
+/** The same value, with which float32 is computed even in a program of half precision. */
+export const asFloat32 = (x: Tensor): Tensor => float32Op([x], {})[0];
 
 const castOp = operator<{ to: DType }>({
   name: "cast",

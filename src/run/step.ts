@@ -1,7 +1,7 @@
 // One training step as one program: coupling, student, gradient, clipping, AdamW, EMA.
 
 import type { BatchTensors } from "../couplings/coupling.ts";
-import { grad, input, mean, type Outputs } from "../graph/index.ts";
+import { asFloat32, constant, input, mean, type Outputs, vjp } from "../graph/index.ts";
 import { fromParts, inputVector, type ParamSpec } from "../nn/params.ts";
 import { type AdamWOptions, adamw } from "../optim/adamw.ts";
 import { clipByNorm } from "../optim/clip.ts";
@@ -14,6 +14,8 @@ export interface StepOptions {
   readonly adamw: AdamWOptions;
   /** Largest norm of the gradient. */
   readonly clip: number;
+  /** Multiplies the loss by an input lossScale [] before it is differentiated, and the gradient by its inverse after. */
+  readonly scaleLoss?: boolean;
 }
 
 export interface StepProgram {
@@ -27,7 +29,7 @@ export type StepOutput = "theta" | "m" | "v" | "ema" | "loss" | "losses" | "norm
 export function stepProgram(
   plan: Plan,
   spec: readonly ParamSpec[],
-  { batch, adamw: adam, clip }: StepOptions,
+  { batch, adamw: adam, clip, scaleLoss = false }: StepOptions,
 ): StepProgram {
   const vector = (name: string) => inputVector(name, spec);
   const scalar = (name: string) => input(name, []);
@@ -42,8 +44,9 @@ export function stepProgram(
   const [theta, m, v, average] = [vector("theta"), vector("m"), vector("v"), vector("ema")];
   const losses = plan.objective(fromParts(spec, theta), plan.coupling(tensors, clock), clock);
   const loss = mean(losses);
-  const gradient = grad(loss, theta);
-  const { scale, norm } = clipByNorm(gradient, clip);
+  const factor = scaleLoss ? scalar("lossScale") : undefined;
+  const gradient = vjp([loss], [factor ?? constant(1)], theta).map(asFloat32);
+  const { scale, norm } = clipByNorm(gradient, clip, factor);
   const scalars = { rate: scalar("rate"), decay: scalar("decay"), floor: scalar("floor"), scale };
   const next = gradient.map((g, i) => adamw({ theta: theta[i], m: m[i], v: v[i] }, g, scalars, adam));
   const keep = scalar("emaDecay");

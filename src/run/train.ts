@@ -1,10 +1,12 @@
 // The training loop: an async generator of events. It holds the state, and reads and writes no files.
 
 import { stratified } from "../core/index.ts";
+import type { Precision } from "../graph/index.ts";
 import { initialize } from "../nn/initialize.ts";
 import type { ParamSpec } from "../nn/params.ts";
 import { type AdamWOptions, adamwDefaults, adamwScalars } from "../optim/adamw.ts";
 import { emaDecay } from "../optim/ema.ts";
+import { firstLossScale, type LossScale, nextLossScale } from "../optim/lossScale.ts";
 import { type RateSchedule, rateAt } from "../optim/schedule.ts";
 import { fold, key, normal, uniform } from "../random.ts";
 import type { Plan } from "../recipes/plan.ts";
@@ -19,6 +21,8 @@ export interface TrainState {
   readonly m: Float32Array;
   readonly v: Float32Array;
   readonly ema: Float32Array;
+  /** Only in half precision. */
+  readonly scale?: LossScale;
 }
 
 /** What a step learns from: x [B, …] in [-1, 1]; `noise` only from stored pairs. */
@@ -41,6 +45,8 @@ export interface TrainOptions {
   readonly seed: number;
   readonly saveEvery: number;
   readonly adamw?: AdamWOptions;
+  /** float16: products and convolutions in half precision, the state in float32, the loss scaled. Default float32. */
+  readonly precision?: Precision;
 }
 
 export interface TrainEvent {
@@ -51,6 +57,8 @@ export interface TrainEvent {
   /** Norm of the gradient before clipping. */
   readonly norm: number;
   readonly rate: number;
+  /** In half precision: the gradient overflowed, so the state stayed as it was. */
+  readonly skipped?: boolean;
   /** A copy of the state, with "save". */
   readonly state?: TrainState;
 }
@@ -89,8 +97,11 @@ export async function* train(
   o: TrainOptions,
 ): AsyncGenerator<TrainEvent> {
   const adam = o.adamw ?? adamwDefaults;
-  const { outputs, times, conditional } = stepProgram(plan, spec, { batch: o.batch, adamw: adam, clip: o.clip });
-  const program = await runtime.compile<StepOutput, StateName>(outputs, { keep: stateNames });
+  const { precision = "float32" } = o;
+  let lossScale = precision === "float16" ? (start.scale ?? firstLossScale) : undefined;
+  const size = { batch: o.batch, adamw: adam, clip: o.clip, scaleLoss: lossScale !== undefined };
+  const { outputs, times, conditional } = stepProgram(plan, spec, size);
+  const program = await runtime.compile<StepOutput, StateName>(outputs, { keep: stateNames, precision });
   const root = key(o.seed);
   const nullLabel = BigInt((plan.model.labelCount ?? 1) - 1);
   // Two sets of buffers, read and written in turn; on the device, where that has a memory of its own.
@@ -106,7 +117,7 @@ export async function* train(
       const offset = uniform(fold(root, "time", step), 1)[0];
       const ts = stratified(o.batch, offset).map(plan.times);
       const rate = rateAt(o.rate, step, o.steps);
-      const scalars = adamwScalars(step, rate, adam);
+      const scalars = adamwScalars(step - (lossScale?.skipped ?? 0), rate, adam);
       const feeds: Record<string, Held> = {
         ...now,
         rate: one(scalars.rate),
@@ -115,6 +126,7 @@ export async function* train(
         emaDecay: one(emaDecay(step, o.ema)),
         x: drawn.x,
         noise: drawn.noise ?? normal(fold(root, "noise", step), drawn.x.length),
+        ...(lossScale ? { lossScale: one(lossScale.value) } : {}),
         ...times.feeds(ts),
       };
       if (conditional) {
@@ -128,14 +140,18 @@ export async function* train(
       // A method need not use every input: stored pairs have no undropped labels, say.
       for (const name of Object.keys(feeds)) if (!taken.has(name)) delete feeds[name];
       const fetched = await program.run(feeds, next);
-      [now, next] = [each((name) => fetched[name].data), now];
+      const made = each((name) => fetched[name].data);
       const [loss, norm] = [Number(fetched.loss.data[0]), Number(fetched.norm.data[0])];
+      const finite = Number.isFinite(loss) && Number.isFinite(norm);
+      if (lossScale) lossScale = nextLossScale(lossScale, finite);
+      [now, next] = finite ? [made, now] : [now, made];
       if (!Number.isFinite(loss)) throw new NotFinite(step, `The loss (${loss})`);
-      if (!Number.isFinite(norm)) throw new NotFinite(step, `The gradient's norm (${norm})`);
-      const event = { step, images: step * o.batch, loss, norm, rate };
+      if (!finite && !(lossScale && lossScale.value >= SMALLEST_SCALE))
+        throw new NotFinite(step, `The gradient's norm (${norm})`);
+      const event = { step, images: step * o.batch, loss, norm, rate, ...(finite ? {} : { skipped: true }) };
       yield { kind: "step", ...event };
       if (step % o.saveEvery === 0 || step === o.steps) {
-        yield { kind: "save", ...event, state: { step, ...(await copy(now, runtime)) } };
+        yield { kind: "save", ...event, state: { step, ...(await copy(now, runtime)), scale: lossScale } };
       }
     }
   } finally {
@@ -143,6 +159,9 @@ export async function* train(
     await program.dispose();
   }
 }
+
+/** Where halving the scale has not helped: something else is wrong. */
+const SMALLEST_SCALE = 2 ** -10;
 
 const stateNames = ["theta", "m", "v", "ema"] as const;
 type StateName = (typeof stateNames)[number];

@@ -1,10 +1,10 @@
 // Programs on ONNX Runtime. Everything here works with any build of it (Node, browser): the module is an argument.
 
-import { type Device, emitModel, type Outputs, type Tensor } from "../graph/index.ts";
+import { type Device, emitModel, type Outputs, type Precision, type Tensor } from "../graph/index.ts";
 import { channelBlock } from "./channelBlock.ts";
 import { type Held, inputLike, type Opened, onDevice, release, runSession } from "./exchange.ts";
 import { sha256 } from "./hash.ts";
-import { keeps, openSession } from "./session.ts";
+import { checkHalf, keeps, openSession } from "./session.ts";
 
 export type Feed = Float32Array | BigInt64Array | Uint8Array;
 export interface Fetched<D extends Held = Feed> {
@@ -69,6 +69,8 @@ export interface Program<K extends string = string, H extends K = never> {
 }
 
 export interface CompileOptions<H extends string = string> {
+  /** float16: products and convolutions in half precision, inputs and outputs in float32. Default float32. */
+  precision?: Precision;
   optimization?: "basic" | "extended" | "all";
   /** Writes an ONNX Runtime profile with this prefix when the program is disposed. */
   profile?: string;
@@ -106,12 +108,18 @@ export function createRuntime(ort: OrtModule, device: Device, threads: number): 
   let block: number | undefined;
   // What is on the device ends with the last session there.
   let life = 0;
+  let halves: Promise<void> | undefined;
   const compile = async <K extends string, H extends K = never>(
     outputs: Outputs<K>,
     options: CompileOptions<H> = {},
   ): Promise<Program<K, H>> => {
     block ??= device === "cpu" ? await channelBlock(ort) : 1;
-    const model = emitModel(outputs, device, block);
+    const { precision = "float32" } = options;
+    if (precision === "float16") {
+      halves ??= checkHalf(ort, device);
+      await halves;
+    }
+    const model = emitModel(outputs, device, block, precision);
     const key = `${await sha256(model.bytes)}|${JSON.stringify(options)}`;
     const cached = cache.get(key) ?? { session: openSession(ort, device, threads, model, options), users: 0 };
     cached.users++;

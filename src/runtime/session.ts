@@ -1,6 +1,6 @@
 // Opening a session on a device.
 
-import type { Device, EmittedModel } from "../graph/index.ts";
+import { type Device, type EmittedModel, emitModel, input, matmul } from "../graph/index.ts";
 import type { CompileOptions, OrtModule, OrtSession } from "./runtime.ts";
 
 /** Whether outputs can stay on the device from one run to the next. */
@@ -22,7 +22,8 @@ export async function openSession(
     interOpNumThreads: 1,
     // The pattern's single block would come on top of what the first run allocated: half as much memory again, or more.
     enableMemPattern: false,
-    logSeverityLevel: 3,
+    // Fatal errors only: what fails is thrown, and said in a sentence.
+    logSeverityLevel: 4,
     ...(options.profile ? { enableProfiling: true, profileFilePrefix: options.profile } : {}),
     ...(kept.length > 0
       ? { preferredOutputLocation: Object.fromEntries(kept.map((o) => [o.name, "gpu-buffer"])) }
@@ -37,6 +38,23 @@ export async function openSession(
       `The device ${device} cannot run this program: ${firstLine(cause)} Use --device cpu, or install what ONNX Runtime needs for ${device}.`,
       { cause },
     );
+  }
+}
+
+/** Throws a sentence where the device computes no float16. The CPU computes it in float32, with the same roundings. */
+export async function checkHalf(ort: OrtModule, device: Device): Promise<void> {
+  const x = input("x", [1, 1]);
+  const model = emitModel({ y: matmul(x, x) }, device, 1, "float16");
+  const session = await openSession(ort, device, 1, model, {});
+  try {
+    await session.run({ x: new ort.Tensor("float32", Float32Array.of(1), [1, 1]) });
+  } catch (cause) {
+    throw new Error(
+      `The device ${device} here computes no half precision (a WebGPU adapter needs shader-f16). Use --precision float32.`,
+      { cause },
+    );
+  } finally {
+    await session.release();
   }
 }
 

@@ -1,0 +1,105 @@
+// ONNX's protobuf messages: nodes, tensors and the model around them.
+
+import { create, toBinary } from "@bufbuild/protobuf";
+import {
+  AttributeProtoSchema,
+  AttributeProto_AttributeType as AttributeType,
+  type TensorProto_DataType as DataType,
+  GraphProtoSchema,
+  ModelProtoSchema,
+  type NodeProto,
+  NodeProtoSchema,
+  OperatorSetIdProtoSchema,
+  type TensorProto,
+  TensorProtoSchema,
+  TensorShapeProto_DimensionSchema,
+  TensorShapeProtoSchema,
+  TypeProto_TensorSchema,
+  TypeProtoSchema,
+  ValueInfoProtoSchema,
+} from "onnx-buf";
+import type { Shape } from "./tensor.ts";
+
+/** An ONNX attribute: integers by default, `float(x)` for a floating point one. */
+export type OnnxAttr = number | string | readonly number[] | { readonly float: number };
+export const float = (x: number): OnnxAttr => ({ float: x });
+
+const OPSET = 21;
+
+export function node(of: {
+  opType: string;
+  domain: string;
+  name: string;
+  ins: readonly string[];
+  output: string[];
+  attrs: Readonly<Record<string, OnnxAttr>>;
+}): NodeProto {
+  const { opType, domain, name, ins, output, attrs } = of;
+  const list = Object.entries(attrs).map(([key, value]) => attribute(key, value));
+  return create(NodeProtoSchema, { opType, domain, name, input: [...ins], output, attribute: list });
+}
+
+/** A constant; the bytes are copied. */
+export const tensor = (name: string, shape: Shape, dataType: DataType, bytes: Uint8Array): TensorProto =>
+  create(TensorProtoSchema, { name, dims: shape.map(BigInt), dataType, rawData: bytes.slice() });
+
+export interface ValueType {
+  readonly name: string;
+  readonly shape: Shape;
+  readonly type: DataType;
+}
+
+export function modelBytes(of: {
+  nodes: NodeProto[];
+  initializers: TensorProto[];
+  inputs: readonly ValueType[];
+  outputs: readonly ValueType[];
+  domains: readonly string[];
+}): Uint8Array {
+  const { nodes, initializers, inputs, outputs, domains } = of;
+  const graph = create(GraphProtoSchema, {
+    name: "fewstep",
+    node: nodes,
+    initializer: initializers,
+    input: inputs.map(valueInfo),
+    output: outputs.map(valueInfo),
+  });
+  const model = create(ModelProtoSchema, {
+    irVersion: 10n,
+    producerName: "fewstep",
+    graph,
+    opsetImport: [
+      create(OperatorSetIdProtoSchema, { domain: "", version: BigInt(OPSET) }),
+      ...domains.map((domain) => create(OperatorSetIdProtoSchema, { domain, version: 1n })),
+    ],
+  });
+  return toBinary(ModelProtoSchema, model);
+}
+
+function attribute(name: string, value: OnnxAttr) {
+  if (typeof value === "number")
+    return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value) });
+  if (typeof value === "string")
+    return create(AttributeProtoSchema, { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) });
+  if ("float" in value) return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value.float });
+  return create(AttributeProtoSchema, { name, type: AttributeType.INTS, ints: value.map(BigInt) });
+}
+
+function valueInfo({ name, shape, type }: ValueType) {
+  return create(ValueInfoProtoSchema, {
+    name,
+    type: create(TypeProtoSchema, {
+      value: {
+        case: "tensorType",
+        value: create(TypeProto_TensorSchema, {
+          elemType: type,
+          shape: create(TensorShapeProtoSchema, {
+            dim: shape.map((d) =>
+              create(TensorShapeProto_DimensionSchema, { value: { case: "dimValue", value: BigInt(d) } }),
+            ),
+          }),
+        }),
+      },
+    }),
+  });
+}
