@@ -90,6 +90,8 @@ export interface Runtime {
     outputs: Outputs<K>,
     options?: CompileOptions<H>,
   ): Promise<Program<K, H>>;
+  /** Throws a sentence where the device does not compute in that precision. */
+  supports(precision: Precision): Promise<void>;
   /** A copy on the host. */
   read(x: Held): Promise<Feed>;
   /** Gives the memory of a value on the device back. */
@@ -109,16 +111,18 @@ export function createRuntime(ort: OrtModule, device: Device, threads: number): 
   // What is on the device ends with the last session there.
   let life = 0;
   let halves: Promise<void> | undefined;
+  const supports = async (precision: Precision): Promise<void> => {
+    if (precision === "float32") return;
+    halves ??= checkHalf(ort, device);
+    await halves;
+  };
   const compile = async <K extends string, H extends K = never>(
     outputs: Outputs<K>,
     options: CompileOptions<H> = {},
   ): Promise<Program<K, H>> => {
     block ??= device === "cpu" ? await channelBlock(ort) : 1;
     const { precision = "float32" } = options;
-    if (precision === "float16") {
-      halves ??= checkHalf(ort, device);
-      await halves;
-    }
+    await supports(precision);
     const model = emitModel(outputs, device, block, precision);
     const key = `${await sha256(model.bytes)}|${JSON.stringify(options)}`;
     const cached = cache.get(key) ?? { session: openSession(ort, device, threads, model, options), users: 0 };
@@ -156,6 +160,7 @@ export function createRuntime(ort: OrtModule, device: Device, threads: number): 
     threads,
     open: () => cache.size,
     compile,
+    supports,
     async read(x) {
       if (!onDevice(x)) return x.slice();
       // ONNX Runtime 1.30 for Node aborts when asked for the data of such a tensor, so a program copies it.

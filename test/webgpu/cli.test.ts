@@ -1,5 +1,6 @@
 // `fewstep --device webgpu`: a teacher and a student, from the command line.
 
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, it } from "vitest";
@@ -7,23 +8,39 @@ import { fewstep, onlyRun, scratch } from "../cli/fewstep.ts";
 import { webgpu } from "../support/webgpu.ts";
 
 const tmp = scratch();
+const device = await webgpu();
 
 async function losses(run: string): Promise<number[]> {
   const lines = (await readFile(join(run, "log.jsonl"), "utf8")).trim().split("\n");
   return lines.map((line) => JSON.parse(line) as { loss?: number }).flatMap(({ loss }) => loss ?? []);
 }
 
-if (await webgpu())
+const tiny = ["--data", "toy:moons", "--images", "128", "--batch", "16", "--preview-every", "0"];
+
+it("--precision float16 trains on the CPU, and is refused before a run begins where a device has none", async () => {
+  const half = [...tiny, "--precision", "float16", "--width", "16", "--depth", "1", "--out"];
+  const trained = await fewstep("train", ...half, tmp.at("cpu"));
+  expect(trained.code, trained.err).toBe(0);
+  const options = JSON.parse(await readFile(join(await onlyRun(tmp.at("cpu")), "options.json"), "utf8"));
+  expect(options.precision).toBe("float16");
+  if (!device) return;
+  const { code, err } = await fewstep("--device", "webgpu", "train", ...half, tmp.at("webgpu"));
+  // SwiftShader has no shader-f16; an adapter that has it trains.
+  if (code === 0) return;
+  expect(err).toContain("computes no half precision (a WebGPU adapter needs shader-f16). Use --precision float32.");
+  expect(existsSync(tmp.at("webgpu"))).toBe(false);
+});
+
+if (device)
   it("trains a teacher and accelerates it, with the losses of the CPU", async () => {
-    const tiny = ["--data", "toy:moons", "--images", "128", "--batch", "16", "--preview-every", "0"];
     const curves: number[][] = [];
-    for (const device of ["cpu", "webgpu"]) {
+    for (const name of ["cpu", "webgpu"]) {
       const go = async (...args: string[]) => {
-        const { code, err } = await fewstep("--device", device, ...args);
+        const { code, err } = await fewstep("--device", name, ...args);
         expect(code, err).toBe(0);
       };
-      const teachers = tmp.at(device, "teachers");
-      const students = tmp.at(device, "students");
+      const teachers = tmp.at(name, "teachers");
+      const students = tmp.at(name, "students");
       await go("train", ...tiny, "--width", "16", "--depth", "1", "--out", teachers);
       const teacher = await onlyRun(teachers);
       const method = ["--method", "perflow", "--windows", "2", "--teacher-steps", "2"];

@@ -67,6 +67,7 @@ export async function accelerate(given: AccelerateOptions, context: Context): Pr
     context.report.result(JSON.stringify(recorded("accelerate", options, context.seed), null, 2));
     return undefined;
   }
+  await context.runtime.supports(options.precision);
   const loaded = await loadModel(options.teacher);
   for (const note of loaded.notes) context.report.note(note);
   const teacher = asTeacher(loaded);

@@ -61,6 +61,7 @@ export async function trainTeacher(given: TrainCommandOptions, context: Context)
     context.report.result(JSON.stringify(recorded("train", options, context.seed), null, 2));
     return undefined;
   }
+  await context.runtime.supports(options.precision);
   const data = await openData(given.data);
   const network = usage(() => networkFor(data.shape, data.classes, options));
   const form = forms[options.form]();
