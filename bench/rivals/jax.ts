@@ -71,6 +71,11 @@ export async function startJax(
 function engine(jax: Jax, form: JaxForm): Engine<Arr> {
   const refs = (xs: readonly Arr[]) => xs.map((x) => x.ref);
   const operators = operatorsOf(jax, form);
+  // One after another: the first submits all that is pending, and together they would each go through the same list.
+  const computed = async (xs: Arr[]): Promise<Arr[]> => {
+    for (const x of xs) await jax.blockUntilReady(x);
+    return xs;
+  };
   return {
     operators,
     put: operators.constant,
@@ -80,13 +85,13 @@ function engine(jax: Jax, form: JaxForm): Engine<Arr> {
     },
     compile(f) {
       const fast = jax.jit((args: readonly Arr[]) => f(args));
-      return (args) => jax.blockUntilReady(fast(refs(args)));
+      return async (args) => computed(fast(refs(args)));
     },
     gradient(f) {
       const fast = jax.jit(jax.valueAndGrad(f));
       return async (weights, rest) => {
         const [loss, grads] = fast(refs(weights), refs(rest));
-        return jax.blockUntilReady([loss, ...grads]);
+        return computed([loss, ...grads]);
       };
     },
   };

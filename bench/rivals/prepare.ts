@@ -9,7 +9,7 @@ import { learningRate } from "../ours.ts";
 import { interpret } from "./interpret.ts";
 import { type Layout, restore, store, storedAs, type Value } from "./layout.ts";
 import type { Engine } from "./operators.ts";
-import { clipAndUpdate } from "./update.ts";
+import { clipAndUpdate, gradientNorm } from "./update.ts";
 
 export interface RivalRun {
   /** Returns the milliseconds of what does not depend on the batch: clipping, optimizer and averaging. */
@@ -87,6 +87,8 @@ export function prepareRival<T>(e: Engine<T>, c: Case, phase: Phase, theta: Floa
     };
 
   const count = c.spec.length;
+  // Apart from the update: compiled together, jax-js would compute the norm again for every value.
+  const normOf = e.compile((grads) => [gradientNorm(e.operators, grads)]);
   const update = e.compile((args) => clipAndUpdate(e.operators, args, count, adamwDefaults));
   const zeros = new Float32Array(theta.length);
   let state = [...weights, ...weightsOf(zeros), ...weightsOf(zeros), ...weightsOf(theta)];
@@ -98,7 +100,8 @@ export function prepareRival<T>(e: Engine<T>, c: Case, phase: Phase, theta: Floa
       step++;
       const { rate, decay, floor } = adamwScalars(step, learningRate, adamwDefaults);
       const scalars = [rate, decay, floor, emaDecay(step, 0.9999)].map((x) => e.put(Float32Array.of(x), []));
-      const [norm, ...next] = await update([...state, ...grads, ...scalars]);
+      const [norm] = await normOf(grads);
+      const next = await update([...state, ...grads, ...scalars, norm]);
       e.free([...state, ...grads, ...scalars]);
       state = next;
       weights = state.slice(0, count);
