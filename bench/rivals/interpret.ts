@@ -108,10 +108,16 @@ function rules<T>(o: Operators<T>, l: Layouts<T>): Readonly<Record<string, Rule<
       const image = l.image(v);
       return [{ ...image, x: o.upsampleNearest(image.x, node.attrs.scale as number), shape: node.outputs[0].shape }];
     },
-    normalize: (node, [v]) => {
+    normalize: plainRule(([x], { attrs }) => o.normalize(x, [1], attrs.eps as number)),
+    layer_norm: plainRule(([x, w, b], { attrs }) => o.add(o.mul(o.normalize(x, [1], attrs.eps as number), w), b)),
+    group_norm: (node, [v, w, b]) => {
       const eps = node.attrs.eps as number;
-      if (v.layout === "groups") return [{ ...v, x: o.normalize(v.x, [1, 3], eps) }];
-      return [{ x: o.normalize(l.plain(v), [1], eps), layout: "plain", shape: v.shape }];
+      const [, groups, channels] = v.shape;
+      const stored = v.layout === "groups";
+      const affine = ({ x }: Value<T>): T => (stored ? o.reshape(x, [groups, channels]) : x);
+      const y = stored ? o.normalize(v.x, [1, 3], eps) : o.normalize(l.plain(v), [2, 3], eps);
+      const layout = stored ? "groups" : "plain";
+      return [{ x: o.add(o.mul(y, affine(w)), affine(b)), layout, shape: v.shape }];
     },
     embedding: plainRule(([w, index]) => o.embedding(w, index)),
     mean: (node, [v]) => {

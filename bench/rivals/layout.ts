@@ -6,7 +6,7 @@ import { type Shape, sameShape, sizeOf, type Tensor } from "../../src/graph/tens
 import type { Operators } from "./operators.ts";
 
 /**
- * plain: as its shape says. last: [N, C, …] stored [N, …, C]. groups: [N·G, C/G·P] (the rows of a group norm) stored
+ * plain: as its shape says. last: [N, C, …] stored [N, …, C]. groups: [N, G, C/G, P] (of a group norm) stored
  * [N, P, G, C/G]. kernel: [out, in, h, w] stored [h, w, in, out]. transposed: [out, in] stored [in, out].
  */
 export type Layout = "plain" | "last" | "groups" | "kernel" | "transposed";
@@ -48,7 +48,9 @@ function permutation(layout: Layout, rank: number): number[] | null {
       return [1, 0];
     case "last":
       return [0, ...Array.from({ length: rank - 2 }, (_, i) => i + 2), 1];
-    default:
+    case "groups":
+      return [0, 3, 1, 2];
+    case "plain":
       return null;
   }
 }
@@ -106,7 +108,6 @@ export interface Layouts<T> {
 
 export function layouts<T>(o: Operators<T>): Layouts<T> {
   const plain = (v: Value<T>): T => {
-    if (v.layout === "groups") return o.reshape(o.transpose(v.x, [0, 2, 3, 1]), v.shape);
     const perm = permutation(v.layout, v.shape.length);
     return perm ? o.transpose(v.x, inverse(perm)) : v.x;
   };
@@ -133,17 +134,15 @@ export function layouts<T>(o: Operators<T>): Layouts<T> {
     axis: (layout, axis, rank) => (layout !== "last" || axis === 0 ? axis : axis === 1 ? rank - 1 : axis - 1),
     reshape(v, shape) {
       const [n, c, ...space] = v.shape;
-      const pixels = sizeOf(space);
       if (v.layout === "last") {
-        if (shape.length > 2 && sameShape(shape.slice(0, 2), [n, c]))
+        const [images, groups, channels, pixels] = shape;
+        if (shape.length === 4 && images === n && groups * channels === c && pixels === sizeOf(space))
+          return { x: o.reshape(v.x, [n, pixels, groups, channels]), layout: "groups", shape };
+        if (shape.length > 2 && images === n && groups === c)
           return { x: o.reshape(v.x, [n, ...shape.slice(2), c]), layout: "last", shape };
-        const groups = shape[0] / n;
-        if (shape.length === 2 && Number.isInteger(groups) && c % groups === 0)
-          return { x: o.reshape(v.x, [n, pixels, groups, c / groups]), layout: "groups", shape };
       }
-      // Back from the rows of a group norm: the number of images is that of the new shape.
-      if (v.layout === "groups" && shape.length > 2 && n % shape[0] === 0 && shape[1] % (n / shape[0]) === 0)
-        return { x: o.reshape(v.x, [shape[0], ...shape.slice(2), shape[1]]), layout: "last", shape };
+      if (v.layout === "groups" && shape.length > 2 && shape[0] === n && shape[1] === c * v.shape[2])
+        return { x: o.reshape(v.x, [n, ...shape.slice(2), shape[1]]), layout: "last", shape };
       return { x: o.reshape(plain(v), shape), layout: "plain", shape };
     },
     transpose(v, perm) {

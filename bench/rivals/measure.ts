@@ -81,6 +81,7 @@ async function attempt(
   phase: Phase,
   theta: Float32Array,
   ours: Prepared,
+  largest = batchOf(c),
 ): Promise<RivalRow | { reason: string }> {
   const child = fork(fileURLToPath(new URL("child.ts", import.meta.url)), {
     stdio: ["ignore", "ignore", "ignore", "ipc"],
@@ -88,7 +89,8 @@ async function attempt(
   const end = performance.now() + 1000 * s.seconds;
   const remaining = () => end - performance.now();
   const full = batchOf(c);
-  let batch = Math.max(1, full / 16);
+  const smallest = Math.max(1, full / 16);
+  let batch = smallest;
   try {
     const { about } = await ask(child, { do: "start", rival, form, folder: s.folder }, remaining());
     if (!about) return { reason: "It did not start." };
@@ -101,7 +103,7 @@ async function attempt(
     };
     let opened = await open();
     const estimate = (to: number) => opened.fixedMs + ((opened.ms - opened.fixedMs) * to) / batch;
-    let larger = full;
+    let larger = largest;
     // Compiling again, two runs to warm up and three to measure have to fit.
     while (larger > batch && opened.spent + 5 * estimate(larger) > remaining()) larger /= 2;
     if (larger > batch) {
@@ -109,12 +111,16 @@ async function attempt(
       opened = await open();
     }
     const turns: { ours: number; theirs: number }[] = [];
-    const runs = Math.min(200, Math.ceil(60 / opened.ms));
-    do {
+    const turn = async (theirs: () => Promise<{ ms: number; fixedMs: number }>) => {
       const mine = await oursOnce(ours);
-      const { ms, fixedMs } = timeOf(await ask(child, { do: "time", runs }, remaining()));
+      const { ms, fixedMs } = await theirs();
       turns.push({ ours: mine, theirs: fixedMs + ((ms - fixedMs) * full) / batch });
-    } while (turns.length < 7 && remaining() > 2 * opened.ms + 2000);
+    };
+    const runs = Math.min(200, Math.ceil(60 / opened.ms));
+    // A run of many seconds is not thrown away: it was the second one.
+    if (opened.ms > 10_000) await turn(async () => opened);
+    while (turns.length === 0 || (turns.length < 7 && remaining() > 2 * opened.ms + 2000))
+      await turn(async () => timeOf(await ask(child, { do: "time", runs }, remaining())));
     return {
       ...about,
       ms: median(turns.map((t) => t.theirs)),
@@ -127,6 +133,8 @@ async function attempt(
     };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
+    // Too large for its memory, or slower than it seemed: there is a time at a smaller batch.
+    if (batch > smallest) return await attempt(s, rival, form, c, phase, theta, ours, batch / 2);
     return { reason: reason === late ? `No time within ${s.seconds} s at a batch of ${batch} of ${full}.` : reason };
   } finally {
     child.kill("SIGKILL");
