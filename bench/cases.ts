@@ -169,6 +169,21 @@ const labels = (seed: ReturnType<typeof key>, batch: number, count: number): Giv
   data: BigInt64Array.from(randint(fold(seed, "labels"), batch, count), BigInt),
 });
 
+/** Images in a batch of the case. */
+export const batchOf = (c: Case): number => c.inputs().x.shape[0];
+
+/** The case on the first `batch` of its inputs. */
+export function withBatch(c: Case, batch: number): Case {
+  const first = ({ shape: [n, ...rest], data }: Given): Given => ({
+    shape: [batch, ...rest],
+    data: data.slice(0, (data.length / n) * batch),
+  });
+  return {
+    ...c,
+    inputs: () => Object.fromEntries(Object.entries(c.inputs()).map(([name, given]) => [name, first(given)])),
+  };
+}
+
 const symbolic = (given: Readonly<Record<string, Given>>): Record<string, Tensor> =>
   Object.fromEntries(
     Object.entries(given).map(([name, { shape, data }]) => [

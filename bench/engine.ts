@@ -1,5 +1,6 @@
 // Times our programs and PyTorch's on the same weights and inputs, in alternation, after checking that they agree.
 // npm run bench:engine -- [--json file] [--cases a,b] [--rounds n] [--threads n] [--python path] [--no-memory]
+//   [--rivals folder] [--rival-seconds s]: jax-js and TensorFlow.js too, where they are installed (0 s: not)
 
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -7,11 +8,14 @@ import { availableParallelism, freemem, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import type { Runtime } from "../src/runtime/index.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import { alternate } from "./alternate.ts";
 import { type Case, caseNames, isCase, openCase, type Phase, phases } from "./cases.ts";
 import { compare, writeCase } from "./exchange.ts";
 import { learningRate, matmulSpeed, type Prepared, prepare } from "./ours.ts";
+import { findRival, missingRivals, rivalNames } from "./rivals/find.ts";
+import { measureRivals, printedRivals, type Setting } from "./rivals/measure.ts";
 import { heading, median, printed, quantile, type Row } from "./table.ts";
 import { findPython, startTorch, type Torch } from "./torch.ts";
 
@@ -24,6 +28,8 @@ const { values: options } = parseArgs({
     threads: { type: "string", default: String(availableParallelism()) },
     python: { type: "string" },
     "channels-last": { type: "boolean", default: false },
+    rivals: { type: "string" },
+    "rival-seconds": { type: "string", default: "120" },
     "no-memory": { type: "boolean", default: false },
   },
 });
@@ -51,6 +57,7 @@ try {
       ? `PyTorch ${hello.torch} (${python}): ${hello.threads} threads, matrix product ${theirs.toFixed(0)} GFLOP/s${fair ? "" : ". It has no fast BLAS: no ratio is given"}`
       : "No Python that imports torch was found (--python names one): only our side is timed.",
   );
+  const rivals = rivalSetting(runtime);
   console.log(heading());
   const rows: Row[] = [];
   for (const name of names) {
@@ -68,6 +75,7 @@ try {
       const difference = await agreement(prepared, torch, c, phase, theta);
       const timed = await alternate(prepared, torch, c.large ? Math.min(rounds, 2) : rounds);
       const work = prepared.flops;
+      const rivalRows = rivals && !c.large ? await measureRivals(rivals, c, phase, theta, prepared) : null;
       await prepared.dispose();
       const oursMs = median(timed.ours.map((t) => t.ms));
       const ratios = timed.torch.map((t, i) => timed.ours[i].ms / t.ms);
@@ -88,9 +96,11 @@ try {
         gflops: work / oursMs / 1e6,
         peakGflops: peak,
         difference,
+        ...(rivalRows ? { rivals: rivalRows } : {}),
       };
       rows.push(row);
       console.log(printed(row));
+      for (const line of rivalRows ? printedRivals(rivalRows) : []) console.log(line);
       if (options.json) writeFileSync(options.json, `${JSON.stringify(rows, null, 1)}\n`);
     }
     rmSync(file, { force: true });
@@ -103,6 +113,16 @@ try {
 } finally {
   torch?.close();
   rmSync(folder, { recursive: true, force: true });
+}
+
+/** The rivals that are installed; says how to install the others. Null: none, or not wanted. */
+function rivalSetting(runtime: Runtime): Setting | null {
+  const seconds = Number(options["rival-seconds"]);
+  if (!(seconds > 0)) return null;
+  const found = rivalNames.filter((name) => findRival(name, options.rivals));
+  const missing = rivalNames.filter((name) => !found.includes(name));
+  if (missing.length > 0) console.log(missingRivals(missing));
+  return found.length > 0 ? { runtime, folder: options.rivals, rivals: found, seconds, scratch: folder } : null;
 }
 
 function opening(c: Case, file: string) {

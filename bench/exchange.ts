@@ -20,18 +20,23 @@ export function writeCase(path: string, c: Case, theta: Float32Array): void {
 
 export interface Difference {
   readonly what: string;
-  /** Norm of the difference over norm of PyTorch's values. */
+  /** Norm of the difference over norm of the other side's values. */
   readonly relative: number;
   readonly allowed: number;
 }
 
-/** Compares our results with what PyTorch wrote. Weights are compared by how far they moved from `theta`. */
-export function compare(ours: readonly Float32Array[], path: string, theta: Float32Array): Difference[] {
+/** Compares our results with what `who` wrote. Weights are compared by how far they moved from `theta`. */
+export function compare(
+  ours: readonly Float32Array[],
+  path: string,
+  theta: Float32Array,
+  who = "PyTorch",
+): Difference[] {
   const bytes = readFileSync(path);
   const all = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
   const expected = ours.reduce((n, x) => n + x.length, 0);
   if (all.length !== expected)
-    throw new Error(`PyTorch returned ${all.length} values, expected ${expected}: the two networks differ.`);
+    throw new Error(`${who} returned ${all.length} values, expected ${expected}: the two networks differ.`);
   const names = { 1: ["output"], 2: ["loss", "gradient"], 4: ["loss", "norm", "weights", "averages"] }[ours.length]!;
   let at = 0;
   return ours.map((x, i) => {

@@ -1,5 +1,7 @@
 // Rows of the benchmark, and how they are printed.
 
+import type { RivalRows } from "./rivals/measure.ts";
+
 export interface Row {
   readonly case: string;
   readonly phase: string;
@@ -23,6 +25,8 @@ export interface Row {
   readonly peakGflops: number;
   /** Largest relative difference to PyTorch of output, loss, norm or gradient. */
   readonly difference: number | null;
+  /** Other JavaScript engines on the same phase, where they are installed. */
+  readonly rivals?: RivalRows;
 }
 
 /** The value at quantile q of an unsorted list. */
