@@ -2,12 +2,12 @@
 
 import { create, toBinary } from "@bufbuild/protobuf";
 import {
+  type AttributeProto,
   AttributeProtoSchema,
   AttributeProto_AttributeType as AttributeType,
   TensorProto_DataType as DataType,
   GraphProtoSchema,
   ModelProtoSchema,
-  type NodeProto,
   NodeProtoSchema,
   OperatorSetIdProtoSchema,
   type TensorProto,
@@ -18,7 +18,9 @@ import {
   TypeProtoSchema,
   ValueInfoProtoSchema,
 } from "onnx-buf";
+import { branch, count, live, newScope, rename } from "./subgraph.ts";
 import { type DType, type Node, type Shape, sizeOf, type Tensor, type TensorData } from "./tensor.ts";
+import { computedNodes, emittedNodes, standsFor } from "./walk.ts";
 
 export type Device = "cpu" | "webgpu" | "cuda" | "wasm";
 
@@ -70,38 +72,11 @@ export interface EmittedModel {
   readonly counts: ReadonlyMap<string, number>;
 }
 
-/** The nodes that the outputs depend on, inputs before users. Iterative: graphs are thousands of nodes deep. */
-export function topological(outputs: readonly Tensor[]): Node[] {
-  const order: Node[] = [];
-  const state = new Map<Node, 1 | 2>();
-  const stack: Node[] = [];
-  const push = (x: Tensor) => {
-    if (x.source.kind === "output" && !state.has(x.source.node)) stack.push(x.source.node);
-  };
-  for (let i = outputs.length - 1; i >= 0; i--) push(outputs[i]);
-  while (stack.length > 0) {
-    const node = stack[stack.length - 1];
-    const seen = state.get(node);
-    if (seen === undefined) {
-      state.set(node, 1);
-      for (let i = node.inputs.length - 1; i >= 0; i--) push(node.inputs[i]);
-    } else {
-      stack.pop();
-      if (seen === 1) {
-        state.set(node, 2);
-        order.push(node);
-      }
-    }
-  }
-  return order;
-}
-
 /** Writes the graph that computes `outputs` as an ONNX model for a device, with the device's block of channels, if any. */
 export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedModel {
-  const nodes: NodeProto[] = [];
+  const root = newScope();
+  let scope = root;
   const initializers: TensorProto[] = [];
-  const names = new Map<number, string>();
-  const seen = new Map<string, string[]>();
   const contents = new Map<string, string>();
   const inputs = new Map<string, Tensor>();
   // For each result of a reshape what it was made of; of the tensors of our graph, their shapes; and of lists, the content.
@@ -109,7 +84,9 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
   const shapes = new Map<string, string>();
   const contentOf = new Map<string, string>();
   const domains = new Set([DOMAINS.ms]);
-  let count = 0;
+  let values = 0;
+  let written = 0;
+  let never: string | undefined;
 
   const store = (data: TensorData, shape: Shape, dtype: DType): string => {
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -117,12 +94,23 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
     const key = bytes.length <= 4096 ? `${dtype}|${shape}|${bytes}` : null;
     const known = key === null ? undefined : contents.get(key);
     if (known) return known;
-    const name = `c${count++}`;
+    const name = `c${values++}`;
     initializers.push(
       create(TensorProtoSchema, { name, dims: shape.map(BigInt), dataType: DTYPE[dtype], rawData: bytes.slice() }),
     );
     if (key !== null) contents.set(key, name);
     return name;
+  };
+
+  const write = (type: string, input: readonly string[], outs: number, attribute: AttributeProto[]): string[] => {
+    const output = Array.from({ length: outs }, () => `t${values++}`);
+    const [prefix, name] = type.split(".");
+    const opType = name ?? prefix;
+    const domain = name ? DOMAINS[prefix] : "";
+    if (name) domains.add(domain);
+    const node = { opType, domain, name: `${opType}_${written++}`, input: [...input], output, attribute };
+    scope.nodes.push(create(NodeProtoSchema, node));
+    return output;
   };
 
   const emitter: Emitter = {
@@ -138,23 +126,11 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
         ins = [source, given[1]];
       }
       const key = `${type}|${ins.join()}|${outs}|${JSON.stringify(attrs)}`;
-      const known = seen.get(key);
+      const known = scope.seen.get(key);
       if (known) return known;
-      const output = Array.from({ length: outs }, () => `t${count++}`);
-      const [prefix, name] = type.split(".");
-      const opType = name ?? prefix;
-      if (name) domains.add(DOMAINS[prefix]);
-      nodes.push(
-        create(NodeProtoSchema, {
-          opType,
-          domain: name ? DOMAINS[prefix] : "",
-          name: `${opType}_${nodes.length}`,
-          input: [...ins],
-          output,
-          attribute: Object.entries(attrs).map(([name, value]) => attribute(name, value)),
-        }),
-      );
-      seen.set(key, output);
+      const attributes = Object.entries(attrs).map(([name, value]) => attribute(name, value));
+      const output = write(type, ins, outs, attributes);
+      scope.seen.set(key, output);
       if (type === "Reshape") reshaped.set(output[0], ins[0]);
       return output;
     },
@@ -169,8 +145,9 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
     },
   };
 
-  const nameOf = (x: Tensor): string => {
-    const known = names.get(x.id);
+  const nameOf = (read: Tensor): string => {
+    const x = standsFor(read);
+    const known = scope.names.get(read.id) ?? scope.names.get(x.id);
     if (known !== undefined) return known;
     if (x.source.kind === "output") throw new Error(`"${x.source.node.op}" was used before it was emitted.`);
     const name = x.source.kind === "input" ? x.source.name : store(x.source.data, x.shape, x.dtype);
@@ -179,20 +156,50 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
       if (other && other.id !== x.id) throw new Error(`Two inputs of one program are called "${name}".`);
       inputs.set(name, x);
     }
-    names.set(x.id, name);
+    scope.names.set(x.id, name);
     shapes.set(name, String(x.shape));
     return name;
   };
 
+  const emitNodes = (nodes: readonly Node[]) => {
+    for (const node of nodes) {
+      const given = node.inputs.map(nameOf);
+      const emitted = node.inside ? emitApart(node.inside, node.inputs, given) : node.emit(emitter, given);
+      node.outputs.forEach((x, i) => {
+        scope.names.set(x.id, emitted[i]);
+        // A name can stand for several shapes where a reshape was left out: the first is the one it has.
+        if (!shapes.has(emitted[i]) && !reshaped.has(emitted[i])) shapes.set(emitted[i], String(x.shape));
+      });
+    }
+  };
+
+  /** Into a branch of an If, which is always the one taken: it shares no value with its surroundings, and no memory. */
+  const emitApart = (ys: readonly Tensor[], xs: readonly Tensor[], given: readonly string[]): string[] => {
+    never ??= emitNever();
+    const outer = scope;
+    const describe = (name: string, i: number) => valueInfo(name, ys[i].shape, ys[i].dtype);
+    scope = newScope(new Map(xs.map((x, i) => [x.id, given[i]])));
+    emitNodes(emittedNodes(ys, new Set(xs)));
+    const taken = branch("else_branch", scope, ys.map(nameOf), describe);
+    scope = newScope();
+    const zero = emitter.op("Cast", [never], { to: DataType.FLOAT });
+    const zeros = ys.map((y) => emitter.op("Expand", [zero, emitter.ints(y.shape)]));
+    const other = branch("then_branch", scope, zeros, describe);
+    scope = outer;
+    return write("If", [never], ys.length, [other, taken]);
+  };
+
+  /** A condition that does not hold, which the runtime cannot know: nothing is less than itself, not even NaN. */
+  const emitNever = (): string => {
+    const some = [...inputs].find(([, x]) => x.dtype === "float32");
+    const flat = some ? emitter.op("Reshape", [some[0], emitter.ints([-1])]) : emitter.floats([0]);
+    const first = emitter.op("Gather", [flat, store(BigInt64Array.of(0n), [], "int64")], { axis: 0 });
+    return emitter.op("Less", [first, first]);
+  };
+
   const wanted = Object.entries<Tensor | readonly Tensor[]>(outputs).flatMap(([key, x]) => pieces(key, x));
-  for (const node of topological(wanted.map(({ x }) => x))) {
-    const emitted = node.emit(emitter, node.inputs.map(nameOf));
-    node.outputs.forEach((x, i) => {
-      names.set(x.id, emitted[i]);
-      // A name can stand for several shapes where a reshape was left out: the first is the one it has.
-      if (!shapes.has(emitted[i]) && !reshaped.has(emitted[i])) shapes.set(emitted[i], String(x.shape));
-    });
-  }
+  emitNodes(emittedNodes(wanted.map(({ x }) => x)));
+  const { nodes } = root;
   // An output takes the name that it is asked for; one that is an input, a constant or another output too is copied.
   const renamed = new Map<string, string>();
   const made = new Set(nodes.flatMap((node) => node.output));
@@ -205,13 +212,8 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
       nodes.push(create(NodeProtoSchema, { opType: "Identity", name: `out_${name}`, input: [value], output: [name] }));
     return { key, name, shape: x.shape, dtype: x.dtype, part };
   });
-  const kept = live(nodes, new Set(declared.map(({ name }) => name)), renamed);
-  const counts = new Map<string, number>();
-  for (const node of kept) {
-    counts.set(node.opType, (counts.get(node.opType) ?? 0) + 1);
-    node.input = node.input.map((value) => renamed.get(value) ?? value);
-    node.output = node.output.map((value) => renamed.get(value) ?? value);
-  }
+  rename(nodes, renamed);
+  const kept = live(nodes, new Set(declared.map(({ name }) => name)));
   const graph = create(GraphProtoSchema, {
     name: "fewstep",
     node: kept,
@@ -228,6 +230,7 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
       ...[...domains].map((domain) => create(OperatorSetIdProtoSchema, { domain, version: 1n })),
     ],
   });
+  const counts = count(kept);
   return { bytes: toBinary(ModelProtoSchema, model), inputs: [...inputs.values()], outputs: declared, counts };
 }
 
@@ -249,24 +252,7 @@ function pieces(key: string, output: Tensor | readonly Tensor[]): Piece[] {
 }
 const isList = (x: Tensor | readonly Tensor[]): x is readonly Tensor[] => Array.isArray(x);
 
-/** The nodes on which the outputs depend. */
-function live(
-  nodes: readonly NodeProto[],
-  outputs: ReadonlySet<string>,
-  renamed: ReadonlyMap<string, string>,
-): NodeProto[] {
-  const used = new Set<string>(outputs);
-  for (const [value, name] of renamed) if (outputs.has(name)) used.add(value);
-  const kept: NodeProto[] = [];
-  for (let i = nodes.length - 1; i >= 0; i--) {
-    if (!nodes[i].output.some((name) => used.has(name))) continue;
-    for (const name of nodes[i].input) used.add(name);
-    kept.push(nodes[i]);
-  }
-  return kept.reverse();
-}
-
-function attribute(name: string, value: OnnxAttr) {
+function attribute(name: string, value: OnnxAttr): AttributeProto {
   if (typeof value === "number")
     return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value) });
   if (typeof value === "string")
@@ -304,6 +290,6 @@ export function constantBytes(outputs: readonly Tensor[]): number {
     bytes += sizeOf(x.shape) * (x.dtype === "int64" ? 8 : x.dtype === "bool" ? 1 : 4);
   };
   outputs.forEach(visit);
-  for (const node of topological(outputs)) node.inputs.forEach(visit);
+  for (const node of computedNodes(outputs)) node.inputs.forEach(visit);
   return bytes;
 }
