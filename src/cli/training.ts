@@ -35,6 +35,10 @@ export const trainingOptions = {
   ema: z.number().min(0).lt(1).optional().describe("Decay of the weights' moving average, which is what is kept."),
   clip: z.number().positive().default(1).describe("Largest norm of the gradient."),
   dropLabels: z.number().min(0).max(1).default(0.1).describe("Share of labels dropped, for guidance."),
+  gradientCheckpointing: z
+    .boolean()
+    .default(false)
+    .describe("Computes parts of the network again instead of keeping them: less memory, about a third more time."),
   saveEvery: count.optional().describe("Images between checkpoints; default a tenth of the budget."),
   previewEvery: z.int().nonnegative().optional().describe("Images between pictures; 0: none; default at checkpoints."),
   resume: z.string().optional().describe("Goes on with this run folder.").meta({ value: "run" }),
@@ -51,6 +55,7 @@ export interface Schedule {
   readonly ema: number;
   readonly clip: number;
   readonly dropLabels: number;
+  readonly gradientCheckpointing: boolean;
   readonly saveEvery: number;
   readonly previewEvery: number;
 }
@@ -129,6 +134,7 @@ export async function runTraining(r: TrainingRun, context: Context): Promise<Tra
       ema: schedule.ema,
       clip: schedule.clip,
       dropLabels: r.plan.model.labelCount === null ? 0 : schedule.dropLabels,
+      gradientCheckpointing: schedule.gradientCheckpointing,
       seed: context.seed,
       saveEvery: every,
     })) {

@@ -6,6 +6,7 @@ import {
   AttributeProtoSchema,
   AttributeProto_AttributeType as AttributeType,
   TensorProto_DataType as DataType,
+  type GraphProto,
   GraphProtoSchema,
   ModelProtoSchema,
   NodeProtoSchema,
@@ -18,6 +19,7 @@ import {
   TypeProtoSchema,
   ValueInfoProtoSchema,
 } from "onnx-buf";
+import { pieces } from "./pieces.ts";
 import { branch, count, live, newScope, rename } from "./subgraph.ts";
 import { type DType, type Node, type Shape, sizeOf, type Tensor, type TensorData } from "./tensor.ts";
 import { computedNodes, emittedNodes, standsFor } from "./walk.ts";
@@ -72,8 +74,29 @@ export interface EmittedModel {
   readonly counts: ReadonlyMap<string, number>;
 }
 
-/** Writes the graph that computes `outputs` as an ONNX model for a device, with the device's block of channels, if any. */
+/** The graph that computes `outputs` as an ONNX model for a device, with the device's block of channels, if any. */
 export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedModel {
+  const { graph, domains, ...described } = emitGraph(outputs, device, block);
+  const model = create(ModelProtoSchema, {
+    irVersion: 10n,
+    producerName: "fewstep",
+    graph,
+    opsetImport: [
+      create(OperatorSetIdProtoSchema, { domain: "", version: BigInt(OPSET) }),
+      ...domains.map((domain) => create(OperatorSetIdProtoSchema, { domain, version: 1n })),
+    ],
+  });
+  return { bytes: toBinary(ModelProtoSchema, model), ...described, counts: count(graph.node) };
+}
+
+export interface EmittedGraph extends Omit<EmittedModel, "bytes" | "counts"> {
+  readonly graph: GraphProto;
+  /** Of its operators. */
+  readonly domains: readonly string[];
+}
+
+/** The graph of a model, before it becomes bytes. */
+export function emitGraph(outputs: Outputs, device: Device, block = 1): EmittedGraph {
   const root = newScope();
   let scope = root;
   const initializers: TensorProto[] = [];
@@ -221,36 +244,8 @@ export function emitModel(outputs: Outputs, device: Device, block = 1): EmittedM
     input: [...inputs].map(([name, x]) => valueInfo(name, x.shape, x.dtype)),
     output: declared.map((o) => valueInfo(o.name, o.shape, o.dtype)),
   });
-  const model = create(ModelProtoSchema, {
-    irVersion: 10n,
-    producerName: "fewstep",
-    graph,
-    opsetImport: [
-      create(OperatorSetIdProtoSchema, { domain: "", version: BigInt(OPSET) }),
-      ...[...domains].map((domain) => create(OperatorSetIdProtoSchema, { domain, version: 1n })),
-    ],
-  });
-  const counts = count(kept);
-  return { bytes: toBinary(ModelProtoSchema, model), inputs: [...inputs.values()], outputs: declared, counts };
+  return { graph, domains: [...domains], inputs: [...inputs.values()], outputs: declared };
 }
-
-interface Piece {
-  readonly key: string;
-  readonly label: string;
-  readonly x: Tensor;
-  readonly part?: EmittedOutput["part"];
-}
-/** A list's tensors with their places in its vector; a tensor alone is itself. */
-function pieces(key: string, output: Tensor | readonly Tensor[]): Piece[] {
-  if (!isList(output)) return [{ key, label: key, x: output }];
-  const total = output.reduce((n, x) => n + sizeOf(x.shape), 0);
-  let end = 0;
-  return output.map((x, i) => {
-    end += sizeOf(x.shape);
-    return { key, label: `${key}.${i}`, x, part: { offset: end - sizeOf(x.shape), total } };
-  });
-}
-const isList = (x: Tensor | readonly Tensor[]): x is readonly Tensor[] => Array.isArray(x);
 
 function attribute(name: string, value: OnnxAttr): AttributeProto {
   if (typeof value === "number")

@@ -45,7 +45,7 @@ export function branch(
 }
 
 /** What a node reads, in its branches too. */
-const reads = (node: NodeProto): string[] => [
+export const reads = (node: NodeProto): string[] => [
   ...node.input,
   ...node.attribute.flatMap(({ g }) => (g ? g.node.flatMap(reads) : [])),
 ];

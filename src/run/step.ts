@@ -3,6 +3,7 @@
 import type { BatchTensors } from "../couplings/coupling.ts";
 import { grad, input, mean, type Outputs } from "../graph/index.ts";
 import { fromParts, inputVector, type ParamSpec } from "../nn/params.ts";
+import { rematerialized } from "../nn/remat.ts";
 import { type AdamWOptions, adamw } from "../optim/adamw.ts";
 import { clipByNorm } from "../optim/clip.ts";
 import { ema } from "../optim/ema.ts";
@@ -14,6 +15,8 @@ export interface StepOptions {
   readonly adamw: AdamWOptions;
   /** Largest norm of the gradient. */
   readonly clip: number;
+  /** Computes the network's blocks again in the backward pass: less memory, more time. Default false. */
+  readonly gradientCheckpointing?: boolean;
 }
 
 export interface StepProgram {
@@ -27,7 +30,7 @@ export type StepOutput = "theta" | "m" | "v" | "ema" | "loss" | "losses" | "norm
 export function stepProgram(
   plan: Plan,
   spec: readonly ParamSpec[],
-  { batch, adamw: adam, clip }: StepOptions,
+  { batch, adamw: adam, clip, gradientCheckpointing = false }: StepOptions,
 ): StepProgram {
   const vector = (name: string) => inputVector(name, spec);
   const scalar = (name: string) => input(name, []);
@@ -40,7 +43,9 @@ export function stepProgram(
     ...(conditional ? { labels: input("labels", [batch], "int64"), dropped: input("dropped", [batch], "int64") } : {}),
   };
   const [theta, m, v, average] = [vector("theta"), vector("m"), vector("v"), vector("ema")];
-  const losses = plan.objective(fromParts(spec, theta), plan.coupling(tensors, clock), clock);
+  const params = fromParts(spec, theta);
+  const student = gradientCheckpointing ? rematerialized(params) : params;
+  const losses = plan.objective(student, plan.coupling(tensors, clock), clock);
   const loss = mean(losses);
   const gradient = grad(loss, theta);
   const { scale, norm } = clipByNorm(gradient, clip);

@@ -38,6 +38,8 @@ export interface TrainOptions {
   readonly clip: number;
   /** Share of labels dropped, for classifier-free guidance; 0 for a model without labels. */
   readonly dropLabels: number;
+  /** Less memory, more time; see `StepOptions`. */
+  readonly gradientCheckpointing?: boolean;
   readonly seed: number;
   readonly saveEvery: number;
   readonly adamw?: AdamWOptions;
@@ -89,7 +91,7 @@ export async function* train(
   o: TrainOptions,
 ): AsyncGenerator<TrainEvent> {
   const adam = o.adamw ?? adamwDefaults;
-  const { outputs, times, conditional } = stepProgram(plan, spec, { batch: o.batch, adamw: adam, clip: o.clip });
+  const { outputs, times, conditional } = stepProgram(plan, spec, { ...o, adamw: adam });
   const program = await runtime.compile<StepOutput>(outputs);
   const root = key(o.seed);
   const nullLabel = BigInt((plan.model.labelCount ?? 1) - 1);
