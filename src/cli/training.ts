@@ -42,11 +42,20 @@ export const trainingOptions = {
   saveEvery: count.optional().describe("Images between checkpoints; default a tenth of the budget."),
   previewEvery: z.int().nonnegative().optional().describe("Images between pictures; 0: none; default at checkpoints."),
   resume: z.string().optional().describe("Goes on with this run folder.").meta({ value: "run" }),
+  ignoreMemory: z.boolean().default(false).describe("Starts even if the memory that is needed is not there."),
   dryRun: z.boolean().default(false).describe("Prints the resolved options and stops."),
 };
 
 /** Of these options a resumed run may have others than before. */
-export const mayChange = ["out", "images", "saveEvery", "previewEvery", "dryRun"];
+export const mayChange = [
+  "out",
+  "images",
+  "saveEvery",
+  "previewEvery",
+  "gradientCheckpointing",
+  "ignoreMemory",
+  "dryRun",
+];
 
 export interface Schedule {
   readonly batch: number;
@@ -83,6 +92,7 @@ export const recorded = (command: string, options: Readonly<Record<string, unkno
     ...options,
     resume: undefined,
     dryRun: undefined,
+    ignoreMemory: undefined,
     minutes: options.images ? undefined : options.minutes,
   }),
   seed,
