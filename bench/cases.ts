@@ -14,6 +14,7 @@ import {
   type ParamSpec,
   type Params,
 } from "../src/nn/params.ts";
+import { rematerialized } from "../src/nn/remat.ts";
 import { unet2dCondition } from "../src/nn/unet2dCondition.ts";
 import { readUNet2DConditionConfig } from "../src/nn/unet2dConditionConfig.ts";
 import { toParams } from "../src/nn/weights.ts";
@@ -192,8 +193,8 @@ const symbolic = (given: Readonly<Record<string, Given>>): Record<string, Tensor
     ]),
   );
 
-/** The program of a phase. `theta` is needed for its constants. */
-export function program(c: Case, phase: Phase, theta: Float32Array): Outputs {
+/** The program of a phase. `theta` is needed for its constants; `remat`: with gradient checkpointing. */
+export function program(c: Case, phase: Phase, theta: Float32Array, remat = false): Outputs {
   const i = symbolic(c.inputs());
   if (phase === "forward")
     return {
@@ -206,7 +207,8 @@ export function program(c: Case, phase: Phase, theta: Float32Array): Outputs {
     };
   const vector = (name: string) => inputVector(name, c.spec);
   const weights = vector("theta");
-  const loss = mse(c.apply(fromParts(c.spec, weights), i), i.target);
+  const params = fromParts(c.spec, weights);
+  const loss = mse(c.apply(remat ? rematerialized(params) : params, i), i.target);
   const gradient = grad(loss, weights);
   if (phase === "forward+backward") return { loss, gradient };
   const { scale, norm } = clipByNorm(gradient, 1);

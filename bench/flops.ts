@@ -1,11 +1,12 @@
 // The arithmetic of a program: multiplications and additions of its matrix products and convolutions.
 
-import { type Outputs, topological } from "../src/graph/emitter.ts";
+import type { Outputs } from "../src/graph/emitter.ts";
 import { type Node, sizeOf } from "../src/graph/tensor.ts";
+import { computedNodes } from "../src/graph/walk.ts";
 
 /** Floating point operations of one run; pointwise work and normalizations are not counted. */
 export const flops = (outputs: Outputs): number =>
-  topological(Object.values(outputs).flat()).reduce((sum, node) => sum + 2 * products(node), 0);
+  computedNodes(Object.values(outputs).flat()).reduce((sum, node) => sum + 2 * products(node), 0);
 
 /** Multiply-adds of a node. */
 function products({ op, attrs, inputs, outputs }: Node): number {

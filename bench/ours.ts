@@ -19,8 +19,14 @@ export interface Prepared {
   dispose(): Promise<void>;
 }
 
-export async function prepare(runtime: Runtime, c: Case, phase: Phase, theta: Float32Array): Promise<Prepared> {
-  const outputs = program(c, phase, theta);
+export async function prepare(
+  runtime: Runtime,
+  c: Case,
+  phase: Phase,
+  theta: Float32Array,
+  remat = false,
+): Promise<Prepared> {
+  const outputs = program(c, phase, theta, remat);
   const compiled = await runtime.compile(outputs);
   const base: Record<string, Feed> = {};
   for (const [name, { data }] of Object.entries(c.inputs())) base[name] = data;

@@ -1,7 +1,7 @@
 // Runs a forward graph of ours with the operators of another engine.
 
-import { topological } from "../../src/graph/emitter.ts";
 import type { Node, Tensor } from "../../src/graph/tensor.ts";
+import { topological } from "../../src/graph/walk.ts";
 import { type Layouts, layouts, type Value } from "./layout.ts";
 import type { Operators } from "./operators.ts";
 

@@ -1,8 +1,8 @@
 // How values are stored where an engine wants channels last. Our graphs are written for channels second; images stay in
 // the engine's order from end to end, and only what truly needs another order is transposed.
 
-import { topological } from "../../src/graph/emitter.ts";
 import { type Shape, sameShape, sizeOf, type Tensor } from "../../src/graph/tensor.ts";
+import { topological } from "../../src/graph/walk.ts";
 import type { Operators } from "./operators.ts";
 
 /**

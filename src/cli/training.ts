@@ -41,14 +41,27 @@ export const trainingOptions = {
     .default("float32")
     .describe("float16: products in half precision, weights in float32."),
   dropLabels: z.number().min(0).max(1).default(0.1).describe("Share of labels dropped, for guidance."),
+  gradientCheckpointing: z
+    .boolean()
+    .default(false)
+    .describe("Computes parts of the network again instead of keeping them: less memory, about a third more time."),
   saveEvery: count.optional().describe("Images between checkpoints; default a tenth of the budget."),
   previewEvery: z.int().nonnegative().optional().describe("Images between pictures; 0: none; default at checkpoints."),
   resume: z.string().optional().describe("Goes on with this run folder.").meta({ value: "run" }),
+  ignoreMemory: z.boolean().default(false).describe("Starts even if the memory that is needed is not there."),
   dryRun: z.boolean().default(false).describe("Prints the resolved options and stops."),
 };
 
 /** Of these options a resumed run may have others than before. */
-export const mayChange = ["out", "images", "saveEvery", "previewEvery", "dryRun"];
+export const mayChange = [
+  "out",
+  "images",
+  "saveEvery",
+  "previewEvery",
+  "gradientCheckpointing",
+  "ignoreMemory",
+  "dryRun",
+];
 
 export interface Schedule {
   readonly batch: number;
@@ -58,6 +71,7 @@ export interface Schedule {
   readonly clip: number;
   readonly dropLabels: number;
   readonly precision: Precision;
+  readonly gradientCheckpointing: boolean;
   readonly saveEvery: number;
   readonly previewEvery: number;
 }
@@ -86,6 +100,7 @@ export const recorded = (command: string, options: Readonly<Record<string, unkno
     ...options,
     resume: undefined,
     dryRun: undefined,
+    ignoreMemory: undefined,
     minutes: options.images ? undefined : options.minutes,
   }),
   seed,
@@ -138,6 +153,7 @@ export async function runTraining(r: TrainingRun, context: Context): Promise<Tra
       clip: schedule.clip,
       precision: schedule.precision,
       dropLabels: r.plan.model.labelCount === null ? 0 : schedule.dropLabels,
+      gradientCheckpointing: schedule.gradientCheckpointing,
       seed: context.seed,
       saveEvery: every,
     })) {

@@ -1,8 +1,8 @@
 // Reverse and forward mode. Both write more of the same graph, so they compose: grad(jvp(f)) works.
 
-import { topological } from "./emitter.ts";
 import { add } from "./pointwise.ts";
 import { constant, type Node, operator, type Tensor, zerosLike } from "./tensor.ts";
+import { topological } from "./walk.ts";
 
 const identityOp = operator<Record<string, never>>({
   name: "stop_gradient",
@@ -14,10 +14,18 @@ const identityOp = operator<Record<string, never>>({
 /** The same value, through which no derivative flows. */
 export const stopGradient = (x: Tensor): Tensor => identityOp([x], {})[0];
 
-/** The nodes between `from` and `to`: those that depend on a tensor of `from`. In topological order. */
-function between(from: readonly Tensor[], to: readonly Tensor[]): { nodes: Node[]; active: Set<number> } {
+/**
+ * The nodes between `from` and `to`: those that depend on a tensor of `from`. In topological order. What lies behind a
+ * tensor of `ends` does not count.
+ */
+function between(
+  from: readonly Tensor[],
+  to: readonly Tensor[],
+  ends: readonly Tensor[],
+): { nodes: Node[]; active: Set<number> } {
   const active = new Set(from.map((x) => x.id));
-  const nodes = topological(to).filter((node) => {
+  const behind = new Set(ends);
+  const nodes = topological(to, (x) => (behind.has(x) ? null : x)).filter((node) => {
     if (node.op === "stop_gradient" || !node.inputs.some((x) => active.has(x.id))) return false;
     for (const y of node.outputs) if (y.dtype === "float32") active.add(y.id);
     return true;
@@ -25,9 +33,17 @@ function between(from: readonly Tensor[], to: readonly Tensor[]): { nodes: Node[
   return { nodes, active };
 }
 
-/** Vector-Jacobian product: cotangents of `outputs` to cotangents of `wrt` (zeros where nothing depends on it). */
-export function vjp(outputs: readonly Tensor[], cotangents: readonly Tensor[], wrt: readonly Tensor[]): Tensor[] {
-  const { nodes, active } = between(wrt, outputs);
+/**
+ * Vector-Jacobian product: cotangents of `outputs` to cotangents of `wrt` (zeros where nothing depends on it). Tensors
+ * of `ends` are independent of everything but themselves.
+ */
+export function vjp(
+  outputs: readonly Tensor[],
+  cotangents: readonly Tensor[],
+  wrt: readonly Tensor[],
+  ends: readonly Tensor[] = [],
+): Tensor[] {
+  const { nodes, active } = between(wrt, outputs, ends);
   const ct = new Map<number, Tensor>();
   const accumulate = (x: Tensor, value: Tensor) => {
     const known = ct.get(x.id);
@@ -55,9 +71,14 @@ export function grad(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
   return vjp([loss], [constant(1)], wrt);
 }
 
-/** Jacobian-vector product: tangents of `wrt` to tangents of `outputs`. */
-export function jvp(outputs: readonly Tensor[], wrt: readonly Tensor[], tangents: readonly Tensor[]): Tensor[] {
-  const { nodes } = between(wrt, outputs);
+/** Jacobian-vector product: tangents of `wrt` to tangents of `outputs`. `ends` as in `vjp`. */
+export function jvp(
+  outputs: readonly Tensor[],
+  wrt: readonly Tensor[],
+  tangents: readonly Tensor[],
+  ends: readonly Tensor[] = [],
+): Tensor[] {
+  const { nodes } = between(wrt, outputs, ends);
   const dot = new Map<number, Tensor>(wrt.map((x, i) => [x.id, tangents[i]]));
   for (const node of nodes) {
     const given = node.inputs.map((x) => dot.get(x.id) ?? null);

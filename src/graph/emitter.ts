@@ -1,9 +1,12 @@
 // From symbolic tensors to an ONNX model. Equal nodes are emitted once (common subexpressions).
 
-import { TensorProto_DataType as DataType, type NodeProto, type TensorProto } from "onnx-buf";
+import { type AttributeProto, TensorProto_DataType as DataType, type GraphProto, type TensorProto } from "onnx-buf";
 import { autocast } from "./autocast.ts";
-import { modelBytes, node, type OnnxAttr, tensor } from "./proto.ts";
+import { pieces } from "./pieces.ts";
+import { attributes, graphOf, modelBytes, node, type OnnxAttr, tensor, valueInfo } from "./proto.ts";
+import { branch, count, live, newScope, rename } from "./subgraph.ts";
 import { type DType, type Node, type Shape, sizeOf, type Tensor, type TensorData } from "./tensor.ts";
+import { computedNodes, emittedNodes, standsFor } from "./walk.ts";
 
 export { float, type OnnxAttr } from "./proto.ts";
 
@@ -59,43 +62,28 @@ export interface EmittedModel {
   readonly counts: ReadonlyMap<string, number>;
 }
 
-/** The nodes that the outputs depend on, inputs before users. Iterative: graphs are thousands of nodes deep. */
-export function topological(outputs: readonly Tensor[]): Node[] {
-  const order: Node[] = [];
-  const state = new Map<Node, 1 | 2>();
-  const stack: Node[] = [];
-  const push = (x: Tensor) => {
-    if (x.source.kind === "output" && !state.has(x.source.node)) stack.push(x.source.node);
-  };
-  for (let i = outputs.length - 1; i >= 0; i--) push(outputs[i]);
-  while (stack.length > 0) {
-    const node = stack[stack.length - 1];
-    const seen = state.get(node);
-    if (seen === undefined) {
-      state.set(node, 1);
-      for (let i = node.inputs.length - 1; i >= 0; i--) push(node.inputs[i]);
-    } else {
-      stack.pop();
-      if (seen === 1) {
-        state.set(node, 2);
-        order.push(node);
-      }
-    }
-  }
-  return order;
-}
-
 export type Precision = "float32" | "float16";
 
 /**
- * Writes the graph that computes `outputs` as an ONNX model for a device, with the device's block of channels, if any.
+ * The graph that computes `outputs` as an ONNX model for a device, with the device's block of channels, if any.
  * Inputs and outputs are float32 in either precision; float16 is that of products inside (autocast.ts).
  */
 export function emitModel(outputs: Outputs, device: Device, block = 1, precision: Precision = "float32"): EmittedModel {
-  const nodes: NodeProto[] = [];
+  const { graph, domains, ...described } = emitGraph(outputs, device, block, precision);
+  return { bytes: modelBytes(graph, domains), ...described, counts: count(graph.node) };
+}
+
+export interface EmittedGraph extends Omit<EmittedModel, "bytes" | "counts"> {
+  readonly graph: GraphProto;
+  /** Of its operators. */
+  readonly domains: readonly string[];
+}
+
+/** The graph of a model, before it becomes bytes. */
+export function emitGraph(outputs: Outputs, device: Device, block = 1, precision: Precision = "float32"): EmittedGraph {
+  const root = newScope();
+  let scope = root;
   const initializers: TensorProto[] = [];
-  const names = new Map<number, string>();
-  const seen = new Map<string, string[]>();
   const contents = new Map<string, string>();
   const inputs = new Map<string, Tensor>();
   // For each result of a reshape what it was made of; of the tensors of our graph, their shapes; and of lists, the content.
@@ -103,7 +91,9 @@ export function emitModel(outputs: Outputs, device: Device, block = 1, precision
   const shapes = new Map<string, string>();
   const contentOf = new Map<string, string>();
   const domains = new Set([DOMAINS.ms]);
-  let count = 0;
+  let values = 0;
+  let written = 0;
+  let never: string | undefined;
 
   const store = (data: TensorData | Int32Array, shape: Shape, dataType: DataType): string => {
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -111,10 +101,20 @@ export function emitModel(outputs: Outputs, device: Device, block = 1, precision
     const key = bytes.length <= 4096 ? `${dataType}|${shape}|${bytes}` : null;
     const known = key === null ? undefined : contents.get(key);
     if (known) return known;
-    const name = `c${count++}`;
+    const name = `c${values++}`;
     initializers.push(tensor(name, shape, dataType, bytes));
     if (key !== null) contents.set(key, name);
     return name;
+  };
+
+  const write = (type: string, ins: readonly string[], outs: number, attribute: AttributeProto[]): string[] => {
+    const output = Array.from({ length: outs }, () => `t${values++}`);
+    const [prefix, name] = type.split(".");
+    const opType = name ?? prefix;
+    const domain = name ? DOMAINS[prefix] : "";
+    if (name) domains.add(domain);
+    scope.nodes.push(node({ opType, domain, name: `${opType}_${written++}`, ins, output, attribute }));
+    return output;
   };
 
   const plain: Emitter = {
@@ -133,26 +133,20 @@ export function emitModel(outputs: Outputs, device: Device, block = 1, precision
         ins = [source, given[1]];
       }
       const key = `${type}|${ins.join()}|${outs}|${JSON.stringify(attrs)}`;
-      const known = seen.get(key);
+      const known = scope.seen.get(key);
       if (known) return known;
-      const output = Array.from({ length: outs }, () => `t${count++}`);
-      const [prefix, name] = type.split(".");
-      const opType = name ?? prefix;
-      if (name) domains.add(DOMAINS[prefix]);
-      nodes.push(
-        node({ opType, domain: name ? DOMAINS[prefix] : "", name: `${opType}_${nodes.length}`, ins, output, attrs }),
-      );
-      seen.set(key, output);
+      const output = write(type, ins, outs, attributes(attrs));
+      scope.seen.set(key, output);
       if (type === "Reshape") reshaped.set(output[0], ins[0]);
       return output;
     },
-    ints: (values) => {
-      const name = store(BigInt64Array.from(values, BigInt), [values.length], DataType.INT64);
-      contentOf.set(name, String(values));
+    ints: (list) => {
+      const name = store(BigInt64Array.from(list, BigInt), [list.length], DataType.INT64);
+      contentOf.set(name, String(list));
       return name;
     },
-    floats: (values, shape) => {
-      const data = values instanceof Float32Array ? values : Float32Array.from(values);
+    floats: (list, shape) => {
+      const data = list instanceof Float32Array ? list : Float32Array.from(list);
       return store(data, shape ?? [data.length], DataType.FLOAT);
     },
   };
@@ -160,8 +154,9 @@ export function emitModel(outputs: Outputs, device: Device, block = 1, precision
   const halving = precision === "float16" ? autocast(plain) : undefined;
   const emitter: Emitter = halving ?? plain;
 
-  const nameOf = (x: Tensor): string => {
-    const known = names.get(x.id);
+  const nameOf = (read: Tensor): string => {
+    const x = standsFor(read);
+    const known = scope.names.get(read.id) ?? scope.names.get(x.id);
     if (known !== undefined) return known;
     if (x.source.kind === "output") throw new Error(`"${x.source.node.op}" was used before it was emitted.`);
     const type = onnxType(x.dtype, device);
@@ -171,86 +166,83 @@ export function emitModel(outputs: Outputs, device: Device, block = 1, precision
       if (other && other.id !== x.id) throw new Error(`Two inputs of one program are called "${name}".`);
       inputs.set(name, x);
     }
-    names.set(x.id, name);
+    scope.names.set(x.id, name);
     shapes.set(name, String(x.shape));
     halving?.declare(name, x.dtype, x.source.kind === "constant" ? x.source.data : undefined);
     return name;
   };
 
-  const wanted = Object.entries<Tensor | readonly Tensor[]>(outputs).flatMap(([key, x]) => pieces(key, x));
-  for (const node of topological(wanted.map(({ x }) => x))) {
-    const emitted = node.emit(emitter, node.inputs.map(nameOf));
-    node.outputs.forEach((x, i) => {
-      names.set(x.id, emitted[i]);
-      // A name can stand for several shapes where a reshape was left out: the first is the one it has.
-      if (!shapes.has(emitted[i]) && !reshaped.has(emitted[i])) shapes.set(emitted[i], String(x.shape));
+  const emitNodes = (list: readonly Node[]) => {
+    for (const one of list) {
+      const given = one.inputs.map(nameOf);
+      const emitted = one.inside ? emitApart(one.inside, one.inputs, given) : one.emit(emitter, given);
+      one.outputs.forEach((x, i) => {
+        scope.names.set(x.id, emitted[i]);
+        // A name can stand for several shapes where a reshape was left out: the first is the one it has.
+        if (!shapes.has(emitted[i]) && !reshaped.has(emitted[i])) shapes.set(emitted[i], String(x.shape));
+      });
+    }
+  };
+
+  /** Into a branch of an If, which is always the one taken: it shares no value with its surroundings, and no memory. */
+  const emitApart = (ys: readonly Tensor[], xs: readonly Tensor[], given: readonly string[]): string[] => {
+    never ??= emitNever();
+    const outer = scope;
+    const describe = (name: string, i: number) =>
+      valueInfo({ name, shape: ys[i].shape, type: onnxType(ys[i].dtype, device) });
+    scope = newScope(new Map(xs.map((x, i) => [x.id, given[i]])));
+    emitNodes(emittedNodes(ys, new Set(xs)));
+    const results = ys.map((y) => emitter.full(nameOf(y)));
+    const taken = branch("else_branch", scope, results, describe);
+    scope = newScope();
+    const zeros = ys.map(({ shape, dtype }) =>
+      emitter.op("Expand", [emitter.op("Cast", [never ?? ""], { to: onnxType(dtype, device) }), emitter.ints(shape)]),
+    );
+    const other = branch("then_branch", scope, zeros, describe);
+    scope = outer;
+    const made = write("If", [never], ys.length, [other, taken]);
+    made.forEach((name, i) => {
+      halving?.declare(name, ys[i].dtype);
     });
-  }
+    return made;
+  };
+
+  /** A condition that does not hold, which the runtime cannot know: nothing is less than itself, not even NaN. */
+  const emitNever = (): string => {
+    const some = [...inputs].find(([, x]) => x.dtype === "float32");
+    const flat = some ? emitter.op("Reshape", [some[0], emitter.ints([-1])]) : emitter.floats([0]);
+    const first = emitter.op("Gather", [flat, store(BigInt64Array.of(0n), [], DataType.INT64)], { axis: 0 });
+    return emitter.op("Less", [first, first]);
+  };
+
+  const wanted = Object.entries<Tensor | readonly Tensor[]>(outputs).flatMap(([key, x]) => pieces(key, x));
+  emitNodes(emittedNodes(wanted.map(({ x }) => x)));
+  const results = wanted.map(({ x }) => emitter.full(nameOf(x)));
+  const { nodes } = root;
   // An output takes the name that it is asked for; one that is an input, a constant or another output too is copied.
   const renamed = new Map<string, string>();
-  const values = wanted.map(({ x }) => emitter.full(nameOf(x)));
-  const made = new Set(nodes.flatMap((node) => node.output));
+  const made = new Set(nodes.flatMap(({ output }) => output));
   const declared = wanted.map(({ key, label, x, part }, i): EmittedOutput => {
-    const value = values[i];
+    const value = results[i];
     // A step's outputs are called like its inputs (theta to theta); ONNX wants them apart.
     const name = inputs.has(label) ? `${label}.next` : label;
     if (made.has(value) && !renamed.has(value)) renamed.set(value, name);
     else
       nodes.push(
-        node({ opType: "Identity", domain: "", name: `out_${name}`, ins: [value], output: [name], attrs: {} }),
+        node({ opType: "Identity", domain: "", name: `out_${name}`, ins: [value], output: [name], attribute: [] }),
       );
     return { key, name, shape: x.shape, dtype: x.dtype, part };
   });
-  const kept = live(nodes, new Set(declared.map(({ name }) => name)), renamed);
-  const counts = new Map<string, number>();
-  for (const node of kept) {
-    counts.set(node.opType, (counts.get(node.opType) ?? 0) + 1);
-    node.input = node.input.map((value) => renamed.get(value) ?? value);
-    node.output = node.output.map((value) => renamed.get(value) ?? value);
-  }
-  const bytes = modelBytes({
-    nodes: kept,
+  rename(nodes, renamed);
+  const typed = ({ name, shape, dtype }: { name: string; shape: Shape; dtype: DType }) =>
+    valueInfo({ name, shape, type: onnxType(dtype, device) });
+  const graph = graphOf({
+    nodes: live(nodes, new Set(declared.map(({ name }) => name))),
     initializers,
-    inputs: [...inputs].map(([name, x]) => ({ name, shape: x.shape, type: onnxType(x.dtype, device) })),
-    outputs: declared.map(({ name, shape, dtype }) => ({ name, shape, type: onnxType(dtype, device) })),
-    domains: [...domains],
+    inputs: [...inputs].map(([name, { shape, dtype }]) => typed({ name, shape, dtype })),
+    outputs: declared.map(typed),
   });
-  return { bytes, inputs: [...inputs.values()], outputs: declared, counts };
-}
-
-interface Piece {
-  readonly key: string;
-  readonly label: string;
-  readonly x: Tensor;
-  readonly part?: EmittedOutput["part"];
-}
-/** A list's tensors with their places in its vector; a tensor alone is itself. */
-function pieces(key: string, output: Tensor | readonly Tensor[]): Piece[] {
-  if (!isList(output)) return [{ key, label: key, x: output }];
-  const total = output.reduce((n, x) => n + sizeOf(x.shape), 0);
-  let end = 0;
-  return output.map((x, i) => {
-    end += sizeOf(x.shape);
-    return { key, label: `${key}.${i}`, x, part: { offset: end - sizeOf(x.shape), total } };
-  });
-}
-const isList = (x: Tensor | readonly Tensor[]): x is readonly Tensor[] => Array.isArray(x);
-
-/** The nodes on which the outputs depend. */
-function live(
-  nodes: readonly NodeProto[],
-  outputs: ReadonlySet<string>,
-  renamed: ReadonlyMap<string, string>,
-): NodeProto[] {
-  const used = new Set<string>(outputs);
-  for (const [value, name] of renamed) if (outputs.has(name)) used.add(value);
-  const kept: NodeProto[] = [];
-  for (let i = nodes.length - 1; i >= 0; i--) {
-    if (!nodes[i].output.some((name) => used.has(name))) continue;
-    for (const name of nodes[i].input) used.add(name);
-    kept.push(nodes[i]);
-  }
-  return kept.reverse();
+  return { graph, domains: [...domains], inputs: [...inputs.values()], outputs: declared };
 }
 
 const held = (data: TensorData, type: DataType): TensorData | Int32Array =>
@@ -266,6 +258,6 @@ export function constantBytes(outputs: readonly Tensor[]): number {
     bytes += sizeOf(x.shape) * (x.dtype === "int64" ? 8 : x.dtype === "bool" ? 1 : 4);
   };
   outputs.forEach(visit);
-  for (const node of topological(outputs)) node.inputs.forEach(visit);
+  for (const one of computedNodes(outputs)) one.inputs.forEach(visit);
   return bytes;
 }

@@ -3,6 +3,7 @@
 export * from "./activation.ts";
 export * from "./attention.ts";
 export * from "./autodiff.ts";
+export { checkpoint } from "./checkpoint.ts";
 export * from "./conv.ts";
 export { type Device, type EmittedModel, emitModel, type Outputs, type Precision } from "./emitter.ts";
 export * from "./indexing.ts";

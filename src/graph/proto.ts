@@ -2,9 +2,11 @@
 
 import { create, toBinary } from "@bufbuild/protobuf";
 import {
+  type AttributeProto,
   AttributeProtoSchema,
   AttributeProto_AttributeType as AttributeType,
   type TensorProto_DataType as DataType,
+  type GraphProto,
   GraphProtoSchema,
   ModelProtoSchema,
   type NodeProto,
@@ -16,6 +18,7 @@ import {
   TensorShapeProtoSchema,
   TypeProto_TensorSchema,
   TypeProtoSchema,
+  type ValueInfoProto,
   ValueInfoProtoSchema,
 } from "onnx-buf";
 import type { Shape } from "./tensor.ts";
@@ -32,12 +35,14 @@ export function node(of: {
   name: string;
   ins: readonly string[];
   output: string[];
-  attrs: Readonly<Record<string, OnnxAttr>>;
+  attribute: AttributeProto[];
 }): NodeProto {
-  const { opType, domain, name, ins, output, attrs } = of;
-  const list = Object.entries(attrs).map(([key, value]) => attribute(key, value));
-  return create(NodeProtoSchema, { opType, domain, name, input: [...ins], output, attribute: list });
+  const { ins, ...rest } = of;
+  return create(NodeProtoSchema, { ...rest, input: [...ins] });
 }
+
+export const attributes = (attrs: Readonly<Record<string, OnnxAttr>>): AttributeProto[] =>
+  Object.entries(attrs).map(([name, value]) => attribute(name, value));
 
 /** A constant; the bytes are copied. */
 export const tensor = (name: string, shape: Shape, dataType: DataType, bytes: Uint8Array): TensorProto =>
@@ -49,21 +54,23 @@ export interface ValueType {
   readonly type: DataType;
 }
 
-export function modelBytes(of: {
+export function graphOf(of: {
   nodes: NodeProto[];
   initializers: TensorProto[];
-  inputs: readonly ValueType[];
-  outputs: readonly ValueType[];
-  domains: readonly string[];
-}): Uint8Array {
-  const { nodes, initializers, inputs, outputs, domains } = of;
-  const graph = create(GraphProtoSchema, {
+  inputs: ValueInfoProto[];
+  outputs: ValueInfoProto[];
+}): GraphProto {
+  const { nodes, initializers, inputs, outputs } = of;
+  return create(GraphProtoSchema, {
     name: "fewstep",
     node: nodes,
     initializer: initializers,
-    input: inputs.map(valueInfo),
-    output: outputs.map(valueInfo),
+    input: inputs,
+    output: outputs,
   });
+}
+
+export function modelBytes(graph: GraphProto, domains: readonly string[]): Uint8Array {
   const model = create(ModelProtoSchema, {
     irVersion: 10n,
     producerName: "fewstep",
@@ -76,7 +83,7 @@ export function modelBytes(of: {
   return toBinary(ModelProtoSchema, model);
 }
 
-function attribute(name: string, value: OnnxAttr) {
+function attribute(name: string, value: OnnxAttr): AttributeProto {
   if (typeof value === "number")
     return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value) });
   if (typeof value === "string")
@@ -85,7 +92,7 @@ function attribute(name: string, value: OnnxAttr) {
   return create(AttributeProtoSchema, { name, type: AttributeType.INTS, ints: value.map(BigInt) });
 }
 
-function valueInfo({ name, shape, type }: ValueType) {
+export function valueInfo({ name, shape, type }: ValueType): ValueInfoProto {
   return create(ValueInfoProtoSchema, {
     name,
     type: create(TypeProtoSchema, {

@@ -42,6 +42,10 @@ export interface Node {
   vjp(cotangents: readonly (Tensor | null)[], need: readonly boolean[]): (Tensor | null)[];
   /** Tangents of the inputs (null: zero) to tangents of the outputs. */
   jvp(tangents: readonly (Tensor | null)[]): (Tensor | null)[];
+  /** What the outputs stand for, where the node is a boundary around others: see checkpoint.ts. */
+  readonly inside?: readonly Tensor[];
+  /** Whether the nodes inside share nothing with those outside: what both need is computed twice. */
+  readonly apart?: boolean;
 }
 
 export interface Typed {
@@ -65,6 +69,8 @@ export interface Operator<A extends Attrs> {
 }
 
 let nextId = 0;
+/** Larger than the id of everything made before. */
+export const newId = (): number => nextId++;
 
 /** Turns the declaration of an operator into the function that applies it. */
 export function operator<A extends Attrs>(

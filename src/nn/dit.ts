@@ -18,6 +18,7 @@ import { readConfig, refused } from "./config.ts";
 import { sinusoid, timestepMlp } from "./embed.ts";
 import { embedding, linear } from "./layers.ts";
 import { type Params, seen } from "./params.ts";
+import { block } from "./remat.ts";
 
 const count = z.int().positive();
 
@@ -60,13 +61,20 @@ export function dit(c: DitConfig, p: Params, x: Tensor, tau: Tensor, labels?: Te
   if (c.classes !== null && labels)
     cond = add(cond, embedding(p, "class_embedding", labels, c.classes + 1, c.width, { normal: 0.02 }));
   const signal = silu(cond);
-  for (let i = 0; i < c.depth; i++) h = seen(p, `blocks.${i}`, block(c, p, `blocks.${i}`, h, signal));
+  for (let i = 0; i < c.depth; i++) {
+    const name = `blocks.${i}`;
+    h = seen(
+      p,
+      name,
+      block(p, () => transformer(c, p, name, h, signal)),
+    );
+  }
   const [shift, scale] = modulation(p, "final.modulation", signal, c.width, 2);
   h = linear(p, "final.linear", modulate(h, shift, scale), c.channels * c.patch ** 2, { init: "zeros" });
   return unpatchify(h, c.channels, rows, columns, c.patch);
 }
 
-function block(c: DitConfig, p: Params, name: string, x: Tensor, signal: Tensor): Tensor {
+function transformer(c: DitConfig, p: Params, name: string, x: Tensor, signal: Tensor): Tensor {
   const m = modulation(p, `${name}.modulation`, signal, c.width, 6);
   const attended = add(x, mul(m[2], selfAttention(c, p, `${name}.attention`, modulate(x, m[0], m[1]))));
   const inner = Math.round(c.width * c.mlpRatio);

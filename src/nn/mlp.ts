@@ -6,6 +6,7 @@ import { readConfig } from "./config.ts";
 import { sinusoid, timestepMlp } from "./embed.ts";
 import { embedding, layerNorm, linear } from "./layers.ts";
 import { type Params, seen } from "./params.ts";
+import { block } from "./remat.ts";
 
 const count = z.int().positive();
 
@@ -37,11 +38,13 @@ export function mlp(
   let h = linear(p, "input", x, width);
   for (let i = 0; i < depth; i++) {
     const name = `blocks.${i}`;
-    const inner = add(
-      linear(p, `${name}.linear_1`, layerNorm(p, `${name}.norm`, h), width),
-      linear(p, `${name}.condition`, signal, width),
-    );
-    h = seen(p, name, add(h, linear(p, `${name}.linear_2`, silu(inner), width)));
+    h = block(p, () => {
+      const inner = add(
+        linear(p, `${name}.linear_1`, layerNorm(p, `${name}.norm`, h), width),
+        linear(p, `${name}.condition`, signal, width),
+      );
+      return seen(p, name, add(h, linear(p, `${name}.linear_2`, silu(inner), width)));
+    });
   }
   return linear(p, "output", silu(layerNorm(p, "norm_out", h)), dim, { init: "zeros" });
 }

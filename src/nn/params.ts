@@ -5,10 +5,14 @@ import { sameShape } from "../graph/tensor.ts";
 /** How a parameter starts. "default" is PyTorch's uniform(+-1/sqrt(fan in)), fan in = product of shape[1..]. */
 export type Init = "zeros" | "ones" | "default" | { readonly normal: number } | { readonly uniform: number };
 
-/** Gives the parameter of that name; layers call it. `tap`, when present, is shown every named activation. */
+/**
+ * Gives the parameter of that name; layers call it. `tap`, when present, is shown every named activation. `remat`: blocks
+ * are computed again in the backward pass; see remat.ts.
+ */
 export interface Params {
   (name: string, shape: readonly number[], init?: Init): Tensor;
   readonly tap?: (name: string, x: Tensor) => void;
+  readonly remat?: boolean;
 }
 
 export interface ParamSpec {
@@ -114,14 +118,19 @@ export function fromConstants(arrays: ParamMap): Params {
 
 /** The same parameters under a prefix: `within(p, "encoder.")("w", ..)` reads "encoder.w". */
 export function within(p: Params, prefix: string): Params {
-  return Object.assign<Params, Pick<Params, "tap">>((name, shape, init) => p(prefix + name, shape, init), {
+  return Object.assign<Params, Pick<Params, "tap" | "remat">>((name, shape, init) => p(prefix + name, shape, init), {
     tap: p.tap && ((name, x) => p.tap?.(prefix + name, x)),
+    remat: p.remat,
   });
 }
 
 /** The same parameters with an observer of named activations. */
 export function tapped(p: Params, tap: (name: string, x: Tensor) => void): Params {
-  return Object.assign<Params, Pick<Params, "tap">>((name, shape, init) => p(name, shape, init), { tap });
+  const { remat } = p;
+  return Object.assign<Params, Pick<Params, "tap" | "remat">>((name, shape, init) => p(name, shape, init), {
+    tap,
+    remat,
+  });
 }
 
 /** Shows an activation to the observer, if there is one, and returns it. */

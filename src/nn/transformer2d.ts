@@ -3,6 +3,7 @@ import { add, geglu, type Tensor } from "../graph/index.ts";
 import { attention, toImage, toTokens } from "./attentionBlock.ts";
 import { conv2d, groupNorm, layerNorm, linear } from "./layers.ts";
 import { type Params, seen } from "./params.ts";
+import { block } from "./remat.ts";
 
 export interface TransformerOptions {
   readonly heads: number;
@@ -26,18 +27,30 @@ export function transformer2d(
   const headDim = Math.floor(channels / heads);
   if (headDim < 1) throw new RangeError(`${name}: ${channels} channels cannot be divided into ${heads} heads.`);
   const inner = heads * headDim;
-  const normed = groupNorm(p, `${name}.norm`, x, groups, 1e-6);
-  let h = linearProjection
-    ? linear(p, `${name}.proj_in`, toTokens(normed), inner)
-    : toTokens(conv2d(p, `${name}.proj_in`, normed, { out: inner, kernel: 1 }));
-  for (let i = 0; i < layers; i++) h = block(p, `${name}.transformer_blocks.${i}`, h, context, heads, headDim);
-  const y = linearProjection
-    ? toImage(linear(p, `${name}.proj_out`, h, channels), height, width)
-    : conv2d(p, `${name}.proj_out`, toImage(h, height, width), { out: channels, kernel: 1 });
-  return seen(p, name, add(y, x));
+  const enter = () => {
+    const normed = groupNorm(p, `${name}.norm`, x, groups, 1e-6);
+    return linearProjection
+      ? linear(p, `${name}.proj_in`, toTokens(normed), inner)
+      : toTokens(conv2d(p, `${name}.proj_in`, normed, { out: inner, kernel: 1 }));
+  };
+  const leave = (h: Tensor) => {
+    const y = linearProjection
+      ? toImage(linear(p, `${name}.proj_out`, h, channels), height, width)
+      : conv2d(p, `${name}.proj_out`, toImage(h, height, width), { out: channels, kernel: 1 });
+    return add(y, x);
+  };
+  // The projections belong to the first and the last block, so that nothing is kept between them and those.
+  let h = x;
+  for (let i = 0; i < layers; i++)
+    h = block(p, () => {
+      const from = i === 0 ? enter() : h;
+      const to = transformer(p, `${name}.transformer_blocks.${i}`, from, context, heads, headDim);
+      return i === layers - 1 ? leave(to) : to;
+    });
+  return seen(p, name, h);
 }
 
-function block(p: Params, name: string, x: Tensor, context: Tensor, heads: number, headDim: number): Tensor {
+function transformer(p: Params, name: string, x: Tensor, context: Tensor, heads: number, headDim: number): Tensor {
   const options = { heads, headDim, bias: false };
   const self = attention(p, `${name}.attn1`, layerNorm(p, `${name}.norm1`, x), options);
   let h = add(seen(p, `${name}.attn1`, self), x);

@@ -5,6 +5,7 @@ import { imageAttention } from "./attentionBlock.ts";
 import { fourier, sinusoid, timestepMlp } from "./embed.ts";
 import { conv2d, embedding, groupNorm } from "./layers.ts";
 import { type Params, seen } from "./params.ts";
+import { block } from "./remat.ts";
 import { downsample, type ResnetStyle, resnet, upsample } from "./resnet.ts";
 import type { UNet2DConfig } from "./unet2dConfig.ts";
 
@@ -30,7 +31,7 @@ export function unet2d(c: UNet2DConfig, p: Params, x: Tensor, tau: Tensor, label
     const name = `down_blocks.${i}`;
     const out = c.block_out_channels[i];
     for (let j = 0; j < c.layers_per_block; j++) {
-      h = resnet(p, `${name}.resnets.${j}`, h, temb, out, style);
+      h = block(p, () => resnet(p, `${name}.resnets.${j}`, h, temb, out, style));
       if (type === "AttnDownBlock2D") h = attend(c, p, `${name}.attentions.${j}`, h);
       skips.push(h);
     }
@@ -38,7 +39,7 @@ export function unet2d(c: UNet2DConfig, p: Params, x: Tensor, tau: Tensor, label
       const byResnet =
         type === "ResnetDownsampleBlock2D" || (type === "AttnDownBlock2D" && c.downsample_type === "resnet");
       h = byResnet
-        ? resnet(p, `${name}.downsamplers.0`, h, temb, out, style, "down")
+        ? block(p, () => resnet(p, `${name}.downsamplers.0`, h, temb, out, style, "down"))
         : downsample(p, `${name}.downsamplers.0`, h, c.downsample_padding);
       skips.push(h);
     }
@@ -51,14 +52,17 @@ export function unet2d(c: UNet2DConfig, p: Params, x: Tensor, tau: Tensor, label
     const name = `up_blocks.${i}`;
     const out = c.block_out_channels[c.block_out_channels.length - 1 - i];
     for (let j = 0; j <= c.layers_per_block; j++) {
-      h = resnet(p, `${name}.resnets.${j}`, concat([h, skips.pop()!], 1), temb, out, style);
+      const skip = skips.pop()!;
+      h = block(p, () => resnet(p, `${name}.resnets.${j}`, concat([h, skip], 1), temb, out, style));
       if (type === "AttnUpBlock2D") h = attend(c, p, `${name}.attentions.${j}`, h);
     }
     if (i < c.up_block_types.length - 1) {
       const byResnet = type === "ResnetUpsampleBlock2D" || (type === "AttnUpBlock2D" && c.upsample_type === "resnet");
-      h = byResnet
-        ? resnet(p, `${name}.upsamplers.0`, h, temb, out, style, "up")
-        : upsample(p, `${name}.upsamplers.0`, h);
+      h = block(p, () =>
+        byResnet
+          ? resnet(p, `${name}.upsamplers.0`, h, temb, out, style, "up")
+          : upsample(p, `${name}.upsamplers.0`, h),
+      );
     }
     seen(p, name, h);
   });
@@ -70,23 +74,29 @@ export function unet2d(c: UNet2DConfig, p: Params, x: Tensor, tau: Tensor, label
 }
 
 const attend = (c: UNet2DConfig, p: Params, name: string, x: Tensor) =>
-  imageAttention(p, name, x, {
-    headDim: c.attention_head_dim ?? x.shape[1],
-    groups: c.norm_num_groups,
-    eps: c.norm_eps,
-  });
+  block(p, () =>
+    imageAttention(p, name, x, {
+      headDim: c.attention_head_dim ?? x.shape[1],
+      groups: c.norm_num_groups,
+      eps: c.norm_eps,
+    }),
+  );
 
 function middle(c: UNet2DConfig, p: Params, x: Tensor, temb: Tensor, style: ResnetStyle): Tensor {
   const channels = x.shape[1];
-  let h = resnet(p, "mid_block.resnets.0", x, temb, channels, style);
+  let h = block(p, () => resnet(p, "mid_block.resnets.0", x, temb, channels, style));
   if (c.add_attention) {
     // Without a number of its own, the norm in front of this attention exists only in the "default" style.
     const groups = c.attn_norm_num_groups ?? (c.resnet_time_scale_shift === "default" ? c.norm_num_groups : null);
     const headDim = c.attention_head_dim ?? channels;
     const options = { headDim, groups, eps: c.norm_eps, outputScale: c.mid_block_scale_factor };
-    h = imageAttention(p, "mid_block.attentions.0", h, options);
+    h = block(p, () => imageAttention(p, "mid_block.attentions.0", h, options));
   }
-  return seen(p, "mid_block", resnet(p, "mid_block.resnets.1", h, temb, channels, style));
+  return seen(
+    p,
+    "mid_block",
+    block(p, () => resnet(p, "mid_block.resnets.1", h, temb, channels, style)),
+  );
 }
 
 /** The embedding of time and class, [B, time_embedding_dim or 4 block_out_channels[0]]. */

@@ -4,6 +4,7 @@ import { activate } from "./activations.ts";
 import { sinusoid, timestepMlp } from "./embed.ts";
 import { conv2d, embedding, groupNorm } from "./layers.ts";
 import { type Params, seen } from "./params.ts";
+import { block } from "./remat.ts";
 import { downsample, type ResnetStyle, resnet, upsample } from "./resnet.ts";
 import { transformer2d } from "./transformer2d.ts";
 import { atLevel, type UNet2DConditionConfig } from "./unet2dConditionConfig.ts";
@@ -112,7 +113,7 @@ export function downPath(
     const name = `down_blocks.${i}`;
     const pushed: Tensor[] = [];
     for (let j = 0; j < atLevel(c.layers_per_block, i); j++) {
-      h = resnet(p, `${name}.resnets.${j}`, h, temb, c.block_out_channels[i], styleOf(c));
+      h = block(p, () => resnet(p, `${name}.resnets.${j}`, h, temb, c.block_out_channels[i], styleOf(c)));
       if (type === "CrossAttnDownBlock2D")
         h = attend(c, p, `${name}.attentions.${j}`, h, context, i, atLevel(c.transformer_layers_per_block, i));
       pushed.push(h);
@@ -135,10 +136,10 @@ export function midBlock(c: UNet2DConditionConfig, p: Params, x: Tensor, temb: T
   if (c.mid_block_type === null) return x;
   const style = { ...styleOf(c), outputScale: c.mid_block_scale_factor };
   const last = c.block_out_channels.length - 1;
-  let h = resnet(p, "mid_block.resnets.0", x, temb, x.shape[1], style);
+  let h = block(p, () => resnet(p, "mid_block.resnets.0", x, temb, x.shape[1], style));
   if (c.mid_block_type === "UNetMidBlock2DCrossAttn") {
     h = attend(c, p, "mid_block.attentions.0", h, context, last, atLevel(c.transformer_layers_per_block, last));
-    h = resnet(p, "mid_block.resnets.1", h, temb, x.shape[1], style);
+    h = block(p, () => resnet(p, "mid_block.resnets.1", h, temb, x.shape[1], style));
   }
   return seen(p, "mid_block", h);
 }
@@ -158,12 +159,14 @@ function upPath(
     const level = c.up_block_types.length - 1 - i;
     const layers = c.reverse_transformer_layers_per_block?.[i] ?? atLevel(c.transformer_layers_per_block, level);
     for (let j = 0; j <= atLevel(c.layers_per_block, level); j++) {
-      h = resnet(p, `${name}.resnets.${j}`, concat([h, left.pop()!], 1), temb, c.block_out_channels[level], styleOf(c));
+      const skip = left.pop()!;
+      const out = c.block_out_channels[level];
+      h = block(p, () => resnet(p, `${name}.resnets.${j}`, concat([h, skip], 1), temb, out, styleOf(c)));
       if (type === "CrossAttnUpBlock2D") h = attend(c, p, `${name}.attentions.${j}`, h, context, level, layers);
     }
     if (level > 0) {
       const [, , height, width] = left[left.length - 1].shape;
-      h = upsample(p, `${name}.upsamplers.0`, h, [height, width]);
+      h = block(p, () => upsample(p, `${name}.upsamplers.0`, h, [height, width]));
     }
     seen(p, name, h);
   });

@@ -3,6 +3,7 @@
 import type { BatchTensors } from "../couplings/coupling.ts";
 import { asFloat32, constant, input, mean, type Outputs, vjp } from "../graph/index.ts";
 import { fromParts, inputVector, type ParamSpec } from "../nn/params.ts";
+import { rematerialized } from "../nn/remat.ts";
 import { type AdamWOptions, adamw } from "../optim/adamw.ts";
 import { clipByNorm } from "../optim/clip.ts";
 import { ema } from "../optim/ema.ts";
@@ -16,6 +17,8 @@ export interface StepOptions {
   readonly clip: number;
   /** Multiplies the loss by an input lossScale [] before it is differentiated, and the gradient by its inverse after. */
   readonly scaleLoss?: boolean;
+  /** Computes the network's blocks again in the backward pass: less memory, more time. Default false. */
+  readonly gradientCheckpointing?: boolean;
 }
 
 export interface StepProgram {
@@ -29,7 +32,7 @@ export type StepOutput = "theta" | "m" | "v" | "ema" | "loss" | "losses" | "norm
 export function stepProgram(
   plan: Plan,
   spec: readonly ParamSpec[],
-  { batch, adamw: adam, clip, scaleLoss = false }: StepOptions,
+  { batch, adamw: adam, clip, scaleLoss = false, gradientCheckpointing = false }: StepOptions,
 ): StepProgram {
   const vector = (name: string) => inputVector(name, spec);
   const scalar = (name: string) => input(name, []);
@@ -42,7 +45,9 @@ export function stepProgram(
     ...(conditional ? { labels: input("labels", [batch], "int64"), dropped: input("dropped", [batch], "int64") } : {}),
   };
   const [theta, m, v, average] = [vector("theta"), vector("m"), vector("v"), vector("ema")];
-  const losses = plan.objective(fromParts(spec, theta), plan.coupling(tensors, clock), clock);
+  const params = fromParts(spec, theta);
+  const student = gradientCheckpointing ? rematerialized(params) : params;
+  const losses = plan.objective(student, plan.coupling(tensors, clock), clock);
   const loss = mean(losses);
   const factor = scaleLoss ? scalar("lossScale") : undefined;
   const gradient = vjp([loss], [factor ?? constant(1)], theta).map(asFloat32);

@@ -42,6 +42,8 @@ export interface TrainOptions {
   readonly clip: number;
   /** Share of labels dropped, for classifier-free guidance; 0 for a model without labels. */
   readonly dropLabels: number;
+  /** Less memory, more time; see `StepOptions`. */
+  readonly gradientCheckpointing?: boolean;
   readonly seed: number;
   readonly saveEvery: number;
   readonly adamw?: AdamWOptions;
@@ -99,8 +101,8 @@ export async function* train(
   const adam = o.adamw ?? adamwDefaults;
   const { precision = "float32" } = o;
   let lossScale = precision === "float16" ? (start.scale ?? firstLossScale) : undefined;
-  const size = { batch: o.batch, adamw: adam, clip: o.clip, scaleLoss: lossScale !== undefined };
-  const { outputs, times, conditional } = stepProgram(plan, spec, size);
+  const step = { ...o, adamw: adam, scaleLoss: lossScale !== undefined };
+  const { outputs, times, conditional } = stepProgram(plan, spec, step);
   const program = await runtime.compile<StepOutput, StateName>(outputs, { keep: stateNames, precision });
   const root = key(o.seed);
   const nullLabel = BigInt((plan.model.labelCount ?? 1) - 1);

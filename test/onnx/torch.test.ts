@@ -2,8 +2,8 @@
 
 import { resolve } from "node:path";
 import { expect, test } from "vitest";
-import { topological } from "../../src/graph/emitter.ts";
 import { input, type Tensor } from "../../src/graph/index.ts";
+import { topological } from "../../src/graph/walk.ts";
 import { importOnnx, type OnnxParameter } from "../../src/onnx/index.ts";
 import type { Feed } from "../../src/runtime/index.ts";
 import { floats, longs, type RawTensor, readGoldenTensors } from "../support/golden.ts";

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { read } from "../../core/index.ts";
 import { arrayDataset, batches, type Dataset } from "../../data/dataset.ts";
+import { adamwDefaults } from "../../optim/adamw.ts";
 import { fold, key } from "../../random.ts";
 import type { Plan, Teacher } from "../../recipes/plan.ts";
 import { CARD_FORMAT, type Card, describeModel } from "../../run/card.ts";
@@ -14,6 +15,7 @@ import { command } from "../command.ts";
 import type { Context } from "../context.ts";
 import { UsageError, usage } from "../failure.ts";
 import { openData } from "../files.ts";
+import { checkMemory } from "../memory.ts";
 import {
   type Method,
   methodNamed,
@@ -82,10 +84,11 @@ export async function accelerate(given: AccelerateOptions, context: Context): Pr
   const start = freshState(loaded.theta);
   const rate = { kind: full.decay, peak: full.lr, warmup: full.warmup, final: 0.1 };
   const measured = { plan, spec, start, data: standIn(plan, data, full.batch, context.seed) };
+  checkMemory(measured, { ...full, adamw: adamwDefaults }, context);
   const images = full.images ?? (await imagesIn(full.minutes ?? 1, measured, { ...full, rate }, context));
   const saveEvery = full.saveEvery ?? Math.ceil(images / 10);
   const resolved = { ...full, minutes: undefined, images, saveEvery, previewEvery: full.previewEvery ?? saveEvery };
-  const { resume, dryRun, ...stored } = resolved;
+  const { resume, dryRun, ignoreMemory, ...stored } = resolved;
   const name = { method, data: full.data ?? loaded.name, windows: full.windows, batch: full.batch };
   const run = resume ? runAt(resume) : await createRun(full.out, name, recorded("accelerate", stored, context.seed));
   context.report.event({ kind: "run", path: run.path });

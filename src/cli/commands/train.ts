@@ -5,6 +5,7 @@ import { batches } from "../../data/dataset.ts";
 import { networkModel } from "../../model.ts";
 import { collect } from "../../nn/network.ts";
 import { countParams } from "../../nn/params.ts";
+import { adamwDefaults } from "../../optim/adamw.ts";
 import { fold, key } from "../../random.ts";
 import { diffusion } from "../../recipes/diffusion.ts";
 import { flowMatching } from "../../recipes/flowMatching.ts";
@@ -15,6 +16,7 @@ import { command } from "../command.ts";
 import type { Context } from "../context.ts";
 import { usage } from "../failure.ts";
 import { openData } from "../files.ts";
+import { checkMemory } from "../memory.ts";
 import { toConfig } from "../options.ts";
 import { networkFor, networkNames } from "../presets.ts";
 import { previews } from "../previews.ts";
@@ -74,6 +76,7 @@ export async function trainTeacher(given: TrainCommandOptions, context: Context)
   const stream = batches(data, fold(key(context.seed), "data"), options.batch);
   const common = { plan, spec, start: randomState(spec, context.seed), data: stream.batchAt };
   const rate = { kind: options.decay, peak: options.lr, warmup: options.warmup, final: 0.1 };
+  checkMemory(common, { ...options, adamw: adamwDefaults }, context);
   const images = options.images ?? (await imagesIn(options.minutes ?? 1, common, { ...options, rate }, context));
   const saveEvery = options.saveEvery ?? Math.ceil(images / 10);
   const resolved = {
@@ -83,7 +86,7 @@ export async function trainTeacher(given: TrainCommandOptions, context: Context)
     saveEvery,
     previewEvery: options.previewEvery ?? saveEvery,
   };
-  const { resume, dryRun, ...stored } = resolved;
+  const { resume, dryRun, ignoreMemory, ...stored } = resolved;
   const run = resume
     ? runAt(resume)
     : await createRun(

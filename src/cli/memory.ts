@@ -1,0 +1,78 @@
+// Whether a training run fits into memory: asked before anything is compiled, and answered in one sentence.
+import { freemem, totalmem } from "node:os";
+import { estimateMemory, type MemoryEstimate } from "../graph/memory.ts";
+import { type StepOptions, stepProgram } from "../run/step.ts";
+import type { Context } from "./context.ts";
+import type { TrainingRun } from "./training.ts";
+
+/** Bytes. */
+export interface Available {
+  /** What a process could still take now. */
+  readonly free: number;
+  /** What it could never exceed: the machine's memory, or the container's. */
+  readonly total: number;
+}
+
+export function availableMemory(): Available {
+  const limit = process.constrainedMemory();
+  const total = limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+  return { free: Math.min(total, process.availableMemory?.() ?? freemem()), total };
+}
+
+// Measured: see docs/rematerialization.md.
+const MiB = 2 ** 20;
+/** Node, ONNX Runtime and the graph. */
+const PROCESS = 190 * MiB;
+/** What the runtime's allocator takes over what is in use. */
+const ALLOCATOR = 1.15;
+/** A constant is held as an array, in the model while it is compiled, and in the order that the kernels want. */
+const COPIES = 3;
+
+/** Peak of the process that runs a program once and again: its buffers, and what is needed around it. */
+export const processBytes = ({ inputs, outputs, constants, working }: MemoryEstimate): number =>
+  PROCESS + inputs + outputs + COPIES * constants + ALLOCATOR * working;
+
+/** Of a training run: it also holds the state that it began with, the last one saved, and one being written. */
+const trainingBytes = (e: MemoryEstimate): number => processBytes(e) + 3 * e.outputs;
+
+export interface MemoryQuestion extends StepOptions {
+  readonly ignoreMemory: boolean;
+}
+
+/**
+ * Notes what would help where the run needs more memory than is free. Throws an Error with that where it needs more
+ * than there is at all, unless this is to be ignored. Only the CPU's memory is known.
+ */
+export function checkMemory(
+  { plan, spec }: Pick<TrainingRun, "plan" | "spec">,
+  question: MemoryQuestion,
+  { report, runtime }: Context,
+  { free, total } = availableMemory(),
+): void {
+  if (runtime.device !== "cpu") return;
+  const bytes = (batch: number, gradientCheckpointing: boolean): number =>
+    trainingBytes(estimateMemory(stepProgram(plan, spec, { ...question, batch, gradientCheckpointing }).outputs));
+  const { batch, gradientCheckpointing = false, ignoreMemory } = question;
+  const needed = bytes(batch, gradientCheckpointing);
+  if (needed <= free) return;
+  const advice = [`Training with --batch ${batch} needs about ${gigabytes(needed)} of memory`];
+  if (!gradientCheckpointing) advice.push(`about ${gigabytes(bytes(batch, true))} with --gradient-checkpointing`);
+  const impossible = needed > total;
+  const there = impossible ? `there are ${gigabytes(total)}` : `${gigabytes(free)} are free`;
+  const fits = fitting((b) => bytes(b, gradientCheckpointing), batch, needed, free);
+  const smaller = fits === null ? "no smaller batch would fit" : `--batch ${fits} would fit`;
+  const sentence = `${advice.join(" (")}${advice.length > 1 ? ")" : ""}, but ${there}; ${smaller}.`;
+  if (impossible && !ignoreMemory) throw new Error(`${sentence} To try it all the same: --ignore-memory.`);
+  report.note(sentence);
+}
+
+/** The largest batch that fits, of those that fill blocks of channels if there is one: memory grows evenly with it. */
+function fitting(bytes: (batch: number) => number, batch: number, needed: number, free: number): number | null {
+  if (batch === 1) return null;
+  const fixed = bytes(1);
+  const most = 1 + Math.floor((free - fixed) / ((needed - fixed) / (batch - 1)));
+  if (most < 1) return null;
+  return most >= 16 ? most - (most % 16) : most;
+}
+
+const gigabytes = (n: number): string => `${(n / 1e9).toFixed(n < 1e10 ? 1 : 0)} GB`;
