@@ -34,6 +34,15 @@ describe.each(families.map((t) => [t.name, t] as const))("%s", (name, training) 
   });
 });
 
+it("goes together with gradient checkpointing", async () => {
+  const [training] = families;
+  const start = { ...freshState(training.theta), scale: { ...firstLossScale, value: 2 ** 10 } };
+  const losses = async (gradientCheckpointing: boolean) =>
+    (await events(training, { precision: "float16", gradientCheckpointing }, start)).map((e) => e.loss);
+  const [kept, again] = [await losses(false), await losses(true)];
+  expect(Math.max(...kept.map((loss, i) => Math.abs(again[i] - loss) / loss))).toBeLessThan(5e-3);
+});
+
 describe("loss scale", () => {
   const [training] = families;
 

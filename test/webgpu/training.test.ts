@@ -63,6 +63,19 @@ if (runtime)
   });
 
 if (runtime)
+  it("gradient checkpointing runs wholly on the device too, with the curve of without", async () => {
+    const training = families.find(({ name }) => name === "mlp");
+    if (!training) throw new Error("There is no training of an MLP.");
+    const options = { ...training.options, gradientCheckpointing: true };
+    const { outputs } = stepProgram(training.plan, training.spec, { ...options, adamw: adamwDefaults });
+    const placed = await placement(runtime, outputs);
+    expect(placed.map(({ op }) => op)).toContain("If");
+    expect(list(strays(placed, "webgpu"))).toEqual([]);
+    const [expected, found] = [await run(training, cpu), await run({ ...training, options }, runtime)];
+    expect(distance(found.curve, expected.curve)).toBeLessThan(5e-5);
+  });
+
+if (runtime)
   it.each([
     "demo-unet",
     "unet",
