@@ -107,8 +107,8 @@ async function attempt(
     let opened = await open();
     const estimate = (to: number) => opened.fixedMs + ((opened.ms - opened.fixedMs) * to) / batch;
     let larger = largest;
-    // Compiling again, two runs to warm up and three to measure have to fit.
-    while (larger > batch && opened.spent + 5 * estimate(larger) > remaining()) larger /= 2;
+    // Compiling again, two runs to warm up and several to measure have to fit.
+    while (larger > batch && opened.spent + 8 * estimate(larger) > remaining()) larger /= 2;
     if (larger > batch) {
       batch = larger;
       opened = await open();
@@ -123,7 +123,10 @@ async function attempt(
     const runs = Math.min(200, Math.ceil(60 / opened.ms));
     // A run of many seconds is not thrown away: it was the second one.
     if (opened.ms > 10_000) await turn(async () => opened);
-    while (turns.length === 0 || (turns.length < 7 && remaining() > 2 * opened.ms + 2000))
+    const begun = performance.now();
+    const worthwhile = () =>
+      turns.length < 7 && performance.now() - begun < 250 * s.seconds && remaining() > 2 * opened.ms + 2000;
+    while (turns.length === 0 || worthwhile())
       await turn(async () => timeOf(await ask(child, { do: "time", runs }, remaining())));
     return {
       ...about,
