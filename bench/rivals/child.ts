@@ -23,6 +23,8 @@ export interface Reply {
   /** Milliseconds of a run, and those of it that do not depend on the batch. */
   readonly ms?: number;
   readonly fixedMs?: number;
+  /** Processor milliseconds of a run, over all threads. */
+  readonly cpuMs?: number;
   /** Why there is no answer. */
   readonly error?: string;
 }
@@ -73,8 +75,10 @@ function opened<T>(found: (About & { engine: Engine<T> }) | null): { about: Abou
 async function time(run: RivalRun, runs: number): Promise<Reply> {
   let fixed = 0;
   const begin = performance.now();
+  const before = process.cpuUsage();
   for (let i = 0; i < runs; i++) fixed += await run.run();
-  return { ms: (performance.now() - begin) / runs, fixedMs: fixed / runs };
+  const { user, system } = process.cpuUsage(before);
+  return { ms: (performance.now() - begin) / runs, fixedMs: fixed / runs, cpuMs: (user + system) / 1000 / runs };
 }
 
 process.on("message", (request: Request) => {

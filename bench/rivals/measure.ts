@@ -4,6 +4,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Runtime } from "../../src/runtime/index.ts";
+import type { Timed } from "../alternate.ts";
 import { batchOf, type Case, type Phase, withBatch } from "../cases.ts";
 import { compare } from "../exchange.ts";
 import { type Prepared, prepare } from "../ours.ts";
@@ -36,6 +37,8 @@ export interface RivalRow extends About {
   readonly oursMs: number;
   /** Ours over theirs, as in the table. */
   readonly ratio: number;
+  /** The same of processor time over all threads: what other processes do matters less to it, and threads do not. */
+  readonly cpuRatio: number;
   readonly batch: number;
   readonly fullBatch: number;
   readonly rounds: number;
@@ -104,28 +107,33 @@ async function attempt(
     let opened = await open();
     const estimate = (to: number) => opened.fixedMs + ((opened.ms - opened.fixedMs) * to) / batch;
     let larger = largest;
-    // Compiling again, two runs to warm up and three to measure have to fit.
-    while (larger > batch && opened.spent + 5 * estimate(larger) > remaining()) larger /= 2;
+    // Compiling again, two runs to warm up and several to measure have to fit.
+    while (larger > batch && opened.spent + 8 * estimate(larger) > remaining()) larger /= 2;
     if (larger > batch) {
       batch = larger;
       opened = await open();
     }
-    const turns: { ours: number; theirs: number }[] = [];
-    const turn = async (theirs: () => Promise<{ ms: number; fixedMs: number }>) => {
+    const turns: { ours: Timed; theirs: Timed }[] = [];
+    const turn = async (theirs: () => Promise<Answer>) => {
       const mine = await oursOnce(ours);
-      const { ms, fixedMs } = await theirs();
-      turns.push({ ours: mine, theirs: fixedMs + ((ms - fixedMs) * full) / batch });
+      const { ms, fixedMs, cpuMs } = await theirs();
+      const scaled = fixedMs + ((ms - fixedMs) * full) / batch;
+      turns.push({ ours: mine, theirs: { ms: scaled, cpuMs: (cpuMs * scaled) / ms } });
     };
     const runs = Math.min(200, Math.ceil(60 / opened.ms));
     // A run of many seconds is not thrown away: it was the second one.
     if (opened.ms > 10_000) await turn(async () => opened);
-    while (turns.length === 0 || (turns.length < 7 && remaining() > 2 * opened.ms + 2000))
+    const begun = performance.now();
+    const worthwhile = () =>
+      turns.length < 7 && performance.now() - begun < 250 * s.seconds && remaining() > 2 * opened.ms + 2000;
+    while (turns.length === 0 || worthwhile())
       await turn(async () => timeOf(await ask(child, { do: "time", runs }, remaining())));
     return {
       ...about,
-      ms: median(turns.map((t) => t.theirs)),
-      oursMs: median(turns.map((t) => t.ours)),
-      ratio: median(turns.map((t) => t.ours / t.theirs)),
+      ms: median(turns.map((t) => t.theirs.ms)),
+      oursMs: median(turns.map((t) => t.ours.ms)),
+      ratio: median(turns.map((t) => t.ours.ms / t.theirs.ms)),
+      cpuRatio: median(turns.map((t) => t.ours.cpuMs / t.theirs.cpuMs)),
       batch,
       fullBatch: full,
       rounds: turns.length,
@@ -160,21 +168,21 @@ function ask(child: ChildProcess, request: Request, ms: number): Promise<Reply> 
   });
 }
 
-const timeOf = ({ ms = Number.NaN, fixedMs = 0 }: Reply) => ({ ms, fixedMs });
-
-/** Milliseconds of one of our runs, repeated to last 60 ms after one that is not counted. */
-async function oursOnce(ours: Prepared): Promise<number> {
-  const once = await clock(() => ours.run());
-  const runs = Math.min(200, Math.ceil(60 / once));
-  const total = await clock(async () => {
-    for (let i = 0; i < runs; i++) await ours.run();
-  });
-  return total / runs;
+interface Answer extends Timed {
+  readonly fixedMs: number;
 }
-async function clock(f: () => Promise<void>): Promise<number> {
+const timeOf = ({ ms = Number.NaN, fixedMs = 0, cpuMs = Number.NaN }: Reply): Answer => ({ ms, fixedMs, cpuMs });
+
+/** One of our runs, repeated to last 60 ms after one that is not counted. */
+async function oursOnce(ours: Prepared): Promise<Timed> {
+  const start = performance.now();
+  await ours.run();
+  const runs = Math.min(200, Math.ceil(60 / (performance.now() - start)));
   const begin = performance.now();
-  await f();
-  return performance.now() - begin;
+  const before = process.cpuUsage();
+  for (let i = 0; i < runs; i++) await ours.run();
+  const { user, system } = process.cpuUsage(before);
+  return { ms: (performance.now() - begin) / runs, cpuMs: (user + system) / 1000 / runs };
 }
 
 /** Largest relative difference between our results at the same batch and theirs; throws a sentence where it is too large. */
@@ -199,5 +207,6 @@ export const printedRivals = (rows: RivalRows): string[] =>
     const scaled = row.batch < row.fullBatch ? `, scaled from a batch of ${row.batch} of ${row.fullBatch}` : "";
     const times = `${row.ms.toFixed(0)} ms, ours ${row.oursMs.toFixed(1)} ms`;
     const setting = `${row.version}, ${row.backend}, ${row.threads} thread${row.threads > 1 ? "s" : ""}${scaled}`;
-    return `    ${key} ${(1 / row.ratio).toFixed(1)}x slower: ${times} (${setting})`;
+    return `    ${key} ${inverse(row.ratio)} slower, ${inverse(row.cpuRatio)} in processor time: ${times} (${setting})`;
   });
+const inverse = (ratio: number): string => `${(1 / ratio).toFixed(1)}x`;
