@@ -25,7 +25,7 @@ import { fold, key, normal, randint, uniform } from "../src/random.ts";
 
 export const phases = ["forward", "forward+backward", "step"] as const;
 export type Phase = (typeof phases)[number];
-export const caseNames = ["demo-unet", "unet", "dit", "mlp", "sd-unet"] as const;
+export const caseNames = ["demo-unet", "unet", "dit", "mlp", "sd-unet", "tiny-sd-unet"] as const;
 export type CaseName = (typeof caseNames)[number];
 
 export const isCase = (name: string): name is CaseName => (caseNames as readonly string[]).includes(name);
@@ -55,24 +55,26 @@ export interface Case {
 const teacher = new URL("../assets/mnist-teacher/unet/", import.meta.url);
 const json = (name: string): unknown => JSON.parse(readFileSync(new URL(name, teacher), "utf8"));
 
-/** The cases; seeds are fixed, so every run compares the same numbers. */
-export function openCase(name: CaseName): Case {
+/** The cases; seeds are fixed, so every run compares the same numbers. `batch` in place of the case's own. */
+export function openCase(name: CaseName, batch?: number): Case {
   switch (name) {
     case "demo-unet":
-      return network(name, "unet2d", json("config.json"), 64, (spec) =>
+      return network(name, "unet2d", json("config.json"), batch ?? 64, (spec) =>
         flatten(
           spec,
           toParams(readSafetensors(readFileSync(new URL("diffusion_pytorch_model.safetensors", teacher))).tensors),
         ),
       );
     case "unet":
-      return network(name, "unet2d", unet, 16);
+      return network(name, "unet2d", unet, batch ?? 16);
     case "dit":
-      return network(name, "dit", { size: 16, width: 256, depth: 12, heads: 4, positions: "learned" }, 32);
+      return network(name, "dit", { size: 16, width: 256, depth: 12, heads: 4, positions: "learned" }, batch ?? 32);
     case "mlp":
-      return network(name, "mlp", {}, 1024);
+      return network(name, "mlp", {}, batch ?? 1024);
     case "sd-unet":
-      return stableDiffusion();
+      return stableDiffusion(name, { cross_attention_dim: 768 }, batch ?? 1, ["forward"]);
+    case "tiny-sd-unet":
+      return stableDiffusion(name, tinySd, batch ?? 2, ["forward+backward", "step"]);
   }
 }
 
@@ -120,26 +122,38 @@ function network(
   };
 }
 
-function stableDiffusion(): Case {
-  const config = readUNet2DConditionConfig({ cross_attention_dim: 768 });
+/** diffusers' tiny Stable Diffusion 1.5 for tests; with 64 x 64 latents its attention over 4096 pixels is what counts. */
+const tinySd = {
+  block_out_channels: [32, 64],
+  down_block_types: ["CrossAttnDownBlock2D", "DownBlock2D"],
+  up_block_types: ["UpBlock2D", "CrossAttnUpBlock2D"],
+  cross_attention_dim: 32,
+  attention_head_dim: 8,
+  norm_num_groups: 8,
+};
+
+function stableDiffusion(name: CaseName, given: object, batch: number, phasesOf: readonly Phase[]): Case {
+  const config = readUNet2DConditionConfig(given);
   const apply: Case["apply"] = (p, i) => unet2dCondition(config, p, i.x, i.tau, { context: i.context });
   const inputs = () => {
     const seed = fold(key(1), "sd-unet");
+    const shape = [batch, 4, 64, 64];
     return {
-      x: gaussian(seed, "x", [1, 4, 64, 64]),
-      tau: times(seed, 1),
-      context: gaussian(seed, "context", [1, 77, 768]),
+      x: gaussian(seed, "x", shape),
+      tau: times(seed, batch),
+      context: gaussian(seed, "context", [batch, 77, config.cross_attention_dim]),
+      ...(phasesOf.includes("step") ? { target: gaussian(seed, "target", shape) } : {}),
     };
   };
   const symbols = symbolic(inputs());
   const spec = collectParams((p) => apply(p, symbols));
   return {
-    name: "sd-unet",
+    name,
     family: "unet2dCondition",
     config,
-    phases: ["forward"],
+    phases: phasesOf,
     spec,
-    large: true,
+    large: name === "sd-unet",
     apply,
     weights: () => initialize(spec, key(2)),
     inputs,

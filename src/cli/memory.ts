@@ -1,6 +1,6 @@
 // Whether a training run fits into memory: asked before anything is compiled, and answered in one sentence.
 import { freemem, totalmem } from "node:os";
-import { estimateMemory, type MemoryEstimate } from "../graph/memory.ts";
+import { estimateMemory, type MemoryEstimate, valueBytes } from "../graph/memory.ts";
 import { type StepOptions, stepProgram } from "../run/step.ts";
 import type { Context } from "./context.ts";
 import type { TrainingRun } from "./training.ts";
@@ -28,9 +28,12 @@ const ALLOCATOR = 1.15;
 /** A constant is held as an array, in the model while it is compiled, and in the order that the kernels want. */
 const COPIES = 3;
 
-/** Peak of the process that runs a program once and again: its buffers, and what is needed around it. */
+/** onnxruntime-node makes a copy of the outputs even where it was given buffers to write to. */
+const RETURNED = 2;
+
+/** Peak of the process that runs a program again and again: its buffers, and what is needed around it. */
 export const processBytes = ({ inputs, outputs, constants, working }: MemoryEstimate): number =>
-  PROCESS + inputs + outputs + COPIES * constants + ALLOCATOR * working;
+  PROCESS + inputs + RETURNED * outputs + COPIES * constants + ALLOCATOR * working;
 
 /** Of a training run: it also holds the state that it began with, the last one saved, and one being written. */
 const trainingBytes = (e: MemoryEstimate): number => processBytes(e) + 3 * e.outputs;
@@ -53,7 +56,10 @@ export function checkMemory(
   const bytes = (batch: number, gradientCheckpointing: boolean): number =>
     trainingBytes(estimateMemory(stepProgram(plan, spec, { ...question, batch, gradientCheckpointing }).outputs));
   const { batch, gradientCheckpointing = false, ignoreMemory } = question;
-  const needed = bytes(batch, gradientCheckpointing);
+  const { outputs } = stepProgram(plan, spec, question);
+  // The plain case is not worth a second: all values together, with copies in other layouts.
+  if (PROCESS + 4 * valueBytes(outputs) <= free) return;
+  const needed = trainingBytes(estimateMemory(outputs));
   if (needed <= free) return;
   const advice = [`Training with --batch ${batch} needs about ${gigabytes(needed)} of memory`];
   if (!gradientCheckpointing) advice.push(`about ${gigabytes(bytes(batch, true))} with --gradient-checkpointing`);

@@ -5,7 +5,8 @@ import { TensorProto_DataType as DataType, type GraphProto, type NodeProto } fro
 import { emitGraph, type Outputs } from "./emitter.ts";
 import { declared, infer, type Value, valuesGiven } from "./onnxShapes.ts";
 import { reads } from "./subgraph.ts";
-import { sizeOf } from "./tensor.ts";
+import { sizeOf, type Tensor } from "./tensor.ts";
+import { computedNodes } from "./walk.ts";
 
 /** Bytes. */
 export interface MemoryEstimate {
@@ -36,6 +37,14 @@ const WIDTH: Readonly<Partial<Record<DataType, number>>> = {
   [DataType.BOOL]: 1,
 };
 const bytesOf = ({ shape, type }: Value): number => sizeOf(shape) * (WIDTH[type] ?? 4);
+
+/** Of everything that a run reads or computes, were nothing ever freed. Quick to tell: nothing is emitted. */
+export function valueBytes(outputs: Outputs): number {
+  const values = new Set<Tensor>();
+  for (const node of computedNodes(Object.values(outputs).flat()))
+    for (const x of [...node.inputs, ...node.outputs]) values.add(x);
+  return [...values].reduce((bytes, x) => bytes + 4 * sizeOf(x.shape), 0);
+}
 
 /** A piece of memory: from the first node that writes it to the last one that reads it. */
 interface Slot {
