@@ -1,7 +1,7 @@
 // Our side of the comparison: a phase compiled and ready to run, on the buffers a training loop would use.
 
 import { readFileSync } from "node:fs";
-import { constant, input, matmul } from "../src/graph/index.ts";
+import { constant, conv2d, input, matmul, sizeOf, type Tensor } from "../src/graph/index.ts";
 import { adamwDefaults, adamwScalars } from "../src/optim/adamw.ts";
 import { emaDecay } from "../src/optim/ema.ts";
 import type { Feed, Feeds, Runtime } from "../src/runtime/index.ts";
@@ -67,18 +67,33 @@ export async function prepare(
 }
 
 /** GFLOP/s of a 1024 x 1024 matrix product: the best of a few. */
-export async function matmulSpeed(runtime: Runtime, size = 1024): Promise<number> {
-  const data = Float32Array.from({ length: size * size }, (_, i) => Math.sin(i));
-  const compiled = await runtime.compile({ y: matmul(input("a", [size, size]), constant(data, [size, size])) });
-  const into = { y: new Float32Array(size * size) };
+export function matmulSpeed(runtime: Runtime, size = 1024): Promise<number> {
+  const weight = constant(waves(size * size), [size, size]);
+  return speed(runtime, matmul(input("x", [size, size]), weight), 2 * size ** 3);
+}
+
+/** GFLOP/s of a 3 x 3 convolution of 64 to 64 channels on 16 images of 32 x 32 pixels, the same way. */
+export function convolutionSpeed(runtime: Runtime): Promise<number> {
+  const [batch, channels, size] = [16, 64, 32];
+  const weight = constant(waves(channels ** 2 * 9), [channels, channels, 3, 3]);
+  const y = conv2d(input("x", [batch, channels, size, size]), weight, undefined, { padding: 1 });
+  return speed(runtime, y, 2 * batch * size ** 2 * channels ** 2 * 9);
+}
+
+const waves = (count: number): Float32Array => Float32Array.from({ length: count }, (_, i) => Math.sin(i));
+
+async function speed(runtime: Runtime, y: Tensor, flops: number): Promise<number> {
+  const compiled = await runtime.compile({ y });
+  const x = waves(sizeOf(compiled.inputs[0].shape));
+  const into = { y: new Float32Array(sizeOf(y.shape)) };
   let best = Number.POSITIVE_INFINITY;
   for (let i = 0; i < 12; i++) {
     const start = performance.now();
-    await compiled.run({ a: data }, into);
+    await compiled.run({ x }, into);
     best = Math.min(best, performance.now() - start);
   }
   await compiled.dispose();
-  return (2 * size ** 3) / best / 1e6;
+  return flops / best / 1e6;
 }
 
 /** Peak resident memory of this process in MiB; null where the system does not say. */

@@ -21,8 +21,10 @@ export interface Row {
   readonly torchPeakMiB: number | null;
   /** Of matrix products and convolutions, per second of our run. */
   readonly gflops: number;
-  /** The measured speed of a 1024 x 1024 matrix product: what gflops could reach. */
+  /** The fastest matrix product or convolution measured in this run, on either side: what gflops could reach. */
   readonly peakGflops: number;
+  /** What the ratio would be if our run were nothing but products at that speed: no float32 program gets below it. */
+  readonly bound: number | null;
   /** Largest relative difference to PyTorch of output, loss, norm or gradient. */
   readonly difference: number | null;
   /** Other JavaScript engines on the same phase, where they are installed. */
@@ -44,6 +46,7 @@ const columns: readonly (readonly [title: string, cell: (r: Row) => string])[] =
   ["ours ms", (r) => milliseconds(r.oursMs)],
   ["torch ms", (r) => (r.torchMs === null ? "-" : milliseconds(r.torchMs))],
   ["ratio", (r) => r.ratio?.toFixed(2) ?? "-"],
+  ["bound", (r) => r.bound?.toFixed(2) ?? "-"],
   ["quartiles", (r) => r.quartiles?.map((q) => q.toFixed(2)).join("-") ?? "-"],
   ["cpu ratio", (r) => r.cpuRatio?.toFixed(2) ?? "-"],
   ["others", (r) => (r.disturbed === null ? "-" : `${(100 * r.disturbed).toFixed(0)} %`)],
@@ -54,7 +57,7 @@ const columns: readonly (readonly [title: string, cell: (r: Row) => string])[] =
 ];
 const milliseconds = (ms: number): string => ms.toFixed(ms < 10 ? 2 : ms < 100 ? 1 : 0);
 
-const width = (i: number): number => [9, 16, 8, 8, 6, 9, 9, 6, 10, 6, 9, 10][i];
+const width = (i: number): number => [9, 16, 8, 8, 6, 6, 9, 9, 6, 10, 6, 9, 10][i];
 export const heading = (): string => line(columns.map(([title]) => title));
 export const printed = (row: Row): string => line(columns.map(([, cell]) => cell(row)));
 const line = (cells: readonly string[]): string =>
