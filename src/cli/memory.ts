@@ -28,12 +28,9 @@ const ALLOCATOR = 1.15;
 /** A constant is held as an array, in the model while it is compiled, and in the order that the kernels want. */
 const COPIES = 3;
 
-/** onnxruntime-node makes a copy of the outputs even where it was given buffers to write to. */
-const RETURNED = 2;
-
 /** Peak of the process that runs a program again and again: its buffers, and what is needed around it. */
 export const processBytes = ({ inputs, outputs, constants, working }: MemoryEstimate): number =>
-  PROCESS + inputs + RETURNED * outputs + COPIES * constants + ALLOCATOR * working;
+  PROCESS + inputs + outputs + COPIES * constants + ALLOCATOR * working;
 
 /** Of a training run: it also holds the state that it began with, the last one saved, and one being written. */
 const trainingBytes = (e: MemoryEstimate): number => processBytes(e) + 3 * e.outputs;

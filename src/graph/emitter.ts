@@ -3,7 +3,7 @@
 import { type AttributeProto, TensorProto_DataType as DataType, type GraphProto, type TensorProto } from "onnx-buf";
 import { autocast } from "./autocast.ts";
 import { pieces } from "./pieces.ts";
-import { attributes, graphOf, modelBytes, node, type OnnxAttr, tensor, valueInfo } from "./proto.ts";
+import { attributes, emptySequence, graphOf, modelBytes, node, type OnnxAttr, tensor, valueInfo } from "./proto.ts";
 import { branch, count, live, newScope, rename } from "./subgraph.ts";
 import { type DType, type Node, type Shape, sizeOf, type Tensor, type TensorData } from "./tensor.ts";
 import { computedNodes, emittedNodes, standsFor } from "./walk.ts";
@@ -66,10 +66,22 @@ export type Precision = "float32" | "float16";
 
 /**
  * The graph that computes `outputs` as an ONNX model for a device, with the device's block of channels, if any.
- * Inputs and outputs are float32 in either precision; float16 is that of products inside (autocast.ts).
+ * Inputs and outputs are float32 in either precision; float16 is that of products inside (autocast.ts). `unread`: with a
+ * first output that is no tensor (runtime/uncopied.ts).
  */
-export function emitModel(outputs: Outputs, device: Device, block = 1, precision: Precision = "float32"): EmittedModel {
+export function emitModel(
+  outputs: Outputs,
+  device: Device,
+  block = 1,
+  precision: Precision = "float32",
+  unread = false,
+): EmittedModel {
   const { graph, domains, ...described } = emitGraph(outputs, device, block, precision);
+  if (unread) {
+    const { node, output } = emptySequence("unread");
+    graph.node.push(node);
+    graph.output.unshift(output);
+  }
   return { bytes: modelBytes(graph, domains), ...described, counts: count(graph.node) };
 }
 

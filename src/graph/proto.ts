@@ -16,6 +16,7 @@ import {
   TensorProtoSchema,
   TensorShapeProto_DimensionSchema,
   TensorShapeProtoSchema,
+  TypeProto_SequenceSchema,
   TypeProto_TensorSchema,
   TypeProtoSchema,
   type ValueInfoProto,
@@ -91,6 +92,20 @@ function attribute(name: string, value: OnnxAttr): AttributeProto {
   if ("float" in value) return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value.float });
   return create(AttributeProtoSchema, { name, type: AttributeType.INTS, ints: value.map(BigInt) });
 }
+
+/** A node that makes an empty sequence, and the output that it is. */
+export const emptySequence = (name: string): { node: NodeProto; output: ValueInfoProto } => {
+  const element = create(TypeProtoSchema, {
+    value: { case: "tensorType", value: create(TypeProto_TensorSchema, { elemType: FLOAT }) },
+  });
+  const sequence = create(TypeProto_SequenceSchema, { elemType: element });
+  const type = create(TypeProtoSchema, { value: { case: "sequenceType", value: sequence } });
+  return {
+    node: create(NodeProtoSchema, { opType: "SequenceEmpty", name, output: [name] }),
+    output: create(ValueInfoProtoSchema, { name, type }),
+  };
+};
+const FLOAT = 1;
 
 export function valueInfo({ name, shape, type }: ValueType): ValueInfoProto {
   return create(ValueInfoProtoSchema, {

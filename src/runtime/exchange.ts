@@ -3,6 +3,7 @@
 import { type Device, type EmittedModel, input, inputParts, sizeOf, type Tensor } from "../graph/index.ts";
 import { type Shape, sameShape } from "../graph/tensor.ts";
 import type { Feed, Feeds, Fetched, OrtModule, OrtSession, OrtTensor } from "./runtime.ts";
+import { runUncopied } from "./uncopied.ts";
 
 /**
  * A value that stayed on the device after a run that kept it; only its shape is known here. It may be fed to programs
@@ -49,6 +50,8 @@ export interface Opened {
   /** Outputs that stay on the device. */
   readonly keep: ReadonlySet<string>;
   readonly life: number;
+  /** How a run ends whose outputs are not copied; null: they are. See uncopied.ts. */
+  readonly end: string | null;
 }
 
 /** One run. Throws a sentence naming a missing, unknown or wrongly sized feed. */
@@ -57,25 +60,29 @@ export async function runSession(
   feeds: Feeds,
   into: Readonly<Record<string, Held | undefined>> = {},
 ): Promise<Record<string, Fetched<Held>>> {
-  const { session, model, keep } = opened;
+  const { session, model, keep, end } = opened;
   const given = takeFeeds(opened, feeds);
-  // Buffers are needed where the caller gives them, and for lists, whose pieces are windows of one.
+  // Buffers are needed where the caller gives them, for lists, whose pieces are windows of one, and where they are results.
   const buffers = new Map<string, Feed>();
-  for (const { key, dtype, part } of model.outputs) {
+  for (const { key, shape, dtype, part } of model.outputs) {
     const buffer = into[key];
     if (keep.has(key)) {
       // A kept result has new memory; that of the buffer may become it.
       if (buffer) release(buffer);
     } else if (buffer && onDevice(buffer)) throw new TypeError(`The output "${key}" does not stay on the device.`);
     else if (buffer) buffers.set(key, buffer);
-    else if (part && !buffers.has(key)) buffers.set(key, allocate(dtype, part.total));
+    else if ((part || end !== null) && !buffers.has(key))
+      buffers.set(key, allocate(dtype, part?.total ?? sizeOf(shape)));
   }
   const fetches: Record<string, OrtTensor | null> = {};
   for (const { key, name, shape, dtype, part } of buffers.size > 0 ? model.outputs : []) {
     const buffer = buffers.get(key) ?? allocate(dtype, sizeOf(shape));
-    fetches[name] = keep.has(key)
-      ? null
-      : toOrt(opened, part ? window(buffer, part.offset, sizeOf(shape)) : buffer, { dtype, shape });
+    const target = part ? window(buffer, part.offset, sizeOf(shape)) : buffer;
+    fetches[name] = keep.has(key) ? null : toOrt(opened, target, { dtype, shape });
+  }
+  if (end !== null) {
+    await runUncopied(session, end, given, fetches);
+    return collect(opened, {}, buffers);
   }
   const results = await (buffers.size > 0 ? session.run(given, fetches) : session.run(given));
   return collect(opened, results, buffers);
@@ -136,7 +143,7 @@ function collect(
       continue;
     }
     const buffer = buffers.get(key);
-    const { data } = results[name];
+    const data = results[name]?.data;
     if (buffer && data instanceof Int32Array) {
       // 32-bit integers were written beside the buffer.
       const target = part ? window(buffer, part.offset, sizeOf(shape)) : buffer;

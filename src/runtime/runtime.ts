@@ -5,6 +5,7 @@ import { channelBlock } from "./channelBlock.ts";
 import { type Held, inputLike, type Opened, onDevice, release, runSession } from "./exchange.ts";
 import { sha256 } from "./hash.ts";
 import { checkHalf, keeps, openSession } from "./session.ts";
+import { endOfRun } from "./uncopied.ts";
 
 export type Feed = Float32Array | BigInt64Array | Uint8Array;
 export interface Fetched<D extends Held = Feed> {
@@ -108,6 +109,7 @@ interface Cached {
 export function createRuntime(ort: OrtModule, device: Device, threads: number): Runtime {
   const cache = new Map<string, Cached>();
   let block: number | undefined;
+  let end: string | null | undefined;
   // What is on the device ends with the last session there.
   let life = 0;
   let halves: Promise<void> | undefined;
@@ -123,7 +125,8 @@ export function createRuntime(ort: OrtModule, device: Device, threads: number): 
     block ??= device === "cpu" ? await channelBlock(ort) : 1;
     const { precision = "float32" } = options;
     await supports(precision);
-    const model = emitModel(outputs, device, block, precision);
+    if (end === undefined) end = device === "cpu" ? await endOfRun(ort) : null;
+    const model = emitModel(outputs, device, block, precision, end !== null);
     const key = `${await sha256(model.bytes)}|${JSON.stringify(options)}`;
     const cached = cache.get(key) ?? { session: openSession(ort, device, threads, model, options), users: 0 };
     cached.users++;
@@ -131,7 +134,7 @@ export function createRuntime(ort: OrtModule, device: Device, threads: number): 
     const keep = keeps(device) ? new Set<string>(options.keep) : new Set<string>();
     let opened: Opened;
     try {
-      opened = { ort, device, session: await cached.session, model, keep, life };
+      opened = { ort, device, session: await cached.session, model, keep, life, end };
     } catch (error) {
       cache.delete(key);
       throw error;
