@@ -28,7 +28,9 @@ export function emitBlockedGradient(
 ): string {
   const b = to.block;
   const reshape = (t: string, shape: Shape) => to.op("Reshape", [t, to.ints(shape)]);
-  const transpose = (t: string, perm: readonly number[]) => to.op("Transpose", [t], { perm });
+  // Transposing does not see that one block of channels is in front already.
+  const swap = (t: string, rank: number) =>
+    c === b ? t : to.op("Transpose", [t], { perm: Array.from({ length: rank }, (_, i) => (i < 2 ? 1 - i : i)) });
   const [kh, kw] = a.size;
   // What the kernel does not reach at the right and at the bottom is cut off: pads there may be negative.
   const reach = [(ho - 1) * a.stride[0] + kh, (wo - 1) * a.stride[1] + kw];
@@ -38,7 +40,7 @@ export function emitBlockedGradient(
   // The blocks of channels in front, the batch as channels. Pads within a row are made here: in the convolution they
   // would be slow, as most of its outputs would touch them.
   const parts = reshape(to.op("nchwc.ReorderInput", [x]), [n, c / b, h, w * b]);
-  const front = reshape(transpose(parts, [1, 0, 2, 3]), [c / b, n, h, w * b]);
+  const front = reshape(swap(parts, 4), [c / b, n, h, w * b]);
   const cut = bottom < 0 ? bottom : 0;
   const pads = [0, 0, 0, left * b, 0, 0, cut, right * b];
   const padded = pads.some((p) => p !== 0) ? to.op("Pad", [front, to.ints(pads)]) : front;
@@ -56,6 +58,6 @@ export function emitBlockedGradient(
   });
   const plain = reshape(to.op("nchwc.ReorderOutput", [y], { channels: o }), [c / b, o, kh * kw * b]);
   // Now the channels of the weight are in blocks.
-  const weight = reshape(transpose(plain, [1, 0, 2]), [o, c, kh, kw]);
+  const weight = reshape(swap(plain, 3), [o, c, kh, kw]);
   return to.op("nchwc.ReorderOutput", [weight], { channels: c });
 }

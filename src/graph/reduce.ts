@@ -1,6 +1,7 @@
 // Sums, means, maxima and what is built from them.
 
 import { stopGradient } from "./autodiff.ts";
+import type { Emitter } from "./emitter.ts";
 import { add, div, equal, exp, log, mul, square, sub } from "./pointwise.ts";
 import { broadcastTo, cast, reshape } from "./shape.ts";
 import { axisOf, expectFloat, operator, type Shape, sameShape, sizeOf, type Tensor } from "./tensor.ts";
@@ -14,6 +15,7 @@ function reduction(
   onnx: string,
   vjp: (ct: Tensor, x: Tensor, y: Tensor, axes: readonly number[]) => Tensor,
   jvp: "linear" | ((tangent: Tensor, x: Tensor, y: Tensor, axes: readonly number[]) => Tensor),
+  faster?: (to: Emitter, x: string, shape: Shape, axes: readonly number[]) => string | null,
 ) {
   const apply = operator<ReduceAttrs>({
     name,
@@ -21,7 +23,9 @@ function reduction(
       expectFloat(name, x);
       return [{ shape: kept(x.shape, axes), dtype: "float32" }];
     },
-    emit: (to, [x], { axes }) => [to.op(onnx, [x, to.ints(axes)], { keepdims: 1 })],
+    emit: (to, [x], { axes }, { inputs }) => [
+      faster?.(to, x, inputs[0].shape, axes) ?? to.op(onnx, [x, to.ints(axes)], { keepdims: 1 }),
+    ],
     vjp: ([ct], { inputs: [x], outputs: [y] }, { axes }) => [ct && vjp(ct, x, y, axes)],
     jvp: jvp === "linear" ? jvp : ([t], { inputs: [x], outputs: [y] }, { axes }) => [t && jvp(t, x, y, axes)],
   });
@@ -38,7 +42,13 @@ function reduction(
   };
 }
 
-export const sum = reduction("sum", "ReduceSum", (ct, x) => broadcastTo(ct, x.shape), "linear");
+/** The sum of the rows of a matrix: as a product with ones it takes half of ReduceSum's time. */
+function sumOfRows(to: Emitter, x: string, shape: Shape, axes: readonly number[]): string | null {
+  if (to.device === "webgpu" || to.half || shape.length !== 2 || axes.length !== 1 || axes[0] !== 0) return null;
+  const ones = to.op("Expand", [to.floats([1], []), to.ints([1, shape[0]])]);
+  return to.op("MatMul", [ones, x]);
+}
+export const sum = reduction("sum", "ReduceSum", (ct, x) => broadcastTo(ct, x.shape), "linear", sumOfRows);
 export const mean = reduction(
   "mean",
   "ReduceMean",
