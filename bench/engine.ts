@@ -19,6 +19,10 @@ import { measureRivals, printedRivals, type Setting } from "./rivals/measure.ts"
 import { heading, median, printed, quantile, type Row } from "./table.ts";
 import { findPython, startTorch, type Torch } from "./torch.ts";
 
+process.on("uncaughtException", (error) => {
+  console.error(`Error: ${error.message}`);
+  process.exit(2);
+});
 const { values: options } = parseArgs({
   options: {
     json: { type: "string" },

@@ -21,13 +21,15 @@ export interface Torch {
   close(): void;
 }
 
-/** The first Python that imports torch: the given one only, or python3 and then Debian's. */
+/** The first Python that imports torch: python3, or Debian's. Throws where one is named that does not; "none": null. */
 export function findPython(given?: string): string | null {
   for (const python of given ? [given] : ["python3", "/usr/bin/python3"])
     try {
       execFileSync(python, ["-c", "import torch"], { stdio: "ignore" });
       return python;
     } catch {}
+  if (given && given !== "none")
+    throw new Error(`--python ${given}: this Python does not import torch, or is not there.`);
   return null;
 }
 

@@ -110,6 +110,16 @@ export {
   type TrainState,
   train,
 } from "./run/train.ts";
-export { createRuntime, type OrtModule, type Program, type Runtime } from "./runtime/index.ts";
+export {
+  type CompileOptions,
+  createRuntime,
+  type DeviceTensor,
+  type Feeds,
+  type Fetched,
+  type Held,
+  type OrtModule,
+  type Program,
+  type Runtime,
+} from "./runtime/index.ts";
 export { integrate, type Solver, solverByName, solvers } from "./solvers/index.ts";
 export { version } from "./version.ts";

@@ -59,7 +59,8 @@ export function checkMemory(
   const needed = trainingBytes(estimateMemory(outputs));
   if (needed <= free) return;
   const advice = [`Training with --batch ${batch} needs about ${gigabytes(needed)} of memory`];
-  if (!gradientCheckpointing) advice.push(`about ${gigabytes(bytes(batch, true))} with --gradient-checkpointing`);
+  const again = gradientCheckpointing ? needed : bytes(batch, true);
+  if (again < 0.95 * needed) advice.push(`about ${gigabytes(again)} with --gradient-checkpointing`);
   const impossible = needed > total;
   const there = impossible ? `there are ${gigabytes(total)}` : `${gigabytes(free)} are free`;
   const fits = fitting((b) => bytes(b, gradientCheckpointing), batch, needed, free);

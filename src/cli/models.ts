@@ -84,8 +84,20 @@ async function loadOwn(path: string, name: string): Promise<LoadedModel> {
   const onnx = card.network.family === "onnx" ? await readOnnx(join(path, ONNX_FILE), [weightsFile]) : undefined;
   const built = inFile(file, () => modelOf(card, onnx?.file));
   const weights = await weighed(built, toParams(tensors), join(path, weightsFile));
-  return { ...built, ...weights, path, name, kind: "fewstep", sampler: card.sampler, card, notes: [] };
+  return {
+    ...built,
+    ...weights,
+    path,
+    name,
+    kind: "fewstep",
+    sampler: card.sampler,
+    card,
+    notes: untrained(name, card),
+  };
 }
+
+const untrained = (name: string, { imagesSeen }: Card): string[] =>
+  imagesSeen > 0 ? [] : [`${name} has seen no images yet: its weights are those that training begins with.`];
 
 async function loadDiffusers(path: string): Promise<LoadedModel> {
   const part = await onnxPart(path);

@@ -45,7 +45,7 @@ function fromText(text: string, { kind, element }: Described): unknown {
 export function flagsOf(schema: z.ZodObject, positional: readonly string[] = []): Option[] {
   return Object.entries(schema.shape)
     .filter(([key]) => !positional.includes(key))
-    .map(([key, value]) => {
+    .flatMap(([key, value]) => {
       const type = value as z.ZodType;
       const described = describe(type);
       const meta = type.meta() ?? {};
@@ -57,8 +57,9 @@ export function flagsOf(schema: z.ZodObject, positional: readonly string[] = [])
       const fallback =
         described.fallback === undefined || described.fallback === false ? "" : ` (default ${described.fallback})`;
       const option = new Option(`--${flagName(key)}${takes}`, `${meta.description ?? ""}${fallback}`);
-      if (described.kind !== "boolean") option.argParser((text) => fromText(text, described));
-      return option;
+      // A switch that a run or a config file has on can be turned off.
+      if (described.kind === "boolean") return [option, new Option(`--no-${flagName(key)}`).hideHelp()];
+      return option.argParser((text) => fromText(text, described));
     });
 }
 

@@ -1,4 +1,5 @@
 // From command line arguments to a command and an exit code.
+import { resolve as resolvePath } from "node:path";
 import { Command as Commander, CommanderError, Option } from "commander";
 import { z } from "zod";
 import { nodeRuntime } from "../runtime/node.ts";
@@ -97,13 +98,19 @@ async function resolve(
   const before = await read(file, "was started by");
   for (const [key, value] of Object.entries(given)) {
     if (key === "resume" || machine.includes(key) || command.mayChange.includes(key)) continue;
-    if (JSON.stringify(value) !== JSON.stringify(before[key]))
+    if (!same(value, before[key]))
       throw new UsageError(
         `${given.resume} was started with ${key} ${JSON.stringify(before[key])}, so it cannot go on with ${JSON.stringify(value)}. Start a new run for that.`,
       );
   }
   return { ...before, ...given };
 }
+
+/** Options are the same also where a path is written in another way. */
+const same = (a: unknown, b: unknown): boolean =>
+  JSON.stringify(a) === JSON.stringify(b) ||
+  (typeof a === "string" && typeof b === "string" && pathLike(a) && resolvePath(a) === resolvePath(b));
+const pathLike = (text: string): boolean => /[./\\]/.test(text);
 
 function fail(error: unknown, report: Reporter, streams: Streams, commands: readonly Command[]): number {
   if (error instanceof CommanderError) {

@@ -1,6 +1,7 @@
 // A training run on disk: steps, checkpoints, log, pictures, resuming. `train` and `accelerate` differ in what they pass in.
 import { isAbsolute, resolve } from "node:path";
 import { z } from "zod";
+import type { Dataset } from "../data/dataset.ts";
 import { lossCurve } from "../figures/lossCurve.ts";
 import type { Precision } from "../graph/index.ts";
 import type { Network } from "../nn/network.ts";
@@ -13,11 +14,12 @@ import { loadState, type StateIdentity, saveState, stateFile } from "./checkpoin
 import type { Context } from "./context.ts";
 import { Interrupted, UsageError } from "./failure.ts";
 import { figureContext, saveFigure } from "./figures.ts";
+import { writeJson } from "./files.ts";
 import { saveModel } from "./models.ts";
 import { toConfig } from "./options.ts";
 import type { Preview } from "./previews.ts";
 import { formatSpeed } from "./progress.ts";
-import { type RunDir, readLog, rewindLog } from "./runDir.ts";
+import { createRun, type RunDir, type RunName, readLog, rewindLog, runAt } from "./runDir.ts";
 
 const count = z.int().positive();
 
@@ -44,7 +46,7 @@ export const trainingOptions = {
   gradientCheckpointing: z
     .boolean()
     .default(false)
-    .describe("Computes parts of the network again instead of keeping them: less memory, about a third more time."),
+    .describe("Computes blocks of the network again instead of keeping their inside: less memory, more time."),
   saveEvery: count.optional().describe("Images between checkpoints; default a tenth of the budget."),
   previewEvery: z.int().nonnegative().optional().describe("Images between pictures; 0: none; default at checkpoints."),
   resume: z.string().optional().describe("Goes on with this run folder.").meta({ value: "run" }),
@@ -94,8 +96,13 @@ export interface TrainingRun {
 }
 
 /** What --dry-run prints, and options.json holds: options that are a config file again. */
-export const recorded = (command: string, options: Readonly<Record<string, unknown>>, seed: number): object => ({
+export const recorded = (
+  command: string,
+  options: Readonly<Record<string, unknown>>,
+  { seed, runtime: { device } }: Context,
+): object => ({
   command,
+  ...(device === "cpu" ? {} : { device }),
   ...toConfig({
     ...options,
     resume: undefined,
@@ -108,6 +115,23 @@ export const recorded = (command: string, options: Readonly<Record<string, unkno
 
 /** Paths in options.json work from every folder. */
 export const absolute = (path: string): string => (path.startsWith("toy:") || isAbsolute(path) ? path : resolve(path));
+
+/** What data a run learns from, wherever it lies. */
+export const dataIdentity = ({ size, shape, classes }: Dataset, path: string): string =>
+  `${path.replace(/[/\\]+$/, "").replace(/^.*[/\\]/, "")}, ${size} samples of ${shape.join("x")} in ${classes} classes`;
+
+/** A new run, or the one to go on with; what it goes on with is written down in its options. */
+export async function openRun(
+  resume: string | undefined,
+  out: string,
+  name: RunName,
+  options: object,
+): Promise<RunDir> {
+  if (resume === undefined) return createRun(out, name, options);
+  const run = runAt(resume);
+  await writeJson(run.optionsFile, options);
+  return run;
+}
 
 export const stepsOf = ({ images, batch }: Pick<Schedule, "images" | "batch">): number => Math.ceil(images / batch);
 

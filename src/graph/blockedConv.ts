@@ -4,10 +4,16 @@
 import type { Emitter, OnnxAttr } from "./emitter.ts";
 import type { Shape, Tensor } from "./tensor.ts";
 
-/** Whether it pays: a kernel larger than 1 x 1 of variable weights, whose channels fill blocks (or, going in, less than one). */
-export function blockable(to: Emitter, w: Tensor, from: number, out: number): boolean {
+/** Fewer positions than this are not worth the reordering of the weights. */
+const POSITIONS = 512;
+
+/**
+ * Whether it pays: a kernel larger than 1 x 1 of variable weights, whose channels fill blocks (or, going in, less than
+ * one), and which is used at enough positions of the result, of shape [N, C, H, W].
+ */
+export function blockable(to: Emitter, w: Tensor, from: number, out: number, [n, , h, width]: Shape): boolean {
   const [, , kh, kw] = w.shape;
-  if (to.block === 1 || w.source.kind === "constant" || kh * kw === 1) return false;
+  if (to.block === 1 || w.source.kind === "constant" || kh * kw === 1 || n * h * width < POSITIONS) return false;
   return out % to.block === 0 && (from % to.block === 0 || from < to.block);
 }
 

@@ -31,7 +31,7 @@ const convOp = operator<ConvAttrs>({
     if (size.some((d) => d < 1)) throw new RangeError(`conv2d: weight [${w.shape}] is larger than input [${x.shape}].`);
     return [{ shape: [n, w.shape[0], ...size], dtype: "float32" }];
   },
-  emit: (to, names, attrs, { inputs: [, w] }) => [emitConv(to, names, attrs, w)],
+  emit: (to, names, attrs, { inputs: [, w], outputs: [y] }) => [emitConv(to, names, attrs, w, y.shape)],
   vjp: ([ct], { inputs: [x, w, b] }, attrs, need) =>
     ct
       ? [

@@ -8,7 +8,7 @@ import type { Shape, Tensor } from "./tensor.ts";
 import { emitPaddedConv } from "./webgpu.ts";
 
 /** `names`: x [N, C, H, W], w [O, C/groups, kh, kw] and perhaps a bias [O]. */
-export function emitConv(to: Emitter, names: readonly string[], a: ConvAttrs, w: Tensor): string {
+export function emitConv(to: Emitter, names: readonly string[], a: ConvAttrs, w: Tensor, ys: Shape): string {
   const attrs = {
     kernel_shape: w.shape.slice(2),
     strides: a.stride,
@@ -16,7 +16,7 @@ export function emitConv(to: Emitter, names: readonly string[], a: ConvAttrs, w:
     dilations: a.dilation,
     group: a.groups,
   };
-  const blocked = a.groups === 1 && blockable(to, w, w.shape[1], w.shape[0]);
+  const blocked = a.groups === 1 && blockable(to, w, w.shape[1], w.shape[0], ys);
   if (blocked) return emitBlocked(to, names, attrs, w.shape);
   return to.device === "webgpu" && a.groups === 1
     ? emitPaddedConv(to, names, attrs, w.shape)
@@ -38,7 +38,7 @@ export function emitInputGradient(
   if (plain && back.every((p) => p >= 0)) {
     // With stride 1 it is a convolution with the kernel turned around: faster than ConvTranspose.
     const attrs = { kernel_shape: kernel, strides: [1, 1], pads: back, dilations: a.dilation, group: 1 };
-    if (blockable(to, weight, o, c)) return emitBlocked(to, [dy, w], attrs, weight.shape, true);
+    if (blockable(to, weight, o, c, [dys[0], c, ...a.size])) return emitBlocked(to, [dy, w], attrs, weight.shape, true);
     const swapped = to.op("Transpose", [w], { perm: [1, 0, 2, 3] });
     const both = (v: number) => to.ints([v, v]);
     const turned =

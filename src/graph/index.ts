@@ -9,6 +9,7 @@ export { type Device, type EmittedModel, emitModel, type Outputs, type Precision
 export * from "./indexing.ts";
 export * from "./loss.ts";
 export { bmm, linear, matmul } from "./matmul.ts";
+export { estimateMemory, type MemoryEstimate } from "./memory.ts";
 export * from "./norm.ts";
 export * from "./pointwise.ts";
 export * from "./reduce.ts";

@@ -143,7 +143,7 @@ export function describeOnnx(model: OnnxModel, hints: OnnxHints = {}): OnnxConfi
   const rest = left.map((x) => `"${x.name}"`).join(", ");
   if (!sample || !timestep)
     throw new Error(
-      `The model's inputs ${model.inputs.map((x) => `"${x.name}"`).join(", ")} include no ${sample ? "time" : "sample"}; expected "sample" and "timestep".`,
+      `The model's inputs ${model.inputs.map((x) => `"${x.name}"`).join(", ") || "(none)"} include no ${sample ? "time" : "sample"}; expected "sample" and "timestep".`,
     );
   if (rest)
     throw new Error(

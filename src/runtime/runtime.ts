@@ -4,7 +4,7 @@ import { type Device, emitModel, type Outputs, type Precision, type Tensor } fro
 import { channelBlock } from "./channelBlock.ts";
 import { type Held, inputLike, type Opened, onDevice, release, runSession } from "./exchange.ts";
 import { sha256 } from "./hash.ts";
-import { checkHalf, keeps, openSession } from "./session.ts";
+import { checkDevice, keeps, openSession } from "./session.ts";
 import { endOfRun } from "./uncopied.ts";
 
 export type Feed = Float32Array | BigInt64Array | Uint8Array;
@@ -112,11 +112,12 @@ export function createRuntime(ort: OrtModule, device: Device, threads: number): 
   let end: string | null | undefined;
   // What is on the device ends with the last session there.
   let life = 0;
-  let halves: Promise<void> | undefined;
+  const checked = new Map<Precision, Promise<void>>();
   const supports = async (precision: Precision): Promise<void> => {
-    if (precision === "float32") return;
-    halves ??= checkHalf(ort, device);
-    await halves;
+    if (precision === "float32" && (device === "cpu" || device === "wasm")) return;
+    const check = checked.get(precision) ?? checkDevice(ort, device, precision);
+    checked.set(precision, check);
+    await check;
   };
   const compile = async <K extends string, H extends K = never>(
     outputs: Outputs<K>,
@@ -124,13 +125,16 @@ export function createRuntime(ort: OrtModule, device: Device, threads: number): 
   ): Promise<Program<K, H>> => {
     block ??= device === "cpu" ? await channelBlock(ort) : 1;
     const { precision = "float32" } = options;
-    await supports(precision);
+    if (precision === "float16") await supports(precision);
     if (end === undefined) end = device === "cpu" ? await endOfRun(ort) : null;
     const model = emitModel(outputs, device, block, precision, end !== null);
     const key = `${await sha256(model.bytes)}|${JSON.stringify(options)}`;
     const cached = cache.get(key) ?? { session: openSession(ort, device, threads, model, options), users: 0 };
     cached.users++;
     cache.set(key, cached);
+    const strange = options.keep?.find((name) => !(name in outputs));
+    if (strange !== undefined)
+      throw new Error(`The program has no output "${strange}" to keep. It has: ${Object.keys(outputs).join(", ")}.`);
     const keep = keeps(device) ? new Set<string>(options.keep) : new Set<string>();
     let opened: Opened;
     try {

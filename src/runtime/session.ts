@@ -1,6 +1,6 @@
 // Opening a session on a device.
 
-import { type Device, type EmittedModel, emitModel, input, matmul } from "../graph/index.ts";
+import { type Device, type EmittedModel, emitModel, input, matmul, type Precision } from "../graph/index.ts";
 import type { CompileOptions, OrtModule, OrtSession } from "./runtime.ts";
 
 /** Whether outputs can stay on the device from one run to the next. */
@@ -35,20 +35,24 @@ export async function openSession(
   } catch (cause) {
     if (device === "cpu" || device === "wasm") throw cause;
     throw new Error(
-      `The device ${device} cannot run this program: ${firstLine(cause)} Use --device cpu, or install what ONNX Runtime needs for ${device}.`,
+      `The device ${device} cannot run this program: ${firstLine(cause)} Use --device cpu, or ${device === "webgpu" ? "install a driver (on Linux: Vulkan)" : `install what ONNX Runtime needs for ${device}`}.`,
       { cause },
     );
   }
 }
 
-/** Throws a sentence where the device computes no float16. The CPU computes it in float32, with the same roundings. */
-export async function checkHalf(ort: OrtModule, device: Device): Promise<void> {
+/**
+ * Throws a sentence where the device cannot be opened, or computes no float16. The CPU computes that in float32, with the
+ * same roundings.
+ */
+export async function checkDevice(ort: OrtModule, device: Device, precision: Precision): Promise<void> {
   const x = input("x", [1, 1]);
-  const model = emitModel({ y: matmul(x, x) }, device, 1, "float16");
+  const model = emitModel({ y: matmul(x, x) }, device, 1, precision);
   const session = await openSession(ort, device, 1, model, {});
   try {
     await session.run({ x: new ort.Tensor("float32", Float32Array.of(1), [1, 1]) });
   } catch (cause) {
+    if (precision === "float32") throw cause;
     throw new Error(
       `The device ${device} here computes no half precision (a WebGPU adapter needs shader-f16). Use --precision float32.`,
       { cause },

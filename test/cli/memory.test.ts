@@ -104,3 +104,19 @@ test("a batch that no machine has memory for is refused with a sentence", async 
     /^Error: Training with --batch 400000000 needs about \d+ GB of memory .*--ignore-memory\.$/m,
   );
 });
+
+test("gradient checkpointing can be switched when a run goes on, and stays so", async () => {
+  expect((await fewstep(...training(at("runs"), 160))).code).toBe(0);
+  const run = await onlyRun(at("runs"));
+  const recorded = async (...args: string[]) => {
+    const { code, err } = await fewstep("train", "--resume", run, ...args);
+    expect(code, err).toBe(0);
+    const files = ["model/card.json", "options.json"].map((file) => readFile(join(run, file), "utf8"));
+    const [card, options] = (await Promise.all(files)).map((text) => JSON.parse(text));
+    return [card.recipe.options["gradient-checkpointing"], options["gradient-checkpointing"]];
+  };
+  expect(await recorded("--images", "176", "--gradient-checkpointing")).toEqual([true, true]);
+  expect(await recorded("--images", "192")).toEqual([true, true]);
+  expect(await recorded("--images", "208", "--no-gradient-checkpointing")).toEqual([false, false]);
+  expect(await recorded("--images", "224")).toEqual([false, false]);
+});

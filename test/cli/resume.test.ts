@@ -39,6 +39,36 @@ test("a run that is killed twice ends with the bytes of one that is not", patien
   expect(c["state/state.safetensors"], "another seed is another run").not.toBe(a["state/state.safetensors"]);
 });
 
+test("a run on a folder goes on, whatever the folder is called now", patient, async () => {
+  const args = [
+    "train",
+    "--batch",
+    "16",
+    "--width",
+    "16",
+    "--depth",
+    "1",
+    "--preview-every",
+    "0",
+    "--save-every",
+    "16",
+  ];
+  const go = async (...more: string[]) => {
+    const { code, err } = await fewstep(...more);
+    expect(code, err).toBe(0);
+  };
+  await go(...args, "--data", "assets/mnist-small", "--images", "16", "--out", at("runs"));
+  const run = await onlyRun(at("runs"));
+  await go("train", "--resume", run, "--images", "32");
+  await go("train", "--resume", run, "--images", "48", "--data", "./assets/mnist-small/");
+  await go("train", "--resume", run, "--images", "64", "--data", join(process.cwd(), "assets/mnist-small"));
+  const other = await fewstep("train", "--resume", run, "--images", "80", "--data", "toy:moons");
+  expect(other.err).toMatch(/was started with data ".*mnist-small", so it cannot go on with "toy:moons"/);
+  const card = JSON.parse(await readFile(join(run, "model/card.json"), "utf8"));
+  expect(card.recipe.options.data).toBe("mnist-small");
+  expect(card.imagesSeen).toBe(64);
+});
+
 test("Ctrl-C ends with 130, names the checkpoint and keeps it", patient, async () => {
   // A budget that it cannot finish before the signal arrives.
   const long = training(at("runs")).map((arg) => (arg === "6400" ? "6400000" : arg));

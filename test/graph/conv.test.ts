@@ -42,6 +42,13 @@ const cases: Shapes[] = [
   { n: 16, c: 16, o: 16, h: 6, w: 6, k: [1, 3] },
   { n: 16, c: 1, o: 16, h: 6, w: 6, k: [3, 3], padding: 1 },
   { n: 16, c: 16, o: 1, h: 6, w: 6, k: [3, 3], padding: 1 },
+  // Enough positions for the blocked layout with variable weights.
+  { n: 16, c: 16, o: 16, h: 16, w: 16, k: [3, 3], padding: 1, stride: 2 },
+  { n: 16, c: 3, o: 16, h: 6, w: 6, k: [3, 3], padding: 1 },
+  { n: 16, c: 16, o: 3, h: 6, w: 6, k: [3, 3], padding: 1 },
+  { n: 16, c: 24, o: 20, h: 6, w: 6, k: [3, 3], padding: 1 },
+  { n: 8, c: 16, o: 32, h: 9, w: 9, k: [3, 3], padding: 2, dilation: 2 },
+  { n: 16, c: 32, o: 16, h: 6, w: 6, k: [5, 5], padding: 2 },
   { n: 2, c: 32, o: 32, h: 5, w: 5, k: [1, 1] },
   { n: 2, c: 32, o: 32, h: 5, w: 5, k: [3, 3], padding: 1, groups: 2 },
   { n: 2, c: 4, o: 4, h: 5, w: 5, k: [3, 3], padding: 1, groups: 4 },

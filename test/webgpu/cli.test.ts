@@ -26,7 +26,17 @@ it("--precision float16 trains on the CPU, and is refused before a run begins wh
   if (!device) return;
   const { code, err } = await fewstep("--device", "webgpu", "train", ...half, tmp.at("webgpu"));
   // SwiftShader has no shader-f16; an adapter that has it trains.
-  if (code === 0) return;
+  if (code === 0) {
+    const [cpu, gpu] = await Promise.all([
+      losses(await onlyRun(tmp.at("cpu"))),
+      losses(await onlyRun(tmp.at("webgpu"))),
+    ]);
+    expect(gpu.length).toBe(cpu.length);
+    gpu.forEach((loss, i) => {
+      expect(Math.abs(loss - cpu[i])).toBeLessThan(2e-2 * cpu[i]);
+    });
+    return;
+  }
   expect(err).toContain("computes no half precision (a WebGPU adapter needs shader-f16). Use --precision float32.");
   expect(existsSync(tmp.at("webgpu"))).toBe(false);
 });

@@ -30,8 +30,17 @@ import { asTeacher, type LoadedModel, loadModel } from "../models.ts";
 import { toConfig } from "../options.ts";
 import { storedPairs } from "../pairsFolder.ts";
 import { previews } from "../previews.ts";
-import { createRun, type RunDir, runAt } from "../runDir.ts";
-import { absolute, imagesIn, mayChange, recorded, runTraining, trainingOptions } from "../training.ts";
+import type { RunDir } from "../runDir.ts";
+import {
+  absolute,
+  dataIdentity,
+  imagesIn,
+  mayChange,
+  openRun,
+  recorded,
+  runTraining,
+  trainingOptions,
+} from "../training.ts";
 import type { RunResult } from "./train.ts";
 
 export const accelerateOptions = z.object({
@@ -66,7 +75,7 @@ export async function accelerate(given: AccelerateOptions, context: Context): Pr
   if (method !== "rectified-diffusion" && options.data === undefined)
     throw new UsageError(`--data is missing: ${method} learns from noised data.`);
   if (given.dryRun) {
-    context.report.result(JSON.stringify(recorded("accelerate", options, context.seed), null, 2));
+    context.report.result(JSON.stringify(recorded("accelerate", options, context), null, 2));
     return undefined;
   }
   await context.runtime.supports(options.precision);
@@ -81,6 +90,11 @@ export async function accelerate(given: AccelerateOptions, context: Context): Pr
   if (full.guidance !== undefined && full.guidance !== 1 && teacher.model.labelCount === null)
     throw new UsageError(`--guidance ${full.guidance} needs a teacher with classes; this one has none.`);
   const { spec } = loaded;
+  if (spec.length === 0) throw new Error(`${loaded.path} has no weights that could be trained.`);
+  if (full.gradientCheckpointing && loaded.network.family === "onnx")
+    throw new UsageError(
+      "--gradient-checkpointing needs a network of blocks, and an ONNX file does not say where its blocks are. Use a smaller --batch.",
+    );
   const start = freshState(loaded.theta);
   const rate = { kind: full.decay, peak: full.lr, warmup: full.warmup, final: 0.1 };
   const measured = { plan, spec, start, data: standIn(plan, data, full.batch, context.seed) };
@@ -90,7 +104,7 @@ export async function accelerate(given: AccelerateOptions, context: Context): Pr
   const resolved = { ...full, minutes: undefined, images, saveEvery, previewEvery: full.previewEvery ?? saveEvery };
   const { resume, dryRun, ignoreMemory, ...stored } = resolved;
   const name = { method, data: full.data ?? loaded.name, windows: full.windows, batch: full.batch };
-  const run = resume ? runAt(resume) : await createRun(full.out, name, recorded("accelerate", stored, context.seed));
+  const run = await openRun(resume, full.out, name, recorded("accelerate", stored, context));
   context.report.event({ kind: "run", path: run.path });
   context.report.note(`${run.path}: ${method} of ${loaded.name}, ${images.toLocaleString("en-US")} images.`);
   if (plan.model.prediction.name !== teacher.model.prediction.name)
@@ -142,7 +156,7 @@ export async function accelerate(given: AccelerateOptions, context: Context): Pr
       run,
       schedule: { ...resolved, rate },
       card,
-      identity: { teacher: loaded.hash, ...(data ? { data: describe(data) } : {}) },
+      identity: { teacher: loaded.hash, ...(data && full.data ? { data: dataIdentity(data, full.data) } : {}) },
       command: "accelerate",
       preview: previews({
         folder: run.samples,
@@ -166,8 +180,6 @@ export async function accelerate(given: AccelerateOptions, context: Context): Pr
 /** A teacher with windows cannot take fewer steps than those. */
 const teacherSteps = ({ model }: LoadedModel, steps: readonly number[]): number[] =>
   steps.filter((n) => n >= (model.form.windows?.count ?? 1));
-
-const describe = ({ size, shape, classes }: Dataset) => `${size} samples of ${shape.join("x")} in ${classes} classes`;
 
 /** Data that fits the teacher: its shape and its classes. */
 async function openFor({ model, name }: LoadedModel, path: string): Promise<Dataset> {

@@ -20,8 +20,17 @@ import { checkMemory } from "../memory.ts";
 import { toConfig } from "../options.ts";
 import { networkFor, networkNames } from "../presets.ts";
 import { previews } from "../previews.ts";
-import { createRun, type RunDir, runAt } from "../runDir.ts";
-import { absolute, imagesIn, mayChange, recorded, runTraining, trainingOptions } from "../training.ts";
+import type { RunDir } from "../runDir.ts";
+import {
+  absolute,
+  dataIdentity,
+  imagesIn,
+  mayChange,
+  openRun,
+  recorded,
+  runTraining,
+  trainingOptions,
+} from "../training.ts";
 
 export const trainOptions = z.object({
   data: z.string().describe("Folder of IDX files or class folders, .tar files, or toy:<name>.").meta({ value: "path" }),
@@ -43,6 +52,9 @@ const forms: Readonly<Record<TrainCommandOptions["form"], () => Form>> = { vp, s
 /** eps says nothing at t = 1 of linear and cosine, and almost nothing on VE, where an error of it moves x0 fiftyfold. */
 const natural = { vp: "eps", subvp: "eps", ve: "edm", linear: "u", cosine: "v" } as const;
 
+/** The card says which data, not where it lay. */
+const lastPart = (path: string): string => path.replace(/[/\\]+$/, "").replace(/^.*[/\\]/, "");
+
 export interface RunResult {
   readonly run: RunDir;
   /** Of the final EMA weights. */
@@ -60,7 +72,7 @@ export async function trainTeacher(given: TrainCommandOptions, context: Context)
     data: absolute(given.data),
   } as const;
   if (given.dryRun) {
-    context.report.result(JSON.stringify(recorded("train", options, context.seed), null, 2));
+    context.report.result(JSON.stringify(recorded("train", options, context), null, 2));
     return undefined;
   }
   await context.runtime.supports(options.precision);
@@ -87,13 +99,8 @@ export async function trainTeacher(given: TrainCommandOptions, context: Context)
     previewEvery: options.previewEvery ?? saveEvery,
   };
   const { resume, dryRun, ignoreMemory, ...stored } = resolved;
-  const run = resume
-    ? runAt(resume)
-    : await createRun(
-        options.out,
-        { method: plan.method, data: given.data, batch: options.batch },
-        recorded("train", stored, context.seed),
-      );
+  const name = { method: plan.method, data: given.data, batch: options.batch };
+  const run = await openRun(resume, options.out, name, recorded("train", stored, context));
   context.report.event({ kind: "run", path: run.path });
   context.report.note(
     `${run.path}: ${plan.method} on ${data.size.toLocaleString("en-US")} samples of ${data.name}, ${network.family} with ${countParams(spec).toLocaleString("en-US")} parameters.`,
@@ -105,7 +112,7 @@ export async function trainTeacher(given: TrainCommandOptions, context: Context)
     sampler: plan.sampler,
     guidance: { convention: "null + g*(cond - null)", baked: 1 },
     conditioning: { labels: data.classes, nullLabel: data.classes > 0 ? data.classes : null },
-    recipe: { method: plan.method, options: toConfig({ ...stored, out: undefined, data: data.name }) },
+    recipe: { method: plan.method, options: toConfig({ ...stored, out: undefined, data: lastPart(data.name) }) },
     base: null,
     imagesSeen,
     teacherNfe: 0,
@@ -119,7 +126,7 @@ export async function trainTeacher(given: TrainCommandOptions, context: Context)
       run,
       schedule: { ...resolved, rate },
       card,
-      identity: { data: `${data.name} (${data.size})` },
+      identity: { data: dataIdentity(data, options.data) },
       command: "train",
       preview: previews({
         folder: run.samples,
