@@ -26,7 +26,7 @@ process.on("uncaughtException", (error) => {
 const { values: options } = parseArgs({
   options: {
     json: { type: "string" },
-    cases: { type: "string", default: caseNames.join() },
+    cases: { type: "string", default: "demo-unet,unet,dit,mlp,sd-unet" },
     phases: { type: "string", default: phases.join() },
     rounds: { type: "string", default: "7" },
     threads: { type: "string", default: String(availableParallelism()) },
