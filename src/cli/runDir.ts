@@ -29,7 +29,7 @@ export function runName(number: number, { method, data, windows, batch }: RunNam
   const parts = [
     String(number).padStart(5, "0"),
     slug(method),
-    slug(lastPart(data)),
+    slug(lastPart(data).replace(/^toy:/, "")),
     windows !== undefined && `w${windows}`,
     batch !== undefined && `b${batch}`,
   ];
@@ -108,8 +108,8 @@ export async function readLog(path: string): Promise<unknown[] | undefined> {
   });
 }
 
-/** "../shared/data/mnist/" -> "mnist", "toy:8gaussians" -> "8gaussians", "cifar-train-*.tar" -> "cifar-train-.tar" */
-const lastPart = (path: string) => path.replace(/[/\\]+$/, "").replace(/^(.*[/\\]|toy:)/, "");
+/** "../data/mnist/" -> "mnist", "toy:8gaussians" as it is. */
+export const lastPart = (path: string): string => path.replace(/[/\\]+$/, "").replace(/^.*[/\\]/, "");
 
 const slug = (text: string) =>
   text

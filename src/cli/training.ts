@@ -19,7 +19,7 @@ import { saveModel } from "./models.ts";
 import { toConfig } from "./options.ts";
 import type { Preview } from "./previews.ts";
 import { formatSpeed } from "./progress.ts";
-import { createRun, type RunDir, type RunName, readLog, rewindLog, runAt } from "./runDir.ts";
+import { createRun, lastPart, type RunDir, type RunName, readLog, rewindLog, runAt } from "./runDir.ts";
 
 const count = z.int().positive();
 
@@ -118,7 +118,7 @@ export const absolute = (path: string): string => (path.startsWith("toy:") || is
 
 /** What data a run learns from, wherever it lies. */
 export const dataIdentity = ({ size, shape, classes }: Dataset, path: string): string =>
-  `${path.replace(/[/\\]+$/, "").replace(/^.*[/\\]/, "")}, ${size} samples of ${shape.join("x")} in ${classes} classes`;
+  `${lastPart(path)}, ${size} samples of ${shape.join("x")} in ${classes} classes`;
 
 /** A new run, or the one to go on with; what it goes on with is written down in its options. */
 export async function openRun(

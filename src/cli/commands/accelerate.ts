@@ -30,7 +30,7 @@ import { asTeacher, type LoadedModel, loadModel } from "../models.ts";
 import { toConfig } from "../options.ts";
 import { storedPairs } from "../pairsFolder.ts";
 import { previews } from "../previews.ts";
-import type { RunDir } from "../runDir.ts";
+import { lastPart, type RunDir } from "../runDir.ts";
 import {
   absolute,
   dataIdentity,
@@ -135,7 +135,7 @@ export async function accelerate(given: AccelerateOptions, context: Context): Pr
         out: undefined,
         pairsDir: undefined,
         teacher: loaded.name,
-        data: data && name.data.split(/[/\\]/).at(-1),
+        data: data && lastPart(name.data),
       }),
     },
     base: loaded.hash,

@@ -20,7 +20,7 @@ import { checkMemory } from "../memory.ts";
 import { toConfig } from "../options.ts";
 import { networkFor, networkNames } from "../presets.ts";
 import { previews } from "../previews.ts";
-import type { RunDir } from "../runDir.ts";
+import { lastPart, type RunDir } from "../runDir.ts";
 import {
   absolute,
   dataIdentity,
@@ -51,9 +51,6 @@ const forms: Readonly<Record<TrainCommandOptions["form"], () => Form>> = { vp, s
 
 /** eps says nothing at t = 1 of linear and cosine, and almost nothing on VE, where an error of it moves x0 fiftyfold. */
 const natural = { vp: "eps", subvp: "eps", ve: "edm", linear: "u", cosine: "v" } as const;
-
-/** The card says which data, not where it lay. */
-const lastPart = (path: string): string => path.replace(/[/\\]+$/, "").replace(/^.*[/\\]/, "");
 
 export interface RunResult {
   readonly run: RunDir;
