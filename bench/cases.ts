@@ -80,10 +80,10 @@ export function openCase(name: CaseName, batch?: number): Case {
 
 const unet = {
   sample_size: 32,
-  block_out_channels: [64, 64, 128],
+  block_out_channels: [64, 64, 64, 64],
   layers_per_block: 1,
-  down_block_types: ["DownBlock2D", "DownBlock2D", "AttnDownBlock2D"],
-  up_block_types: ["AttnUpBlock2D", "UpBlock2D", "UpBlock2D"],
+  down_block_types: ["DownBlock2D", "DownBlock2D", "AttnDownBlock2D", "DownBlock2D"],
+  up_block_types: ["UpBlock2D", "AttnUpBlock2D", "UpBlock2D", "UpBlock2D"],
   attention_head_dim: 32,
   norm_num_groups: 32,
 };
