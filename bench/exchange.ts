@@ -50,7 +50,8 @@ export function compare(
   });
 }
 
-function distance(a: Float32Array, b: Float32Array, origin: Float32Array | null): number {
+/** Norm of a − b over norm of b − origin. */
+export function distance(a: Float32Array, b: Float32Array, origin: Float32Array | null): number {
   let [difference, size] = [0, 0];
   for (let i = 0; i < a.length; i++) {
     difference += (a[i] - b[i]) ** 2;

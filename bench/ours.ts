@@ -1,10 +1,11 @@
 // Our side of the comparison: a phase compiled and ready to run, on the buffers a training loop would use.
 
 import { readFileSync } from "node:fs";
-import { constant, conv2d, input, matmul, sizeOf, type Tensor } from "../src/graph/index.ts";
+import { constant, conv2d, input, matmul, type Precision, sizeOf, type Tensor } from "../src/graph/index.ts";
+import { inputVector } from "../src/nn/params.ts";
 import { adamwDefaults, adamwScalars } from "../src/optim/adamw.ts";
 import { emaDecay } from "../src/optim/ema.ts";
-import type { Feed, Feeds, Runtime } from "../src/runtime/index.ts";
+import type { Feed, Feeds, Held, Runtime } from "../src/runtime/index.ts";
 import { type Case, type Phase, program, split } from "./cases.ts";
 import { flops } from "./flops.ts";
 
@@ -14,38 +15,62 @@ export interface Prepared {
   /** Of one run; see flops.ts. */
   readonly flops: number;
   run(): Promise<void>;
-  /** What the last run computed, in the order in which torch_reference.py writes it. */
-  results(): Float32Array[];
+  /** What the last run computed, in the order in which torch_reference.py writes it; the first `count` of it. */
+  results(count?: number): Promise<Float32Array[]>;
   dispose(): Promise<void>;
 }
 
+export interface PrepareOptions {
+  readonly remat?: boolean;
+  readonly precision?: Precision;
+}
+
+/** On a device, gradient and state stay there from run to run; an operator that would run on the CPU is refused. */
 export async function prepare(
   runtime: Runtime,
   c: Case,
   phase: Phase,
   theta: Float32Array,
-  remat = false,
+  { remat = false, precision }: PrepareOptions = {},
 ): Promise<Prepared> {
   const outputs = program(c, phase, theta, remat);
-  const compiled = await runtime.compile(outputs);
+  const staying = ["gradient", "theta", "m", "v", "ema"].filter((name) => name in outputs);
+  const compiled = await runtime.compile<string, string>(outputs, {
+    keep: staying,
+    ...(precision ? { precision } : {}),
+    ...(runtime.device === "cpu" ? {} : { deviceOnly: true }),
+  });
   const base: Record<string, Feed> = {};
   for (const [name, { data }] of Object.entries(c.inputs())) base[name] = data;
   if (phase === "forward") delete base.target;
   if (phase === "forward" && c.large) for (const [s, data] of split(c.spec, theta)) base[s.name] = data;
-  const shared = { flops: flops(outputs), dispose: () => compiled.dispose() };
-  let last: Record<string, Feed> = {};
-  const keep = async (feeds: Feeds, into?: Record<string, Feed>) => {
+  let last: Record<string, Held> = {};
+  const keep = async (feeds: Feeds, into?: Record<string, Held>) => {
     const fetched = await compiled.run(feeds, into);
     last = Object.fromEntries(Object.entries(fetched).map(([name, { data }]) => [name, data]));
   };
-  const pick = (...names: string[]) => names.map((name) => last[name] as Float32Array);
+  const results = async (count?: number) => {
+    const names = { forward: ["y"], "forward+backward": ["loss", "gradient"], step: ["loss", "norm", "theta", "ema"] };
+    const found: Float32Array[] = [];
+    for (const name of names[phase].slice(0, count)) {
+      const x = last[name];
+      found.push((x instanceof Float32Array ? x : await runtime.read(x)) as Float32Array);
+    }
+    return found;
+  };
 
-  if (phase === "forward") return { ...shared, run: () => keep(base), results: () => pick("y") };
+  const shared = { flops: flops(outputs), dispose: () => compiled.dispose(), results };
+  if (phase === "forward") return { ...shared, run: () => keep(base) };
   if (phase === "forward+backward") {
-    const into = { gradient: new Float32Array(theta.length) };
-    return { ...shared, run: () => keep({ ...base, theta }, into), results: () => pick("loss", "gradient") };
+    let gradient: Held = new Float32Array(theta.length);
+    const placed = await onto(runtime, c, theta);
+    const run = async () => {
+      await keep({ ...base, theta: placed }, { gradient });
+      gradient = last.gradient;
+    };
+    return { ...shared, run };
   }
-  const fresh = () => ({
+  const fresh = (): Record<string, Held> => ({
     theta: theta.slice(),
     m: new Float32Array(theta.length),
     v: new Float32Array(theta.length),
@@ -60,10 +85,18 @@ export async function prepare(
       const scalars = { ...adamwScalars(step, learningRate, adamwDefaults), emaDecay: emaDecay(step, 0.9999) };
       const numbers = Object.fromEntries(Object.entries(scalars).map(([name, x]) => [name, Float32Array.of(x)]));
       await keep({ ...base, ...now, ...numbers }, next);
-      [now, next] = [next, now];
+      [now, next] = [Object.fromEntries(staying.map((name) => [name, last[name]])), now];
     },
-    results: () => pick("loss", "norm", "theta", "ema"),
   };
+}
+
+/** Weights where the runtime computes. */
+async function onto(runtime: Runtime, c: Case, theta: Float32Array): Promise<Held> {
+  if (runtime.device === "cpu") return theta;
+  const program = await runtime.compile({ theta: inputVector("theta", c.spec) }, { keep: ["theta"] });
+  const { data } = (await program.run({ theta })).theta;
+  await program.dispose();
+  return data;
 }
 
 /** GFLOP/s of a 1024 x 1024 matrix product: the best of a few. */

@@ -49,9 +49,9 @@ async function measure(what: string): Promise<Measured> {
   const c = openCase(name, Number(batch) || undefined);
   const theta = c.weights();
   const remat = on === "on";
-  const prepared = await prepare(nodeRuntime({ threads: Number(o.threads) }), c, phase, theta, remat);
+  const prepared = await prepare(nodeRuntime({ threads: Number(o.threads) }), c, phase, theta, { remat });
   await prepared.run();
-  const [[loss]] = prepared.results();
+  const [[loss]] = await prepared.results();
   const times: { ms: number; cpuMs: number }[] = [];
   for (let i = 0; i < Number(o.runs); i++) {
     const [start, used] = [performance.now(), process.cpuUsage()];

@@ -27,6 +27,11 @@ export interface Row {
   readonly bound: number | null;
   /** Largest relative difference to PyTorch of output, loss, norm or gradient. */
   readonly difference: number | null;
+  /** Only away from the CPU. */
+  readonly device?: string;
+  readonly precision?: string;
+  /** Relative distance of losses and norms over a few steps from the CPU's. */
+  readonly curve?: number | null;
   /** Other JavaScript engines on the same phase, where they are installed. */
   readonly rivals?: RivalRows;
 }

@@ -6,6 +6,8 @@ import { fileURLToPath } from "node:url";
 
 export interface Answer {
   readonly torch?: string;
+  /** cpu, mps or the name of a graphics card. */
+  readonly device?: string;
   readonly threads?: number;
   readonly matmul?: number;
   readonly ms?: number;

@@ -2,7 +2,8 @@
 
 It is a server: one JSON request per line on stdin, one JSON answer per line on stdout.
 
-  {"do": "hello", "threads": 2}                      versions, and the speed of a 1024 x 1024 matrix product in GFLOP/s
+  {"do": "hello", "threads": 2, "gpu": false,        versions, device, and the speed of a 1024 x 1024 matrix product in
+   "half": false}                                    GFLOP/s; gpu: on CUDA or MPS where there is one; half: autocast to float16
   {"do": "open", "family", "config", "names",        reads weights and inputs (a safetensors file, mapped, not copied);
    "file", "channelsLast"}                           `names` is the order of the flat parameter vector
   {"do": "prepare", "phase", "out", "lr"}            sets up a phase, runs it once and writes what it computed to `out`,
@@ -85,7 +86,7 @@ def attention(p, name, x, heads, context=None):
 
 def sinusoid(t, width, flip=True, shift=0):
     half = width // 2
-    rates = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32) / (half - shift))
+    rates = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32, device=t.device) / (half - shift))
     angles = t[:, None] * rates[None]
     parts = [torch.cos(angles), torch.sin(angles)]
     return torch.cat(parts if flip else parts[::-1], 1)
@@ -213,8 +214,9 @@ FAMILIES = {"mlp": mlp, "dit": dit, "unet2d": unet2d, "unet2dCondition": unet2d_
 
 
 class Case:
-    def __init__(self, request):
-        stored = read_safetensors(request["file"])
+    def __init__(self, request, device, half):
+        stored = {k: v.to(device) for k, v in read_safetensors(request["file"]).items()}
+        self.device, self.half = device, half
         self.network, self.config = FAMILIES[request["family"]], request["config"]
         self.names = request["names"]
         self.inputs = {k[6:]: v for k, v in stored.items() if k.startswith("input:")}
@@ -223,6 +225,10 @@ class Case:
             last = {"memory_format": torch.channels_last}
             self.inputs = {k: v.contiguous(**last) if v.dim() == 4 else v for k, v in self.inputs.items()}
             self.weights = {k: v.contiguous(**last) if v.dim() == 4 else v for k, v in self.weights.items()}
+
+    def apply(self, weights):
+        with torch.autocast(self.device.type, dtype=torch.float16, enabled=self.half):
+            return self.network(weights, self.config, self.inputs).float()
 
     def prepare(self, phase, lr):
         """Returns a run of the phase: a function that gives the tensors to compare."""
@@ -234,7 +240,7 @@ class Case:
         def backward():
             for leaf in leaves:
                 leaf.grad = None
-            loss = F.mse_loss(self.network(weights, self.config, self.inputs), self.inputs["target"])
+            loss = F.mse_loss(self.apply(weights), self.inputs["target"])
             loss.backward()
             return loss.detach()
 
@@ -263,7 +269,7 @@ class Case:
 
     def forward(self):
         with torch.inference_mode():
-            return [self.network(self.weights, self.config, self.inputs)]
+            return [self.apply(self.weights).cpu()]
 
 
 def adamw(leaves, lr):
@@ -277,16 +283,35 @@ def adamw(leaves, lr):
 def write(path, tensors):
     with open(path, "wb") as file:
         for tensor in tensors:
-            flat = tensor.detach().contiguous().reshape(-1)
+            flat = tensor.detach().float().cpu().contiguous().reshape(-1)
             file.write(ctypes.string_at(flat.data_ptr(), flat.numel() * 4))
 
 
-def matmul_speed(size=1024):
-    a, b = torch.randn(size, size), torch.randn(size, size)
+def gpu():
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    mps = getattr(torch.backends, "mps", None)
+    return torch.device("mps" if mps is not None and mps.is_available() else "cpu")
+
+
+def device_name(device):
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def finish(device):
+    """Waits for what was started on the device."""
+    if device.type != "cpu":
+        (torch.cuda if device.type == "cuda" else torch.mps).synchronize()
+
+
+def matmul_speed(device, size=1024):
+    a, b = (torch.randn(size, size, device=device) for _ in range(2))
     times = []
     for _ in range(12):
+        finish(device)
         start = time.perf_counter()
         a @ b
+        finish(device)
         times.append(time.perf_counter() - start)
     return 2 * size**3 / min(times) / 1e9
 
@@ -301,25 +326,34 @@ def peak_memory():
 
 def main():
     case = run = None
+    device, half = torch.device("cpu"), False
     for line in sys.stdin:
         request = json.loads(line)
         answer = {}
         if request["do"] == "hello":
             torch.set_num_threads(request["threads"])
-            answer = {"torch": torch.__version__, "threads": torch.get_num_threads(), "matmul": matmul_speed()}
+            device, half = gpu() if request.get("gpu") else device, request.get("half", False)
+            answer = {
+                "torch": torch.__version__,
+                "device": device_name(device),
+                "threads": torch.get_num_threads(),
+                "matmul": matmul_speed(device),
+            }
         elif request["do"] == "matmul":
-            answer = {"matmul": matmul_speed()}
+            answer = {"matmul": matmul_speed(device)}
         elif request["do"] == "open":
-            case, run = Case(request), None
+            case, run = Case(request, device, half), None
         elif request["do"] == "prepare":
             run = case.prepare(request["phase"], request["lr"])
             write(request["out"], run())
         elif request["do"] == "time":
             for _ in range(request["warm"]):
                 run()
+            finish(device)
             start, before = time.perf_counter(), time.process_time()
             for _ in range(request["runs"]):
                 run()
+            finish(device)
             unit, now = 1000 / request["runs"], time.process_time()
             answer = {"ms": (time.perf_counter() - start) * unit, "cpuMs": (now - before) * unit, "cpu": now * 1000}
         elif request["do"] == "memory":

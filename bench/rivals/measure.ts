@@ -190,7 +190,7 @@ async function agreement(runtime: Runtime, c: Case, phase: Phase, theta: Float32
   const ours = await prepare(runtime, c, phase, theta);
   try {
     await ours.run();
-    const differences = compare(ours.results(), out, theta, "The rival");
+    const differences = compare(await ours.results(), out, theta, "The rival");
     for (const { what, relative, allowed } of differences)
       if (!(relative <= allowed))
         throw new Error(`Its ${what} differs from ours by ${relative.toExponential(1)} (allowed ${allowed}).`);

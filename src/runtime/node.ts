@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as ort from "onnxruntime-node";
-import { type Device, type Outputs, sizeOf } from "../graph/index.ts";
+import { type Device, type Outputs, type Precision, sizeOf } from "../graph/index.ts";
 import { allocate } from "./exchange.ts";
 import { type Placed, placements } from "./placement.ts";
 import { createRuntime, type Feed, type OrtModule, type Runtime } from "./runtime.ts";
@@ -23,10 +23,14 @@ export function nodeRuntime({ device = "cpu", threads = 0 }: NodeRuntimeOptions 
 }
 
 /** Where the operators of a program run. It is run once, on zeros. */
-export async function placement(runtime: Runtime, outputs: Outputs): Promise<Placed[]> {
+export async function placement(
+  runtime: Runtime,
+  outputs: Outputs,
+  { precision = "float32" }: { readonly precision?: Precision } = {},
+): Promise<Placed[]> {
   const folder = await mkdtemp(join(tmpdir(), "fewstep-profile-"));
   try {
-    const program = await runtime.compile(outputs, { profile: join(folder, "profile") });
+    const program = await runtime.compile(outputs, { profile: join(folder, "profile"), precision });
     try {
       const feeds: Record<string, Feed> = {};
       for (const { source, dtype, shape } of program.inputs)

@@ -1,7 +1,9 @@
-// The WebGPU device for tests: a graphics card where ONNX Runtime finds one, or SwiftShader, the software adapter of
-// Debian's chromium package.
+// The WebGPU device for tests: the graphics card or software adapter that the Vulkan loader finds (Mesa's lavapipe, from
+// Mesa 23 on), or else SwiftShader, the software adapter of Debian's chromium package.
 
+import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import { add, input } from "../../src/graph/index.ts";
 import type { Program, Runtime } from "../../src/runtime/index.ts";
@@ -9,15 +11,17 @@ import { nodeRuntime } from "../../src/runtime/node.ts";
 
 const swiftShader = "/usr/lib/chromium/vk_swiftshader_icd.json";
 
-/** Read by the Vulkan loader when the first session opens. */
-export const webgpuEnvironment: Readonly<Record<string, string>> =
-  process.env.VK_ICD_FILENAMES || !existsSync(swiftShader)
-    ? {}
-    : {
-        VK_ICD_FILENAMES: swiftShader,
-        VK_DRIVER_FILES: swiftShader,
-        XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? "/tmp",
-      };
+/** The loader reads these once in a process, so what it finds by itself is tried in another. */
+function useSwiftShaderWhereNeeded(): void {
+  process.env.XDG_RUNTIME_DIR ??= "/tmp";
+  if (process.env.VK_DRIVER_FILES || process.env.VK_ICD_FILENAMES || !existsSync(swiftShader)) return;
+  try {
+    const script = fileURLToPath(new URL("webgpuProbe.ts", import.meta.url));
+    execFileSync(process.execPath, ["--import", "tsx", script], { stdio: "ignore", timeout: 60_000 });
+  } catch {
+    Object.assign(process.env, { VK_ICD_FILENAMES: swiftShader, VK_DRIVER_FILES: swiftShader });
+  }
+}
 
 /** Stays open: ONNX Runtime forgets its compiled shaders, the slow part on a software adapter, with the last session. */
 let anchor: Program | undefined;
@@ -25,6 +29,7 @@ let anchor: Program | undefined;
 /** Why there is no adapter; null where there is one. */
 async function missing(): Promise<string | null> {
   try {
+    useSwiftShaderWhereNeeded();
     anchor = await nodeRuntime({ device: "webgpu" }).compile({ y: add(input("x", [1]), 1) });
     const { y } = await anchor.run({ x: Float32Array.of(1) });
     return y.data[0] === 2 ? null : `1 + 1 is ${y.data[0]} there`;
@@ -38,14 +43,30 @@ async function missing(): Promise<string | null> {
  * without having run. With CI=true that is a failure.
  */
 export async function webgpu(): Promise<Runtime | null> {
-  Object.assign(process.env, webgpuEnvironment);
   const why = anchor ? null : await missing();
   if (why === null) return nodeRuntime({ device: "webgpu" });
-  it("there is a WebGPU adapter", () => {
-    console.warn(
-      `NOT TESTED ON WEBGPU: there is no adapter here (${why}). Debian: apt-get install chromium libvulkan1.`,
-    );
-    expect(process.env.CI, "CI needs a WebGPU adapter").not.toBe("true");
-  });
+  absent("ON WEBGPU", "there is a WebGPU adapter", why);
   return null;
+}
+
+/** The same for an adapter that computes float16. */
+export async function webgpuHalf(): Promise<Runtime | null> {
+  const runtime = await webgpu();
+  try {
+    await runtime?.supports("float16");
+    return runtime;
+  } catch (error) {
+    absent("IN HALF PRECISION", "there is a WebGPU adapter with shader-f16", String(error));
+    return null;
+  }
+}
+
+function absent(what: string, needed: string, why: string): void {
+  it(needed, () => {
+    console.warn(
+      `NOT TESTED ${what}: ${needed} is not true here (${why}). Debian 13, Ubuntu 24.04: apt-get install ` +
+        "mesa-vulkan-drivers (Debian 12: from bookworm-backports).",
+    );
+    expect(process.env.CI, `CI needs this: ${needed}`).not.toBe("true");
+  });
 }

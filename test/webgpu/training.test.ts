@@ -1,42 +1,19 @@
 // Whole training steps on WebGPU: every operator runs there, and the loss curve and weights are the CPU's to float32 noise.
 
 import { describe, expect, it } from "vitest";
-import { openCase, program } from "../../bench/cases.ts";
 import { exp, input } from "../../src/graph/index.ts";
 import { operator } from "../../src/graph/tensor.ts";
 import { adamwDefaults } from "../../src/optim/adamw.ts";
 import { stepProgram } from "../../src/run/step.ts";
-import { freshState, train } from "../../src/run/train.ts";
-import type { Runtime } from "../../src/runtime/index.ts";
 import { nodeRuntime, placement } from "../../src/runtime/node.ts";
 import { type Placed, placements, strays } from "../../src/runtime/placement.ts";
-import { accelerations, families, type Training } from "../support/trainings.ts";
+import { distance, follow } from "../support/curves.ts";
+import { accelerations, families } from "../support/trainings.ts";
 import { webgpu } from "../support/webgpu.ts";
 
 const runtime = await webgpu();
 const cpu = nodeRuntime({ threads: 1 });
 const list = (placed: readonly Placed[]) => placed.map(({ op, node }) => `${op} (${node})`);
-
-/** Losses and norms of the steps, and the last state's weights. */
-async function run({ plan, spec, theta, data, options }: Training, on: Runtime) {
-  const curve: number[] = [];
-  let end: Float32Array | undefined;
-  for await (const event of train(plan, spec, data, on, freshState(theta), options)) {
-    if (event.kind === "step") curve.push(event.loss, event.norm);
-    else end = event.state?.theta;
-  }
-  if (!end) throw new Error("The run ended without a state.");
-  return { curve, end };
-}
-
-const distance = (a: ArrayLike<number>, b: ArrayLike<number>): number => {
-  let [difference, size] = [0, 0];
-  for (let i = 0; i < b.length; i++) {
-    difference += (a[i] - b[i]) ** 2;
-    size += b[i] ** 2;
-  }
-  return Math.sqrt(difference / size);
-};
 
 if (runtime)
   describe.each([...families, ...accelerations].map((t) => [t.name, t] as const))("%s", (name, training) => {
@@ -49,7 +26,7 @@ if (runtime)
     });
 
     it("has the CPU's curve", async () => {
-      const [expected, found] = [await run(training, cpu), await run(training, runtime)];
+      const [expected, found] = [await follow(training, cpu), await follow(training, runtime)];
       const [curve, end] = [distance(found.curve, expected.curve), distance(found.end, expected.end)];
       const moved = distance(training.theta, expected.end);
       const [a, b, c] = [curve, end, moved].map((x) => x.toExponential(1));
@@ -71,20 +48,8 @@ if (runtime)
     const placed = await placement(runtime, outputs);
     expect(placed.map(({ op }) => op)).toContain("If");
     expect(list(strays(placed, "webgpu"))).toEqual([]);
-    const [expected, found] = [await run(training, cpu), await run({ ...training, options }, runtime)];
+    const [expected, found] = [await follow(training, cpu), await follow({ ...training, options }, runtime)];
     expect(distance(found.curve, expected.curve)).toBeLessThan(5e-5);
-  });
-
-if (runtime)
-  it.each([
-    "demo-unet",
-    "unet",
-    "dit",
-    "mlp",
-  ] as const)("the benchmark's %s would run wholly on the device", async (name) => {
-    const c = openCase(name);
-    const compiled = await runtime.compile(program(c, "step", c.weights()), { deviceOnly: true });
-    await compiled.dispose();
   });
 
 const determinant = operator<Record<string, never>>({

@@ -1,0 +1,41 @@
+// What a training run does from step to step, to compare devices and precisions.
+
+import { freshState, train } from "../../src/run/train.ts";
+import type { Runtime } from "../../src/runtime/index.ts";
+import type { Training } from "./trainings.ts";
+
+export interface Curve {
+  /** Loss and gradient norm of each step. */
+  readonly curve: readonly number[];
+  /** The last weights. */
+  readonly end: Float32Array;
+  /** Steps that were left out because the gradient overflowed. */
+  readonly skipped: number;
+}
+
+export async function follow(
+  { plan, spec, theta, data, options }: Training,
+  on: Runtime,
+  start = freshState(theta),
+): Promise<Curve> {
+  const curve: number[] = [];
+  let end: Float32Array | undefined;
+  let skipped = 0;
+  for await (const event of train(plan, spec, data, on, start, options)) {
+    if (event.kind === "step") curve.push(event.loss, event.norm);
+    else end = event.state?.theta;
+    if (event.kind === "step" && event.skipped) skipped++;
+  }
+  if (!end) throw new Error("The run ended without a state.");
+  return { curve, end, skipped };
+}
+
+/** Norm of a − b over norm of b. */
+export function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let [difference, size] = [0, 0];
+  for (let i = 0; i < b.length; i++) {
+    difference += (a[i] - b[i]) ** 2;
+    size += b[i] ** 2;
+  }
+  return Math.sqrt(difference / size);
+}
