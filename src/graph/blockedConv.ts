@@ -5,7 +5,7 @@ import type { Emitter, OnnxAttr } from "./emitter.ts";
 import type { Shape, Tensor } from "./tensor.ts";
 
 /** Fewer positions than this are not worth the reordering of the weights. */
-const POSITIONS = 512;
+const POSITIONS = 256;
 
 /**
  * Whether it pays: a kernel larger than 1 x 1 of variable weights, whose channels fill blocks (or, going in, less than

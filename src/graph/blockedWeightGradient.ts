@@ -37,14 +37,18 @@ export function emitBlockedGradient(
   const bottom = reach[0] - h - a.pads[0];
   const [left, right] = [a.pads[1], reach[1] - w - a.pads[1]];
 
-  // The blocks of channels in front, the batch as channels. Pads within a row are made here: in the convolution they
-  // would be slow, as most of its outputs would touch them.
+  // The blocks of channels in front, the batch as channels: a single block of images gets there by the reordering alone.
+  // Pads within a row are made here: in the convolution they would be slow, as most of its outputs would touch them.
   const parts = reshape(to.op("nchwc.ReorderInput", [x]), [n, c / b, h, w * b]);
-  const front = reshape(swap(parts, 4), [c / b, n, h, w * b]);
+  const single = n === b;
+  const front = single ? parts : reshape(swap(parts, 4), [c / b, n, h, w * b]);
   const cut = bottom < 0 ? bottom : 0;
   const pads = [0, 0, 0, left * b, 0, 0, cut, right * b];
   const padded = pads.some((p) => p !== 0) ? to.op("Pad", [front, to.ints(pads)]) : front;
-  const image = to.op("nchwc.ReorderInput", [padded]);
+  const [height, width] = [h + cut, (left + w + right) * b];
+  const image = single
+    ? reshape(to.op("nchwc.ReorderInput", [reshape(padded, [1, n, (c / b) * height, width])]), [c / b, n, height, width])
+    : to.op("nchwc.ReorderInput", [padded]);
 
   const blocks = to.op("nchwc.ReorderInput", [dy]);
   const kernel = reshape(permuteRuns(to, blocks, [n / b, b, o / b, ho * wo], [2, 0, 3, 1]), [o, n, ho, wo]);
