@@ -4,6 +4,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { constant, conv2d, input, vjp } from "../../src/graph/index.ts";
 import { key, normal } from "../../src/random.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
+import { distance } from "../support/curves.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
 afterAll(() => expect(runtime.open()).toBe(0));
@@ -91,15 +92,6 @@ function byDefinition(
   }
   return { y, dx, dw, db, dy };
 }
-
-const distance = (a: ArrayLike<number>, b: ArrayLike<number>): number => {
-  let [difference, size] = [0, 0];
-  for (let i = 0; i < b.length; i++) {
-    difference += (a[i] - b[i]) ** 2;
-    size += b[i] ** 2;
-  }
-  return Math.sqrt(difference / size);
-};
 
 describe("convolutions", () => {
   it.each(cases)("%o", async (s) => {
