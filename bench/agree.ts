@@ -4,7 +4,7 @@ import type { Precision } from "../src/graph/index.ts";
 import type { Runtime } from "../src/runtime/index.ts";
 import type { Case, Phase } from "./cases.ts";
 import { compare, distance } from "./exchange.ts";
-import { learningRate, type Prepared, prepare } from "./ours.ts";
+import { halfLossScale, learningRate, type Prepared, prepare } from "./ours.ts";
 import type { Torch } from "./torch.ts";
 
 export interface Agreement {
@@ -25,7 +25,7 @@ export async function agreement(
 ): Promise<number | null> {
   await ours.run();
   if (!other) return null;
-  await other.ask({ do: "prepare", phase, out, lr: learningRate });
+  await other.ask({ do: "prepare", phase, out, lr: learningRate, lossScale: half ? halfLossScale : 1 });
   const differences = compare(await ours.results(), out, theta).map((d) => (half ? { ...d, allowed: 0.1 } : d));
   // AdamW makes a whole step of a gradient that is rounding: float16 has too many of those to compare what moved.
   for (const { what, relative, allowed } of half ? differences.slice(0, 2) : differences)

@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { readSafetensors } from "../src/data/safetensors.ts";
-import { constant, grad, input, mse, type Outputs, type Tensor } from "../src/graph/index.ts";
+import { asFloat32, constant, input, mse, mul, type Outputs, type Tensor, vjp } from "../src/graph/index.ts";
 import { initialize } from "../src/nn/initialize.ts";
 import { buildNetwork } from "../src/nn/network.ts";
 import {
@@ -207,8 +207,20 @@ const symbolic = (given: Readonly<Record<string, Given>>): Record<string, Tensor
     ]),
   );
 
-/** The program of a phase. `theta` is needed for its constants; `remat`: with gradient checkpointing. */
-export function program(c: Case, phase: Phase, theta: Float32Array, remat = false): Outputs {
+export interface ProgramOptions {
+  /** With gradient checkpointing. */
+  readonly remat?: boolean;
+  /** The loss is multiplied by this before it is differentiated, and the gradient divided by it. */
+  readonly lossScale?: number;
+}
+
+/** The program of a phase. `theta` is needed for its constants. */
+export function program(
+  c: Case,
+  phase: Phase,
+  theta: Float32Array,
+  { remat = false, lossScale = 1 }: ProgramOptions = {},
+): Outputs {
   const i = symbolic(c.inputs());
   if (phase === "forward")
     return {
@@ -223,12 +235,13 @@ export function program(c: Case, phase: Phase, theta: Float32Array, remat = fals
   const weights = vector("theta");
   const params = fromParts(c.spec, weights);
   const loss = mse(c.apply(remat ? rematerialized(params) : params, i), i.target);
-  const gradient = grad(loss, weights);
-  if (phase === "forward+backward") return { loss, gradient };
-  const { scale, norm } = clipByNorm(gradient, 1);
+  const scaled = vjp([loss], [constant(lossScale)], weights).map(asFloat32);
+  if (phase === "forward+backward")
+    return { loss, gradient: lossScale === 1 ? scaled : scaled.map((g) => mul(g, 1 / lossScale)) };
+  const { scale, norm } = clipByNorm(scaled, 1, lossScale === 1 ? undefined : constant(lossScale));
   const scalars = { rate: input("rate", []), decay: input("decay", []), floor: input("floor", []), scale };
   const [m, v, average, keep] = [vector("m"), vector("v"), vector("ema"), input("emaDecay", [])];
-  const next = gradient.map((g, k) => adamw({ theta: weights[k], m: m[k], v: v[k] }, g, scalars, adamwDefaults));
+  const next = scaled.map((g, k) => adamw({ theta: weights[k], m: m[k], v: v[k] }, g, scalars, adamwDefaults));
   return {
     theta: next.map((part) => part.theta),
     m: next.map((part) => part.m),

@@ -10,6 +10,8 @@ import { type Case, type Phase, program, split } from "./cases.ts";
 import { flops } from "./flops.ts";
 
 export const learningRate = 1e-4;
+/** In float16, on both sides: small gradients are not lost, and none of the cases' overflows. */
+export const halfLossScale = 2 ** 10;
 
 export interface Prepared {
   /** Of one run; see flops.ts. */
@@ -33,7 +35,7 @@ export async function prepare(
   theta: Float32Array,
   { remat = false, precision }: PrepareOptions = {},
 ): Promise<Prepared> {
-  const outputs = program(c, phase, theta, remat);
+  const outputs = program(c, phase, theta, { remat, lossScale: precision === "float16" ? halfLossScale : 1 });
   const staying = ["gradient", "theta", "m", "v", "ema"].filter((name) => name in outputs);
   const compiled = await runtime.compile<string, string>(outputs, {
     keep: staying,

@@ -62,7 +62,7 @@ async function measure(what: string): Promise<Measured> {
   const peakMiB = peakMemory();
   await prepared.dispose();
   // Besides the program there is the noise that moved the weights off their zeros.
-  const bytes = processBytes(estimateMemory(program(c, phase, theta, remat))) + theta.byteLength;
+  const bytes = processBytes(estimateMemory(program(c, phase, theta, { remat }))) + theta.byteLength;
   const estimateMiB = bytes / 2 ** 20;
   return { ms: median(times.map((t) => t.ms)), cpuMs: median(times.map((t) => t.cpuMs)), peakMiB, estimateMiB, loss };
 }

@@ -6,7 +6,8 @@ It is a server: one JSON request per line on stdin, one JSON answer per line on 
    "half": false}                                    GFLOP/s; gpu: on CUDA or MPS where there is one; half: autocast to float16
   {"do": "open", "family", "config", "names",        reads weights and inputs (a safetensors file, mapped, not copied);
    "file", "channelsLast"}                           `names` is the order of the flat parameter vector
-  {"do": "prepare", "phase", "out", "lr"}            sets up a phase, runs it once and writes what it computed to `out`,
+  {"do": "prepare", "phase", "out", "lr",            lossScale: of the loss that is differentiated;
+   "lossScale": 1}                                   sets up a phase, runs it once and writes what it computed to `out`,
                                                      raw float32: forward: y; forward+backward: loss, gradient;
                                                      step: loss, norm, new weights, new averages
   {"do": "time", "runs": 3, "warm": 1}               mean milliseconds, and milliseconds of processor time, of `runs` runs
@@ -230,7 +231,7 @@ class Case:
         with torch.autocast(self.device.type, dtype=torch.float16, enabled=self.half):
             return self.network(weights, self.config, self.inputs).float()
 
-    def prepare(self, phase, lr):
+    def prepare(self, phase, lr, scale):
         """Returns a run of the phase: a function that gives the tensors to compare."""
         if phase == "forward":
             return self.forward
@@ -241,7 +242,9 @@ class Case:
             for leaf in leaves:
                 leaf.grad = None
             loss = F.mse_loss(self.apply(weights), self.inputs["target"])
-            loss.backward()
+            (loss if scale == 1 else loss * scale).backward()
+            if scale != 1:
+                torch._foreach_div_(grads(), scale)
             return loss.detach()
 
         def grads():
@@ -344,7 +347,7 @@ def main():
         elif request["do"] == "open":
             case, run = Case(request, device, half), None
         elif request["do"] == "prepare":
-            run = case.prepare(request["phase"], request["lr"])
+            run = case.prepare(request["phase"], request["lr"], request.get("lossScale", 1))
             write(request["out"], run())
         elif request["do"] == "time":
             for _ in range(request["warm"]):

@@ -3,7 +3,7 @@
 import { type Emitter, float } from "./emitter.ts";
 import { add, mul, rsqrt, square, sub } from "./pointwise.ts";
 import { mean, sum } from "./reduce.ts";
-import { broadcastTo, reshape } from "./shape.ts";
+import { asFloat32, broadcastTo, reshape } from "./shape.ts";
 import { expectFloat, operator, type Shape, sizeOf, type Tensor } from "./tensor.ts";
 
 /**
@@ -139,7 +139,8 @@ export function layerNorm(x: Tensor, normalizedDims: number, w?: Tensor, b?: Ten
 /** x / sqrt(mean(x²) + eps) · w over the trailing dimensions (Zhang & Sennrich 2019). */
 export function rmsNorm(x: Tensor, normalizedDims: number, w?: Tensor, eps = 1e-6): Tensor {
   const axes = Array.from({ length: normalizedDims }, (_, i) => x.shape.length - normalizedDims + i);
-  return affine(mul(x, rsqrt(add(mean(square(x), axes, true), eps))), w);
+  // float16 ends at 65504: squares do not fit.
+  return affine(mul(x, rsqrt(add(mean(square(asFloat32(x)), axes, true), eps))), w);
 }
 
 function affine(x: Tensor, w?: Tensor, b?: Tensor): Tensor {

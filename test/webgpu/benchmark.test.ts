@@ -5,9 +5,10 @@ import { describe, expect, it } from "vitest";
 import { curveDistance } from "../../bench/agree.ts";
 import { openCase, program } from "../../bench/cases.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
-import { webgpu } from "../support/webgpu.ts";
+import { webgpu, webgpuHalf } from "../support/webgpu.ts";
 
 const runtime = await webgpu();
+const half = await webgpuHalf();
 const cpu = nodeRuntime({ threads: 1 });
 
 if (runtime)
@@ -29,4 +30,13 @@ if (runtime)
       console.log(`webgpu, the benchmark's ${name} at batch ${batch}: curve off by ${off.toExponential(1)}`);
       expect(off).toBeLessThan(1e-5);
     });
+
+    if (half)
+      it(`has it in half precision at batch ${batch}`, async () => {
+        const c = openCase(name, batch);
+        const off = await curveDistance(cpu, half, { c, theta: c.weights(), precision: "float16" });
+        console.log(`webgpu, float16, the benchmark's ${name} at batch ${batch}: curve off by ${off.toExponential(1)}`);
+        expect(off).toBeLessThan(1e-2);
+        expect(off).toBeGreaterThan(1e-6);
+      });
   });
