@@ -147,7 +147,7 @@ export function describeOnnx(model: OnnxModel, hints: OnnxHints = {}): OnnxConfi
     );
   if (rest)
     throw new Error(
-      `The model needs ${rest} besides "${sample.name}" and "${timestep.name}"; only models of a sample, a time and class labels can be sampled and trained here.`,
+      `The model needs ${rest} besides "${sample.name}" and "${timestep.name}", but a teacher takes a sample, a time and class labels only; in a program, importOnnx takes any inputs (see docs/onnx-import.md).`,
     );
   const output = model.outputs.find((y) => y.name === "out_sample") ?? model.outputs[0];
   const labelCount = labels ? (hints.classes ?? model.tableRows(labels.name)) : null;

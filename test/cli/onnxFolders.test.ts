@@ -1,0 +1,74 @@
+// Folders with ONNX files that cannot be a teacher say why: at the border, in one sentence, with what to do.
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { beforeEach, describe, expect, test } from "vitest";
+import { fixture, runtime } from "../onnx/helpers.ts";
+import { described, floats, graphProto, modelBytes, node, stored } from "../onnx/model.ts";
+import { fewstep, scratch } from "./fewstep.ts";
+
+const { at } = scratch();
+const ddpm = JSON.stringify({ _class_name: "DDPMScheduler" });
+const unet = () => at("model/unet/model.onnx");
+
+async function write(path: string, content: string | Uint8Array): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, content);
+}
+
+/** PyTorch's export of a U-Net on 1 x 8 x 8 with four classes and "no class". */
+beforeEach(async () => {
+  await write(unet(), fixture("unet-dynamo-18.onnx"));
+  await write(at("model/scheduler/scheduler_config.json"), ddpm);
+});
+
+async function refusal(...args: string[]): Promise<string> {
+  const command = args.length > 0 ? args : ["sample", at("model"), "--n", "1", "--out", at("none.png")];
+  const { code, err } = await fewstep("--quiet", ...command);
+  expect(err, "one line, no stack").toMatch(/^Error: [^\n]+\.\n$/);
+  expect(code).toBe(1);
+  return err.slice("Error: ".length, -1).replaceAll(join(at(), "/"), "");
+}
+
+/** out_sample = sample + w, with more inputs that nothing uses. */
+function affine(more: readonly string[], shape: (number | string)[], opType = "Add"): Uint8Array {
+  const isWide = (name: string) => name === "sample" || name === "encoder_hidden_states";
+  return modelBytes(
+    graphProto({
+      node: [node(opType, ["sample", "w"], ["out_sample"])],
+      initializer: [stored("w", floats([1, 2]))],
+      input: ["sample", "timestep", ...more].map((name) => described(name, isWide(name) ? shape : ["batch"])),
+      output: [described("out_sample", null)],
+    }),
+    17,
+  );
+}
+
+describe("a file that cannot be a teacher", () => {
+  test("cut off, with an unsupported operator, with a size or classes that nobody gives", async () => {
+    await writeFile(unet(), (await readFile(unet())).subarray(0, 30_000));
+    expect(await refusal()).toBe("model/unet/model.onnx: The 30000 bytes are no ONNX model, or one that is cut off.");
+    await writeFile(unet(), affine([], ["batch", 1, "height", 2]));
+    expect(await refusal()).toMatch(
+      /leaves the dimension "height" of "sample" open; put "sample_size" into config\.json\.$/,
+    );
+    await writeFile(unet(), affine([], ["batch", 2], "Det"));
+    expect(await refusal()).toMatch(
+      /The model uses what cannot be imported: the operator Det \(1 node, "the Det"\)\.$/,
+    );
+    await writeFile(unet(), affine(["labels"], ["batch", 2]));
+    expect(await refusal()).toMatch(
+      /Nothing says how many classes "labels" has; put "num_class_embeds" into config\.json\.$/,
+    );
+    expect(runtime.open()).toBe(0);
+  });
+  test("conditioned on text: every command says what a program can do instead", async () => {
+    await writeFile(unet(), affine(["encoder_hidden_states"], ["batch", 2]));
+    const sentence =
+      'model/unet/model.onnx: The model needs "encoder_hidden_states" besides "sample" and "timestep", but a teacher takes a sample, a time and class labels only; in a program, importOnnx takes any inputs (see docs/onnx-import.md).';
+    const data = ["--data", "toy:moons@64"];
+    expect(await refusal()).toBe(sentence);
+    expect(await refusal("info", at("model"))).toBe(sentence);
+    expect(await refusal("evaluate", at("model"), ...data, "--out", at("out"))).toBe(sentence);
+    expect(await refusal("accelerate", at("model"), "--method", "perflow", ...data, "--out", at("out"))).toBe(sentence);
+  });
+});
