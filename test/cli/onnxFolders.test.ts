@@ -2,6 +2,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
+import { loadModel } from "../../src/cli/models.ts";
 import { fixture, runtime } from "../onnx/helpers.ts";
 import { described, floats, graphProto, modelBytes, node, stored } from "../onnx/model.ts";
 import { fewstep, scratch } from "./fewstep.ts";
@@ -70,5 +71,54 @@ describe("a file that cannot be a teacher", () => {
     expect(await refusal("info", at("model"))).toBe(sentence);
     expect(await refusal("evaluate", at("model"), ...data, "--out", at("out"))).toBe(sentence);
     expect(await refusal("accelerate", at("model"), "--method", "perflow", ...data, "--out", at("out"))).toBe(sentence);
+  });
+});
+
+describe("config.json beside the file", () => {
+  const withConfig = (config: unknown) => write(at("model/unet/config.json"), JSON.stringify(config));
+  test("what is true of the file, and what says nothing, is accepted", async () => {
+    for (const config of [
+      { in_channels: 1, sample_size: 8, num_class_embeds: 5 },
+      { in_channels: 1, sample_size: [8, 8], num_class_embeds: null },
+      { in_channels: null, sample_size: null, act_fn: "silu" },
+    ]) {
+      await withConfig(config);
+      const { model } = await loadModel(at("model"));
+      expect([model.sampleShape, model.labelCount]).toEqual([[1, 8, 8], 5]);
+    }
+  });
+  test.each([
+    [{ sample_size: 16 }, '"sample_size": 16, but "sample" is 1 x 8 x 8'],
+    [{ sample_size: [8, 12] }, '"sample_size": [8,12], but "sample" is 1 x 8 x 8'],
+    [{ in_channels: 3, sample_size: 8 }, '"in_channels": 3, but "sample" is 1 x 8 x 8'],
+    [{ num_class_embeds: 11 }, '"num_class_embeds": 11, but "class_labels" picks from 5 rows'],
+  ])("%j contradicts the file", async (config, why) => {
+    await withConfig(config);
+    expect(await refusal()).toBe(
+      `model/unet/model.onnx: config.json has ${why}. Take the config.json that belongs to the model, or leave "${Object.keys(config)[0]}" out.`,
+    );
+  });
+  test("classes for a file without any; channels that an open size would take and the network does not", async () => {
+    await writeFile(unet(), affine([], ["batch", 2]));
+    await withConfig({ num_class_embeds: 11 });
+    expect(await refusal()).toContain('"num_class_embeds": 11, but the model has no input of class labels.');
+    await writeFile(unet(), affine([], ["batch", "channels"]));
+    await withConfig({ in_channels: 3 });
+    expect(await refusal()).toMatch(
+      /model\.onnx: With the sizes of config\.json \("sample" is 3\): The node "the Add" \(Add\) does not fit its inputs: .*\[1,3\] and \[2\] do not broadcast\.$/,
+    );
+  });
+  test("values of a wrong type, and what is no configuration", async () => {
+    const name = "model/unet/config.json";
+    for (const [config, why] of [
+      [{ in_channels: "1" }, 'has "in_channels": "1", expected a whole number above 0.'],
+      [{ sample_size: -8 }, 'has "sample_size": -8, expected a whole number above 0, or two.'],
+      [{ sample_size: [8, 0] }, 'has "sample_size": [8,0], expected a whole number above 0, or two.'],
+      [{ num_class_embeds: 2.5 }, 'has "num_class_embeds": 2.5, expected a whole number above 0.'],
+      [[1], "is no configuration of a network: expected an object."],
+    ] as const) {
+      await withConfig(config);
+      expect(await refusal()).toBe(`${name} ${why}`);
+    }
   });
 });
