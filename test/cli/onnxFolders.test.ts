@@ -1,5 +1,5 @@
 // Folders with ONNX files that cannot be a teacher say why: at the border, in one sentence, with what to do.
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { loadModel } from "../../src/cli/models.ts";
@@ -120,5 +120,63 @@ describe("config.json beside the file", () => {
       await withConfig(config);
       expect(await refusal()).toBe(`${name} ${why}`);
     }
+  });
+});
+
+describe("a folder whose network is not where it is looked for", () => {
+  const expected = "expected diffusion_pytorch_model.safetensors or model.onnx.";
+  test("another name, only config.json, nothing", async () => {
+    await rename(unet(), at("model/unet/weights.onnx"));
+    expect(await refusal()).toBe(`model/unet holds weights.onnx, ${expected} Rename weights.onnx to model.onnx.`);
+    await write(at("model/unet/config.json"), "{}");
+    expect(await refusal("info", at("model"))).toBe(
+      `model/unet holds config.json and weights.onnx, ${expected} Rename weights.onnx to model.onnx.`,
+    );
+    await rm(at("model/unet/weights.onnx"));
+    expect(await refusal()).toBe(`model/unet holds config.json, ${expected}`);
+    await rm(at("model/unet/config.json"));
+    expect(await refusal()).toBe(`model/unet holds no file, ${expected}`);
+    await rm(at("model/unet"), { recursive: true });
+    expect(await refusal()).toBe(`model/unet holds no file, ${expected}`);
+  });
+  test("the arrays without the model, many files, a folder of that name, a .bin", async () => {
+    await rm(unet());
+    await write(at("model/unet/model.onnx_data"), "x");
+    expect(await refusal()).toBe(`model/unet holds model.onnx_data, ${expected}`);
+    for (const i of [1, 2, 3, 4, 5, 6]) await write(at(`model/unet/part${i}.safetensors`), "x");
+    expect(await refusal()).toBe(
+      `model/unet holds model.onnx_data, part1.safetensors, part2.safetensors, part3.safetensors, part4.safetensors and 2 more, ${expected}`,
+    );
+    await rm(at("model/unet"), { recursive: true });
+    await mkdir(unet(), { recursive: true });
+    expect(await refusal()).toBe(`model/unet holds model.onnx/, ${expected}`);
+    await write(at("model/unet/diffusion_pytorch_model.bin"), "x");
+    expect(await refusal()).toMatch(/ Convert the \.bin file first\.$/);
+  });
+  test("a transformer as safetensors, weights without their configuration", async () => {
+    await rm(at("model/unet"), { recursive: true });
+    await write(at("model/transformer/config.json"), "{}");
+    expect(await refusal()).toBe("model/transformer holds config.json, expected model.onnx.");
+    await write(at("model/transformer/diffusion_pytorch_model.safetensors"), "x");
+    expect(await refusal()).toBe(
+      "model/transformer holds config.json and diffusion_pytorch_model.safetensors, expected model.onnx. Export the network as ONNX first (see docs/onnx-import.md).",
+    );
+    await write(at("model/unet/diffusion_pytorch_model.safetensors"), "x");
+    expect(await refusal()).toBe(
+      "model/unet holds diffusion_pytorch_model.safetensors, but no config.json. Add the one that was saved with it.",
+    );
+  });
+  test("the model in the folder itself, the part in place of the folder, no scheduler", async () => {
+    expect(await refusal("info", at("model/unet"))).toBe(
+      "model/unet is a part of a model, expected the folder that holds it and scheduler. Give that one.",
+    );
+    await write(at("flat/model.onnx"), await readFile(unet()));
+    expect(await refusal("info", at("flat"))).toBe(
+      "flat holds model.onnx itself, expected it as unet/model.onnx. Move it there.",
+    );
+    await rm(at("model/scheduler"), { recursive: true });
+    expect(await refusal()).toBe(
+      "model has no scheduler/scheduler_config.json, which says how noise is added and what the network predicts. Add the one that the model was trained with.",
+    );
   });
 });
