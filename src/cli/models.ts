@@ -1,5 +1,5 @@
 // Models on disk: a folder with card.json and model.safetensors, a run folder, or a folder of diffusers.
-import { mkdir, readdir, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { readFolder, readOnnxFolder } from "../diffusers/folder.ts";
 import { collect, type Network } from "../nn/network.ts";
@@ -9,6 +9,7 @@ import { toParams } from "../nn/weights.ts";
 import type { Teacher } from "../recipes/plan.ts";
 import { type BuiltModel, type Card, modelOf, parseCard, type SamplerSpec } from "../run/card.ts";
 import { sha256 } from "../runtime/hash.ts";
+import { makeFolder } from "./atomic.ts";
 import { isDiffusers, networkFile, readSchedulerOf } from "./diffusersFolder.ts";
 import { readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";
 import { ONNX_FILE, readOnnx, writeOnnx } from "./onnxFiles.ts";
@@ -124,6 +125,8 @@ async function loadDiffusers(path: string): Promise<LoadedModel> {
 async function weighed({ network }: BuiltModel, params: ParamMap, file: string) {
   const spec = collect(network);
   const theta = inFile(file, () => flatten(spec, params));
+  const broken = theta.findIndex((value) => !Number.isFinite(value));
+  if (broken >= 0) throw new Error(`${file} holds ${theta[broken]} among its weights, so it is damaged. Get it again.`);
   const hash = await sha256(new Uint8Array(theta.buffer, theta.byteOffset, theta.byteLength));
   return { spec, params, theta, hash };
 }
@@ -147,7 +150,7 @@ export async function saveModel(
   theta: Float32Array,
   network: Network,
 ): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const { imagesSeen, teacherNfe } = card;
   const metadata = { format: "pt", imagesSeen: String(imagesSeen), teacherNfe: String(teacherNfe) };
   await writeSafetensors(join(folder, weightsFile), unflatten(spec, theta), metadata);

@@ -113,6 +113,12 @@ export const recorded = (
   seed,
 });
 
+/** Throws UsageError for two budgets at once. */
+export function checkBudget({ images, minutes }: { readonly images?: number; readonly minutes?: number }): void {
+  if (images !== undefined && minutes !== undefined)
+    throw new UsageError(`--images ${images} and --minutes ${minutes} are two budgets for one run. Give one of them.`);
+}
+
 /** Paths in options.json work from every folder. */
 export const absolute = (path: string): string => (path.startsWith("toy:") || isAbsolute(path) ? path : resolve(path));
 

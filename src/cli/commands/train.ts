@@ -23,6 +23,7 @@ import { previews } from "../previews.ts";
 import { lastPart, type RunDir } from "../runDir.ts";
 import {
   absolute,
+  checkBudget,
   dataIdentity,
   imagesIn,
   mayChange,
@@ -60,6 +61,7 @@ export interface RunResult {
 
 /** Trains, and returns where the model is; undefined after --dry-run. */
 export async function trainTeacher(given: TrainCommandOptions, context: Context): Promise<RunResult | undefined> {
+  checkBudget(given);
   const options = {
     ...given,
     prediction: given.prediction ?? natural[given.form],
