@@ -17,7 +17,7 @@ export type NetworkFile =
 
 /** Whether a folder is meant as one of diffusers: it has a scheduler, or a configuration or weights of whatever name. */
 export async function isDiffusers(folder: string): Promise<boolean> {
-  if ((await onnxIn(folder)).length > 0 || (await hasScheduler(folder))) return true;
+  if ((await onnxIn(folder)).length > 0 || (await hasScheduler(folder)) || (await isPart(folder))) return true;
   for (const part of parts) if ((await namesIn(join(folder, part))).some(isMeant)) return true;
   return false;
 }
@@ -34,9 +34,9 @@ export async function networkFile(folder: string): Promise<NetworkFile> {
     if (names.includes(ONNX_FILE)) return { kind: "onnx", part, file: join(folder, part, ONNX_FILE) };
   if (unet.some(isMeant)) throw withoutNetwork(folder, "unet", unet);
   if (transformer.some(isMeant)) throw withoutNetwork(folder, "transformer", transformer);
-  const outside = (await onnxIn(folder))[0];
-  if (outside && parts.some((part) => part === basename(resolve(folder))))
+  if (await isPart(folder))
     throw new Error(`${folder} is a part of a model, expected the folder that holds it and scheduler. Give that one.`);
+  const outside = (await onnxIn(folder))[0];
   if (outside) throw new Error(`${folder} holds ${outside} itself, expected it as unet/${ONNX_FILE}. Move it there.`);
   throw withoutNetwork(folder, "unet", unet);
 }
@@ -51,6 +51,8 @@ export async function readSchedulerOf(folder: string): Promise<unknown> {
 
 const hasScheduler = async (folder: string) =>
   (await namesIn(join(folder, "scheduler"))).includes("scheduler_config.json");
+const isPart = async (folder: string) =>
+  parts.some((part) => part === basename(resolve(folder))) && (await namesIn(folder)).some(isMeant);
 const onnxIn = async (folder: string) => (await namesIn(folder)).filter((name) => name.endsWith(".onnx"));
 const isMeant = (name: string): boolean =>
   name === "config.json" || /\.(onnx|onnx_data|onnx\.data|safetensors|bin)$/.test(name);

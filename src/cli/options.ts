@@ -118,10 +118,19 @@ function hint(schema: z.ZodObject, key: string): string {
 
 const lowerFirst = (text: string) => text.charAt(0).toLowerCase() + text.slice(1);
 
-/** A config file's contents as values by key. Throws UsageError for anything that is not an object of options. */
-export function valuesOf(json: unknown, file: string, schema: z.ZodObject): Record<string, unknown> {
+/** Throws UsageError for anything that is not an object of options. */
+export function valuesIn(json: unknown, file: string): Record<string, unknown> {
   if (typeof json !== "object" || json === null || Array.isArray(json))
     throw new UsageError(`${file} is no set of options: expected an object like {"batch": 64}.`);
+  return { ...json };
+}
+
+/** A config file's contents as values by key. Throws UsageError for an option that does not exist. */
+export function valuesOf(
+  json: Readonly<Record<string, unknown>>,
+  file: string,
+  schema: z.ZodObject,
+): Record<string, unknown> {
   const values: Record<string, unknown> = {};
   for (const [flag, value] of Object.entries(json)) {
     const key = keyOf(flag);

@@ -8,7 +8,7 @@ import { version } from "../version.ts";
 import type { Command } from "./command.ts";
 import { codeOf, exitCode, Interrupted, sentence, UsageError, usage } from "./failure.ts";
 import { readJson } from "./files.ts";
-import { flagsOf, isList, parseOptions, valuesOf } from "./options.ts";
+import { flagsOf, isList, parseOptions, valuesIn, valuesOf } from "./options.ts";
 import { type Reporter, reporter, type Streams } from "./reporter.ts";
 import { runAt } from "./runDir.ts";
 
@@ -88,7 +88,7 @@ async function resolve(
   const schema = z.object({ ...globals.shape, ...command.options.shape });
   if (config === "") throw new UsageError("--config is empty: a JSON file with options.");
   const read = async (path: string, what: string) => {
-    const { command: made, ...options } = Object(await readJson(path)) as Record<string, unknown>;
+    const { command: made, ...options } = valuesIn(await readJson(path), path);
     if (made !== undefined && made !== command.name)
       throw new UsageError(`${path} ${what} \`fewstep ${made}\`, not \`fewstep ${command.name}\`.`);
     return valuesOf(options, path, schema);

@@ -1,4 +1,5 @@
 // Values that cannot be: one sentence each with what was expected, before anything is computed or written.
+import { spawnSync } from "node:child_process";
 import { cp, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -11,7 +12,7 @@ const tiny = "--data toy:moons@64 --form linear --width 8 --depth 1 --batch 8 --
 let model: string;
 
 beforeAll(async () => {
-  const { code, err } = await fewstep("train", ...tiny, "--images", "8", "--out", at("models"));
+  const { code, err } = await fewstep("train", ...tiny, "--images", "16", "--out", at("models"));
   expect(code, err).toBe(0);
   model = await onlyRun(at("models"));
 });
@@ -90,6 +91,30 @@ test("weights that are not numbers, a teacher of another shape, a file that is n
   expect(await evaluate("--features", at("features.onnx"))).toMatch(
     /features\.onnx cannot be used for --features: .* Expected an \.onnx file\.$/,
   );
+});
+
+test("a run that cannot go on keeps its options", async () => {
+  const options = await readFile(join(model, "options.json"), "utf8");
+  expect(await failure(2, "train", "--resume", model, "--images", "8")).toMatch(
+    /has seen 16 images already, more than the budget of 8\.$/,
+  );
+  expect(await readFile(join(model, "options.json"), "utf8")).toBe(options);
+  await cp(model, at("odd"), { recursive: true });
+  await writeFile(at("odd/options.json"), "[]");
+  expect(await failure(2, "train", "--resume", at("odd"))).toBe(
+    `${at("odd/options.json")} is no set of options: expected an object like {"batch": 64}.`,
+  );
+});
+
+test("a reader that goes away, and a full output, end without a stack", () => {
+  const main = `"${process.execPath}" --import tsx "${join(root, "src/cli/main.ts")}"`;
+  const shell = (command: string) => spawnSync("bash", ["-c", command], { cwd: root, encoding: "utf8" });
+  const { stderr, stdout } = shell(`${main} train --help | head -c 0; echo "\${PIPESTATUS[0]}"`);
+  expect([stderr, stdout]).toEqual(["", "0\n"]);
+  if (process.platform !== "linux") return;
+  const full = shell(`${main} --version > /dev/full`);
+  expect(full.stderr).toMatch(/^Error: The output cannot be written: .*the disk is full\. [^\n]*\n$/);
+  expect(full.status).toBe(1);
 });
 
 test("no run is begun for pairs that have no room", async () => {

@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { loadModel } from "../../src/cli/models.ts";
 import { fixture, runtime } from "../onnx/helpers.ts";
 import { described, floats, graphProto, modelBytes, node, stored } from "../onnx/model.ts";
-import { fewstep, scratch } from "./fewstep.ts";
+import { fewstep, root, scratch } from "./fewstep.ts";
 
 const { at } = scratch();
 const ddpm = JSON.stringify({ _class_name: "DDPMScheduler" });
@@ -170,6 +170,7 @@ describe("a folder whose network is not where it is looked for", () => {
     expect(await refusal("info", at("model/unet"))).toBe(
       "model/unet is a part of a model, expected the folder that holds it and scheduler. Give that one.",
     );
+    expect(await refusal("info", join(root, "assets/mnist-teacher/unet"))).toMatch(/unet is a part of a model, /);
     await write(at("flat/model.onnx"), await readFile(unet()));
     expect(await refusal("info", at("flat"))).toBe(
       "flat holds model.onnx itself, expected it as unet/model.onnx. Move it there.",

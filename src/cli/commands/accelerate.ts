@@ -107,7 +107,8 @@ export async function accelerate(given: AccelerateOptions, context: Context): Pr
   const { resume, dryRun, ignoreMemory, ...stored } = resolved;
   const name = { method, data: full.data ?? loaded.name, windows: full.windows, batch: full.batch };
   const pairs = plan.source === "pairs" ? pairCount(loaded, full) : undefined;
-  const run = await openRun(resume, full.out, name, recorded("accelerate", stored, context));
+  const written = recorded("accelerate", stored, context);
+  const run = await openRun(resume, full.out, name, written);
   context.report.event({ kind: "run", path: run.path });
   context.report.note(`${run.path}: ${method} of ${loaded.name}, ${images.toLocaleString("en-US")} images.`);
   if (plan.model.prediction.name !== teacher.model.prediction.name)
@@ -159,6 +160,7 @@ export async function accelerate(given: AccelerateOptions, context: Context): Pr
       schedule: { ...resolved, rate },
       card,
       identity: { teacher: loaded.hash, ...(data && full.data ? { data: dataIdentity(data, full.data) } : {}) },
+      options: written,
       command: "accelerate",
       preview: previews({
         folder: run.samples,
