@@ -47,7 +47,12 @@ export function emitBlockedGradient(
   const padded = pads.some((p) => p !== 0) ? to.op("Pad", [front, to.ints(pads)]) : front;
   const [height, width] = [h + cut, (left + w + right) * b];
   const image = single
-    ? reshape(to.op("nchwc.ReorderInput", [reshape(padded, [1, n, (c / b) * height, width])]), [c / b, n, height, width])
+    ? reshape(to.op("nchwc.ReorderInput", [reshape(padded, [1, n, (c / b) * height, width])]), [
+        c / b,
+        n,
+        height,
+        width,
+      ])
     : to.op("nchwc.ReorderInput", [padded]);
 
   const blocks = to.op("nchwc.ReorderInput", [dy]);
