@@ -1,6 +1,6 @@
 // Files appear complete or not at all: written under a temporary name, flushed to the disk, renamed.
 import { randomBytes } from "node:crypto";
-import { mkdir, open, rename, rm } from "node:fs/promises";
+import { access, constants, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 export type FileContent = string | Uint8Array | Iterable<Uint8Array>;
@@ -19,7 +19,7 @@ export async function writeAtomic(path: string, content: FileContent, disk: Disk
   const folder = dirname(path);
   const temporary = join(folder, `.${basename(path)}.${randomBytes(4).toString("hex")}.tmp`);
   try {
-    await mkdir(folder, { recursive: true });
+    await mkdirs(folder);
     const file = await disk.open(temporary, "wx");
     try {
       try {
@@ -37,6 +37,37 @@ export async function writeAtomic(path: string, content: FileContent, disk: Disk
     throw new Error(`${path} could not be written: ${explain(cause)}`, { cause });
   }
   await syncFolder(folder, disk);
+}
+
+/** Makes a folder and those above it. Throws an Error that names the path and the cause. */
+export async function makeFolder(folder: string): Promise<void> {
+  await mkdirs(folder).catch((cause: unknown) => {
+    throw new Error(`${folder} could not be made: ${explain(cause)}`, { cause });
+  });
+}
+
+/** Makes the folder of a file that is written later, so that work is not done for nothing. Throws an Error as writing would. */
+export async function checkWritable(path: string): Promise<void> {
+  try {
+    await mkdirs(dirname(path));
+    await access(dirname(path), constants.W_OK);
+    const info = await stat(path).catch(() => undefined);
+    if (info?.isDirectory()) throw Object.assign(new Error(), { code: "EISDIR" });
+  } catch (cause) {
+    throw new Error(`${path} cannot be written: ${explain(cause)}`, { cause });
+  }
+}
+
+/** Node's own `recursive` never ends where the system takes no folder and says that the one above is missing (/proc). */
+async function mkdirs(folder: string): Promise<void> {
+  const made = () => mkdir(folder).then(() => undefined, codeOf);
+  let code = await made();
+  if (code === "ENOENT" && dirname(folder) !== folder) {
+    await mkdirs(dirname(folder));
+    code = await made();
+  }
+  if (code === undefined || (code === "EEXIST" && (await stat(folder)).isDirectory())) return;
+  throw Object.assign(new Error(code), { code });
 }
 
 function pieces(content: FileContent): Iterable<string | Uint8Array> {
@@ -62,10 +93,12 @@ const reasons: Record<string, string> = {
   EROFS: "the file system is read-only.",
   EISDIR: "a folder of that name exists.",
   ENOTDIR: "a part of the path is a file, not a folder.",
+  ENOENT: "its folder is not there and cannot be made.",
   EEXIST: "a part of the path is a file, not a folder.",
 };
 
+const codeOf = (cause: unknown): string => (cause instanceof Error && "code" in cause ? String(cause.code) : "");
+
 function explain(cause: unknown): string {
-  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
-  return reasons[code] ?? (cause instanceof Error ? cause.message : String(cause));
+  return reasons[codeOf(cause)] ?? (cause instanceof Error ? cause.message : String(cause));
 }

@@ -24,7 +24,7 @@ export function command<T extends z.ZodObject>(
   return {
     ...spec,
     async run(values, context) {
-      await spec.run(parseOptions(spec.options, values), context);
+      await spec.run(parseOptions(spec.options, values, spec.positional), context);
     },
   };
 }

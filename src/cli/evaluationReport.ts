@@ -1,5 +1,4 @@
 // What an evaluation leaves behind: report.json, charts, a grid of samples, and tables on stdout.
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { gridPng } from "../data/png.ts";
 import { metricVsNfe, type NfeSeries } from "../figures/metricVsNfe.ts";
@@ -7,7 +6,7 @@ import { type PathVariationSeries, pathVariation } from "../figures/pathVariatio
 import { type Measured, onPlane, principalPlane } from "../metrics/index.ts";
 import type { Evaluation } from "../run/evaluate.ts";
 import type { Paths } from "../run/paths.ts";
-import { writeAtomic } from "./atomic.ts";
+import { makeFolder, writeAtomic } from "./atomic.ts";
 import type { Context } from "./context.ts";
 import { figureContext, saveFigure } from "./figures.ts";
 import { writeJson } from "./files.ts";
@@ -41,7 +40,7 @@ export async function writeReport(
   o: ReportOptions,
   context: Context,
 ): Promise<void> {
-  await mkdir(o.out, { recursive: true });
+  await makeFolder(o.out);
   const plain = report.results.map(({ evaluations, paths, ...model }) => ({
     ...model,
     evaluations: evaluations.map(({ shown, kind, ...numbers }) => numbers),
@@ -87,7 +86,7 @@ export async function writeReport(
   if (report.results.some(({ paths }) => paths.length > 0)) context.report.result(`\n${pathTable(report)}`);
   for (const note of report.notes) context.report.result(note);
   context.report.note(
-    `Report, charts${height > 1 ? " and samples (one row per line of the table)" : ""} are in ${o.out}.`,
+    `${height > 1 ? "Report, charts and samples (one row per line of the table)" : "Report and charts"} are in ${o.out}.`,
   );
 }
 

@@ -80,7 +80,10 @@ async function openFeatures(wanted: string, data: Dataset, runtime: Runtime): Pr
     const bytes = await readFile(wanted).catch(() => {
       throw new Error(`${wanted} cannot be read, expected an .onnx file for --features.`);
     });
-    const network = await openForeign(ort, bytes);
+    const network = await openForeign(ort, bytes).catch((cause: unknown) => {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new Error(`${wanted} cannot be used for --features: ${why} Expected an .onnx file.`, { cause });
+    });
     return foreignFeatures(network, { name: wanted, images: data.shape, range: "-1..1" });
   }
   if (data.shape.join() !== "1,28,28") return undefined;

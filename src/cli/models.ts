@@ -1,5 +1,5 @@
 // Models on disk: a folder with card.json and model.safetensors, a run folder, or a folder of diffusers.
-import { mkdir, readdir, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { readFolder, readOnnxFolder } from "../diffusers/folder.ts";
 import { collect, type Network } from "../nn/network.ts";
@@ -9,8 +9,10 @@ import { toParams } from "../nn/weights.ts";
 import type { Teacher } from "../recipes/plan.ts";
 import { type BuiltModel, type Card, modelOf, parseCard, type SamplerSpec } from "../run/card.ts";
 import { sha256 } from "../runtime/hash.ts";
+import { makeFolder } from "./atomic.ts";
+import { isDiffusers, networkFile, readSchedulerOf } from "./diffusersFolder.ts";
 import { readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";
-import { ONNX_FILE, onnxPart, readOnnx, writeOnnx } from "./onnxFiles.ts";
+import { ONNX_FILE, readOnnx, writeOnnx } from "./onnxFiles.ts";
 
 export interface LoadedModel extends BuiltModel {
   /** The folder with the weights. */
@@ -30,7 +32,6 @@ export interface LoadedModel extends BuiltModel {
 
 const cardFile = "card.json";
 const weightsFile = WEIGHTS_FILE;
-const unetWeights = "unet/diffusion_pytorch_model.safetensors";
 
 /** How a model is sampled that does not say. */
 export const plainSampler: SamplerSpec = { solver: "ddim", grid: { kind: "uniform" }, steps: [50] };
@@ -57,8 +58,7 @@ export async function locate(path: string): Promise<Located> {
   const name = basename(resolve(path));
   if (await exists(join(path, cardFile))) return { kind: "fewstep", path, name };
   if (await exists(join(path, "model", cardFile))) return { kind: "fewstep", path: join(path, "model"), name };
-  if ((await exists(join(path, "unet/config.json"))) || (await onnxPart(path)))
-    return { kind: "diffusers", path, name };
+  if (await isDiffusers(path)) return { kind: "diffusers", path, name };
   const runs = (await readdir(path)).filter((entry) => /^\d{5,}-/.test(entry)).sort((a, b) => number(b) - number(a));
   for (const run of runs) {
     const model = join(path, run, "model");
@@ -100,38 +100,33 @@ const untrained = (name: string, { imagesSeen }: Card): string[] =>
   imagesSeen > 0 ? [] : [`${name} has seen no images yet: its weights are those that training begins with.`];
 
 async function loadDiffusers(path: string): Promise<LoadedModel> {
-  const part = await onnxPart(path);
-  if (part && !(await exists(join(path, unetWeights)))) return loadOnnx(path, part);
-  const unet = await readJson(join(path, "unet/config.json"));
-  const scheduler = await readJson(join(path, "scheduler/scheduler_config.json"));
-  const weights = join(path, unetWeights);
-  if (!(await exists(weights)) && (await exists(weights.replace(".safetensors", ".bin"))))
-    throw new Error(
-      `${path}/unet holds a .bin file only, expected diffusion_pytorch_model.safetensors. Convert it first.`,
-    );
-  const { tensors } = await readSafetensors(weights);
-  const { params, notes, ...built } = readFolder({ name: path, unet, scheduler, tensors });
-  const rest = await weighed(built, params, weights);
-  return { ...built, ...rest, path, name: basename(resolve(path)), kind: "diffusers", sampler: plainSampler, notes };
-}
-
-async function loadOnnx(path: string, part: string): Promise<LoadedModel> {
-  const onnx = join(path, part, ONNX_FILE);
-  const config = join(path, part, "config.json");
-  const { params, notes, ...built } = readOnnxFolder({
-    ...(await readOnnx(onnx)),
-    name: path,
-    part,
-    config: (await exists(config)) ? await readJson(config) : {},
-    scheduler: await readJson(join(path, "scheduler/scheduler_config.json")),
-  });
-  const rest = await weighed(built, params, onnx);
+  const found = await networkFile(path);
+  const scheduler = await readSchedulerOf(path);
+  const config = join(path, found.part, "config.json");
+  const { params, notes, ...built } =
+    found.kind === "onnx"
+      ? readOnnxFolder({
+          ...(await readOnnx(found.file)),
+          name: path,
+          part: found.part,
+          config: (await exists(config)) ? await readJson(config) : {},
+          scheduler,
+        })
+      : readFolder({
+          name: path,
+          unet: await readJson(config),
+          scheduler,
+          tensors: (await readSafetensors(found.file)).tensors,
+        });
+  const rest = await weighed(built, params, found.file);
   return { ...built, ...rest, path, name: basename(resolve(path)), kind: "diffusers", sampler: plainSampler, notes };
 }
 
 async function weighed({ network }: BuiltModel, params: ParamMap, file: string) {
   const spec = collect(network);
   const theta = inFile(file, () => flatten(spec, params));
+  const broken = theta.findIndex((value) => !Number.isFinite(value));
+  if (broken >= 0) throw new Error(`${file} holds ${theta[broken]} among its weights, so it is damaged. Get it again.`);
   const hash = await sha256(new Uint8Array(theta.buffer, theta.byteOffset, theta.byteLength));
   return { spec, params, theta, hash };
 }
@@ -155,7 +150,7 @@ export async function saveModel(
   theta: Float32Array,
   network: Network,
 ): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const { imagesSeen, teacherNfe } = card;
   const metadata = { format: "pt", imagesSeen: String(imagesSeen), teacherNfe: String(teacherNfe) };
   await writeSafetensors(join(folder, weightsFile), unflatten(spec, theta), metadata);

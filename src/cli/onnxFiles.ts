@@ -7,14 +7,6 @@ import { writeAtomic } from "./atomic.ts";
 import { openSafetensors } from "./files.ts";
 
 export const ONNX_FILE = "model.onnx";
-/** The folders inside a diffusers folder that may hold the network. */
-const parts = ["unet", "transformer"];
-
-/** The part of a diffusers folder that holds an ONNX file, if one does. */
-export async function onnxPart(folder: string): Promise<string | undefined> {
-  for (const part of parts) if (await isFile(join(folder, part, ONNX_FILE))) return part;
-  return undefined;
-}
 
 const isFile = (path: string): Promise<boolean> =>
   stat(path).then(

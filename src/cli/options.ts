@@ -64,20 +64,50 @@ export function flagsOf(schema: z.ZodObject, positional: readonly string[] = [])
 }
 
 /** Throws UsageError naming the first option that is missing, unknown or wrong. `where` is a config file, if it came from one. */
-export function parseOptions<T extends z.ZodObject>(schema: T, values: Readonly<Record<string, unknown>>): z.output<T> {
+export function parseOptions<T extends z.ZodObject>(
+  schema: T,
+  values: Readonly<Record<string, unknown>>,
+  positional: readonly string[] = [],
+): z.output<T> {
+  const nameOf = (key: string) => (positional.includes(key) ? `<${flagName(key)}>` : `--${flagName(key)}`);
+  const empty = Object.keys(values).find((key) => key in schema.shape && isEmpty(values[key]));
+  if (empty !== undefined) throw new UsageError(`${nameOf(empty)} is empty${hint(schema, empty)}.`);
   const result = z.strictObject(schema.shape).safeParse(values);
   if (result.success) return result.data as z.output<T>;
   const issue = result.error.issues[0];
   if (issue.code === "unrecognized_keys") throw new UsageError(`There is no option --${flagName(issue.keys[0])} here.`);
   const [key, ...inner] = issue.path.map(String);
-  const name = `--${flagName(key ?? "")}`;
+  const name = nameOf(key ?? "");
   const value = values[key];
   if (value === undefined) throw new UsageError(`${name} is missing${hint(schema, key)}.`);
-  const shown = JSON.stringify(inner.length > 0 && Array.isArray(value) ? value[Number(inner[0])] : value);
-  const wanted = describe(schema.shape[key] as z.ZodType);
-  const choices = wanted.choices ?? wanted.element?.choices;
-  const why = choices ? `expected one of ${choices.join(", ")}` : issue.message.replace(/^Invalid input: /, "");
-  throw new UsageError(`${name} is ${shown}: ${lowerFirst(why)}.`);
+  const wrong = inner.length > 0 && Array.isArray(value) ? value[Number(inner[0])] : value;
+  const shown = typeof wrong === "number" ? String(wrong) : JSON.stringify(wrong);
+  throw new UsageError(`${name} is ${shown}: expected ${inWords(schema.shape[key] as z.ZodType, issue.code)}.`);
+}
+
+const isEmpty = (value: unknown): boolean =>
+  value === "" || (Array.isArray(value) && value.some((v) => v === "") && value.every((v) => typeof v === "string"));
+
+/** What an option takes: "one of cpu, cuda", "a whole number from 1", "a number from 0 and below 1". */
+function inWords(schema: z.ZodType, problem: string): string {
+  const { kind, choices, element } = describe(schema);
+  const values = choices ?? element?.choices;
+  if (values) return `one of ${values.join(", ")}`;
+  if (kind === "boolean") return "true or false";
+  if (kind === "string" || element?.kind === "string") return "text";
+  const json = z.toJSONSchema(schema, { unrepresentable: "any" });
+  const list =
+    kind === "array" && typeof json.items === "object" && !Array.isArray(json.items) ? json.items : undefined;
+  const { type, minimum, maximum, exclusiveMinimum, exclusiveMaximum } = list ?? json;
+  const whole = type === "integer";
+  const least = whole && typeof exclusiveMinimum === "number" ? exclusiveMinimum + 1 : minimum;
+  const bounds = [
+    least !== undefined && least !== Number.MIN_SAFE_INTEGER && `from ${least}`,
+    !whole && exclusiveMinimum !== undefined && `above ${exclusiveMinimum}`,
+    maximum !== undefined && (maximum !== Number.MAX_SAFE_INTEGER || problem === "too_big") && `to ${maximum}`,
+    exclusiveMaximum !== undefined && `and below ${exclusiveMaximum}`,
+  ];
+  return [list ? "numbers, each" : "", `a ${whole ? "whole " : ""}number`, ...bounds].filter(Boolean).join(" ");
 }
 
 function hint(schema: z.ZodObject, key: string): string {
@@ -88,10 +118,19 @@ function hint(schema: z.ZodObject, key: string): string {
 
 const lowerFirst = (text: string) => text.charAt(0).toLowerCase() + text.slice(1);
 
-/** A config file's contents as values by key. Throws UsageError for anything that is not an object of options. */
-export function valuesOf(json: unknown, file: string, schema: z.ZodObject): Record<string, unknown> {
+/** Throws UsageError for anything that is not an object of options. */
+export function valuesIn(json: unknown, file: string): Record<string, unknown> {
   if (typeof json !== "object" || json === null || Array.isArray(json))
     throw new UsageError(`${file} is no set of options: expected an object like {"batch": 64}.`);
+  return { ...json };
+}
+
+/** A config file's contents as values by key. Throws UsageError for an option that does not exist. */
+export function valuesOf(
+  json: Readonly<Record<string, unknown>>,
+  file: string,
+  schema: z.ZodObject,
+): Record<string, unknown> {
   const values: Record<string, unknown> = {};
   for (const [flag, value] of Object.entries(json)) {
     const key = keyOf(flag);

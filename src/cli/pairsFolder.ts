@@ -1,10 +1,11 @@
 // Teacher pairs on disk: pairs.json and shards of safetensors. A run that stopped goes on at the first shard that is
 // missing; a damaged shard is made again.
-import { mkdir, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Pairs, type PairsOptions, shardCount, teacherPairs } from "../run/pairs.ts";
 import type { Sampler } from "../run/sample.ts";
 import { sha256 } from "../runtime/hash.ts";
+import { makeFolder } from "./atomic.ts";
 import { type Context, checkInterrupt } from "./context.ts";
 import { readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";
 
@@ -29,7 +30,7 @@ export async function storedPairs(
   { folder, identity, ...request }: PairsRequest,
   context: Context,
 ): Promise<Pairs> {
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   await checkIdentity(join(folder, "pairs.json"), { ...identity, perShard: request.perShard });
   const size = sampleShape.reduce((a, b) => a * b, 1);
   const { n, perShard } = request;

@@ -1,4 +1,5 @@
 // From command line arguments to a command and an exit code.
+import { stat } from "node:fs/promises";
 import { resolve as resolvePath } from "node:path";
 import { Command as Commander, CommanderError, Option } from "commander";
 import { z } from "zod";
@@ -7,14 +8,14 @@ import { version } from "../version.ts";
 import type { Command } from "./command.ts";
 import { codeOf, exitCode, Interrupted, sentence, UsageError, usage } from "./failure.ts";
 import { readJson } from "./files.ts";
-import { flagsOf, isList, parseOptions, valuesOf } from "./options.ts";
+import { flagsOf, isList, parseOptions, valuesIn, valuesOf } from "./options.ts";
 import { type Reporter, reporter, type Streams } from "./reporter.ts";
 import { runAt } from "./runDir.ts";
 
 const globals = z.object({
   json: z.boolean().default(false).describe("Print one JSON event per line on stdout, text on stderr."),
   device: z.enum(["cpu", "webgpu", "cuda"]).default("cpu").describe("Where networks run."),
-  threads: z.int().nonnegative().default(0).describe("Threads of one operator; 0: as many as cores."),
+  threads: z.int().nonnegative().max(1024).default(0).describe("Threads of one operator; 0: as many as cores."),
   seed: z.int().nonnegative().default(0).describe("Of all random numbers."),
   quiet: z.boolean().default(false).describe("Print results and errors only."),
 });
@@ -85,8 +86,9 @@ async function resolve(
   config: string | undefined,
 ): Promise<Record<string, unknown>> {
   const schema = z.object({ ...globals.shape, ...command.options.shape });
+  if (config === "") throw new UsageError("--config is empty: a JSON file with options.");
   const read = async (path: string, what: string) => {
-    const { command: made, ...options } = Object(await readJson(path)) as Record<string, unknown>;
+    const { command: made, ...options } = valuesIn(await readJson(path), path);
     if (made !== undefined && made !== command.name)
       throw new UsageError(`${path} ${what} \`fewstep ${made}\`, not \`fewstep ${command.name}\`.`);
     return valuesOf(options, path, schema);
@@ -95,6 +97,10 @@ async function resolve(
   const given = { ...base, ...flags };
   if (!command.mayChange || typeof given.resume !== "string") return given;
   const file = runAt(given.resume).optionsFile;
+  if (!(await exists(file)))
+    throw new Error(
+      `${given.resume} is no run folder, which would have options.json. Give one like runs/00000-perflow-mnist-w4-b64.`,
+    );
   const before = await read(file, "was started by");
   for (const [key, value] of Object.entries(given)) {
     if (key === "resume" || machine.includes(key) || command.mayChange.includes(key)) continue;
@@ -105,6 +111,12 @@ async function resolve(
   }
   return { ...before, ...given };
 }
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
 
 /** Options are the same also where a path is written in another way. */
 const same = (a: unknown, b: unknown): boolean =>

@@ -1,7 +1,7 @@
 // Run folders: runs/00012-perflow-mnist-w4-b64/ with options.json, log.jsonl, samples/, model/, state/.
 import { appendFile, mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { writeAtomic } from "./atomic.ts";
+import { makeFolder, writeAtomic } from "./atomic.ts";
 import { writeJson } from "./files.ts";
 
 export interface RunName {
@@ -43,7 +43,7 @@ export function nextNumber(names: readonly string[]): number {
 
 /** Makes the next run folder below `root` and writes the options. Two runs that start at once get two folders. */
 export async function createRun(root: string, name: RunName, options: object): Promise<RunDir> {
-  await mkdir(root, { recursive: true });
+  await makeFolder(root);
   for (;;) {
     const path = join(root, runName(nextNumber(await readdir(root)), name));
     const taken = await mkdir(path).then(

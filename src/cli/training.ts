@@ -90,6 +90,8 @@ export interface TrainingRun {
   /** The card after so many images. */
   readonly card: (imagesSeen: number) => Card;
   readonly identity: StateIdentity;
+  /** For options.json. */
+  readonly options: object;
   /** The command that goes on, for messages. */
   readonly command: string;
   readonly preview?: Preview;
@@ -113,6 +115,12 @@ export const recorded = (
   seed,
 });
 
+/** Throws UsageError for two budgets at once. */
+export function checkBudget({ images, minutes }: { readonly images?: number; readonly minutes?: number }): void {
+  if (images !== undefined && minutes !== undefined)
+    throw new UsageError(`--images ${images} and --minutes ${minutes} are two budgets for one run. Give one of them.`);
+}
+
 /** Paths in options.json work from every folder. */
 export const absolute = (path: string): string => (path.startsWith("toy:") || isAbsolute(path) ? path : resolve(path));
 
@@ -120,7 +128,7 @@ export const absolute = (path: string): string => (path.startsWith("toy:") || is
 export const dataIdentity = ({ size, shape, classes }: Dataset, path: string): string =>
   `${lastPart(path)}, ${size} samples of ${shape.join("x")} in ${classes} classes`;
 
-/** A new run, or the one to go on with; what it goes on with is written down in its options. */
+/** A new run, or the one to go on with. */
 export async function openRun(
   resume: string | undefined,
   out: string,
@@ -128,9 +136,7 @@ export async function openRun(
   options: object,
 ): Promise<RunDir> {
   if (resume === undefined) return createRun(out, name, options);
-  const run = runAt(resume);
-  await writeJson(run.optionsFile, options);
-  return run;
+  return runAt(resume);
 }
 
 export const stepsOf = ({ images, batch }: Pick<Schedule, "images" | "batch">): number => Math.ceil(images / batch);
@@ -147,6 +153,8 @@ export async function runTraining(r: TrainingRun, context: Context): Promise<Tra
     throw new UsageError(
       `${run.path} has seen ${resumed.step * schedule.batch} images already, more than the budget of ${schedule.images}.`,
     );
+  // What a run goes on with is written down in its options once it is known to go on.
+  await writeJson(run.optionsFile, r.options);
   let last = resumed ?? r.start;
   const save = async (state: TrainState) => {
     await saveState(run, state, r.identity);

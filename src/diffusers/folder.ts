@@ -3,10 +3,10 @@
 import { z } from "zod";
 import { type Model, networkModel, type TimeInput } from "../model.ts";
 import { buildNetwork, collect, type Network } from "../nn/network.ts";
-import { describeOnnx, onnxNetwork, WEIGHTS_FILE } from "../nn/onnxNetwork.ts";
-import { flatten, type ParamMap, type Params } from "../nn/params.ts";
+import { describeOnnx, type OnnxConfig, type OnnxHints, onnxNetwork, WEIGHTS_FILE } from "../nn/onnxNetwork.ts";
+import { flatten, type ParamMap, type ParamSpec, type Params } from "../nn/params.ts";
 import { toParams } from "../nn/weights.ts";
-import { type ExternalData, importOnnx } from "../onnx/index.ts";
+import { type ExternalData, importOnnx, type OnnxModel } from "../onnx/index.ts";
 import { readScheduler } from "./scheduler.ts";
 
 export interface FolderParts {
@@ -59,35 +59,43 @@ export interface OnnxFolderParts {
   readonly scheduler: unknown;
 }
 
+const size = z.int().positive();
 const hintsSchema = z.object({
-  in_channels: z.int().positive().optional().catch(undefined),
-  sample_size: z
-    .union([
-      z
-        .int()
-        .positive()
-        .transform((n): readonly [number, number] => [n, n]),
-      z.tuple([z.int().positive(), z.int().positive()]),
-    ])
-    .optional()
-    .catch(undefined),
-  num_class_embeds: z.int().positive().optional().catch(undefined),
+  in_channels: size.nullish(),
+  sample_size: z.union([size, z.tuple([size, size])]).nullish(),
+  num_class_embeds: size.nullish(),
 });
+
+/** What config.json says of a model, which the file may leave open or must agree with. */
+function hintsFrom(config: unknown, name: string): OnnxHints {
+  const parsed = hintsSchema.safeParse(config);
+  if (!parsed.success) {
+    const key = parsed.error.issues[0].path[0];
+    if (key === undefined) throw new Error(`${name} is no configuration of a network: expected an object.`);
+    const value = JSON.stringify(Object(config)[key]);
+    throw new Error(
+      `${name} has "${String(key)}": ${value}, expected a whole number above 0${key === "sample_size" ? ", or two" : ""}.`,
+    );
+  }
+  const { in_channels, sample_size, num_class_embeds } = parsed.data;
+  return {
+    channels: in_channels ?? undefined,
+    size: typeof sample_size === "number" ? [sample_size, sample_size] : (sample_size ?? undefined),
+    classes: num_class_embeds ?? undefined,
+  };
+}
 
 /** The same for a folder with an ONNX file in place of the network's weights, as Hugging Face's exporters write it. */
 export function readOnnxFolder({ name, part, file, externalData, config, scheduler }: OnnxFolderParts): FolderModel {
   const path = `${name}/${part}/model.onnx`;
+  const hints = hintsFrom(config, `${name}/${part}/config.json`);
   const { network, params } = named(path, () => {
     const imported = importOnnx(file, { externalData });
-    const hints = hintsSchema.safeParse(config).data ?? {};
-    const spec = describeOnnx(imported, {
-      channels: hints.in_channels,
-      size: hints.sample_size,
-      classes: hints.num_class_embeds,
-    });
+    const spec = describeOnnx(imported, hints);
     const network = onnxNetwork(spec, imported.detached(WEIGHTS_FILE));
-    const used = new Set(collect(network).map((p) => p.name));
-    const params = new Map(imported.parameters.flatMap((p) => (used.has(p.name) ? [[p.name, { ...p }]] : [])));
+    const used = parametersOf(network, imported, spec);
+    const names = new Set(used.map((p) => p.name));
+    const params = new Map(imported.parameters.flatMap((p) => (names.has(p.name) ? [[p.name, { ...p }]] : [])));
     return { network, params };
   });
   const { form, prediction, steps, notes } = readScheduler(scheduler, `${name}/scheduler/scheduler_config.json`);
@@ -101,6 +109,14 @@ export function readOnnxFolder({ name, part, file, externalData, config, schedul
     own.push(`${path} takes whole timesteps only: times between them are rounded. An export with floats is exact.`);
   const model = networkModel(network, form, prediction, timeInput);
   return { network, model, timeInput, params, notes: [...notes, ...own] };
+}
+
+/** Those that the network uses. Where sizes come from config.json, what does not fit them is put down to it. */
+function parametersOf(network: Network, model: OnnxModel, { sample, sampleShape }: OnnxConfig): ParamSpec[] {
+  const shape = model.inputs.find(({ name }) => name === sample)?.shape.slice(1) ?? [];
+  if (shape.every((d) => typeof d === "number")) return collect(network);
+  const said = `With the sizes of config.json ("${sample}" is ${sampleShape.join(" x ")})`;
+  return named(said, () => collect(network));
 }
 
 /** Puts the file in front of a message that cannot know it. */

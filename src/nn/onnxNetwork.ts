@@ -119,7 +119,7 @@ function filled(x: Tensor, rows: number): Tensor {
   );
 }
 
-/** What a file does not say of itself: sizes it leaves open, and the classes. */
+/** What config.json says: sizes that a file may leave open, and the classes. */
 export interface OnnxHints {
   readonly channels?: number;
   readonly size?: readonly [number, number];
@@ -128,7 +128,8 @@ export interface OnnxHints {
 
 /**
  * Which input is what, by the names that exporters of diffusion models use, or by what is left.
- * Throws an Error for a model that needs more than a sample, a time and labels, and for a size that nobody gives.
+ * Throws an Error for a model that needs more than a sample, a time and labels, for a size that nobody gives, and for
+ * hints that are not true of the file.
  */
 export function describeOnnx(model: OnnxModel, hints: OnnxHints = {}): OnnxConfig {
   const left = [...model.inputs];
@@ -147,19 +148,32 @@ export function describeOnnx(model: OnnxModel, hints: OnnxHints = {}): OnnxConfi
     );
   if (rest)
     throw new Error(
-      `The model needs ${rest} besides "${sample.name}" and "${timestep.name}"; only models of a sample, a time and class labels can be sampled and trained here.`,
+      `The model needs ${rest} besides "${sample.name}" and "${timestep.name}", but a teacher takes a sample, a time and class labels only; in a program, importOnnx takes any inputs (see docs/onnx-import.md).`,
     );
   const output = model.outputs.find((y) => y.name === "out_sample") ?? model.outputs[0];
-  const labelCount = labels ? (hints.classes ?? model.tableRows(labels.name)) : null;
+  const { channels, size, classes } = hints;
+  const rows = labels && model.tableRows(labels.name);
+  if (classes !== undefined && !labels)
+    throw contradiction("num_class_embeds", classes, "the model has no input of class labels");
+  if (classes !== undefined && rows !== undefined && rows !== classes)
+    throw contradiction("num_class_embeds", classes, `"${labels?.name}" picks from ${rows} rows`);
+  const labelCount = labels ? (classes ?? rows) : null;
   if (labelCount === undefined)
     throw new Error(`Nothing says how many classes "${labels?.name}" has; put "num_class_embeds" into config.json.`);
-  const open = [hints.channels, ...(hints.size ?? [])];
-  const sampleShape = sample.shape.slice(1).map((d, i) => {
-    const known = typeof d === "number" ? d : open[i];
-    if (known !== undefined) return known;
-    throw new Error(
-      `The model leaves the dimension "${d}" of "${sample.name}" open; put "${i === 0 ? "in_channels" : "sample_size"}" into config.json.`,
-    );
+  const said = [channels, ...(size ?? [])];
+  const sizes = sample.shape.slice(1);
+  const sampleShape = sizes.map((d, i) => {
+    const known = typeof d === "number" ? d : said[i];
+    const key = i === 0 ? "in_channels" : "sample_size";
+    if (known === undefined)
+      throw new Error(`The model leaves the dimension "${d}" of "${sample.name}" open; put "${key}" into config.json.`);
+    if (said[i] !== undefined && said[i] !== known)
+      throw contradiction(
+        key,
+        i === 0 || size?.[0] === size?.[1] ? said[i] : size,
+        `"${sample.name}" is ${sizes.join(" x ")}`,
+      );
+    return known;
   });
   return {
     sample: sample.name,
@@ -170,3 +184,8 @@ export function describeOnnx(model: OnnxModel, hints: OnnxHints = {}): OnnxConfi
     labelCount,
   };
 }
+
+const contradiction = (key: string, value: unknown, file: string): Error =>
+  new Error(
+    `config.json has "${key}": ${JSON.stringify(value)}, but ${file}. Take the config.json that belongs to the model, or leave "${key}" out.`,
+  );

@@ -206,6 +206,6 @@ function checkFinite(x: Float32Array, length: number, solver: Solver, steps: num
   for (let i = 0; i < length; i++)
     if (!Number.isFinite(x[i]))
       throw new Error(
-        `${solver.name} with ${steps} steps ended at ${x[i]}. The weights may be broken, or the form may be singular at an end of the grid; try ddim.`,
+        `${solver.name} with ${steps} steps ended at ${x[i]}. The guidance may be too strong, the weights broken, or the form singular at an end of the grid${solver.name === "ddim" ? "" : "; try ddim"}.`,
       );
 }

@@ -137,8 +137,10 @@ describe("options", () => {
   test("unknown options, commands, methods and values", async () => {
     expect(await wrong("sample", model, "--stpes", "4")).toMatch(/Unknown option '--stpes' \(Did you mean --steps\?\)/);
     expect(await wrong("trian")).toMatch(/Unknown command 'trian'/);
-    expect(await wrong("sample", model, "--steps", "many")).toMatch(/--steps is "many": expected number/);
-    expect(await wrong("sample", model, "--steps", "0")).toMatch(/--steps is 0/);
+    expect(await wrong("sample", model, "--steps", "many")).toMatch(
+      /--steps is "many": expected a whole number from 1\./,
+    );
+    expect(await wrong("sample", model, "--steps", "0")).toMatch(/--steps is 0: expected a whole number from 1\./);
     expect(await wrong("sample", model, "--solver", "magic")).toMatch(/Unknown solver "magic". Expected one of ddim/);
     expect(await wrong("train", ...tiny, "--form", "spiral")).toMatch(/--form is "spiral": expected one of vp, subvp/);
     expect(await wrong("accelerate", model, "--method", "lcm")).toMatch(
@@ -172,7 +174,7 @@ describe("options", () => {
       /has the option "bacth", which does not exist here/,
     );
     await writeFile(config, JSON.stringify({ lr: "fast" }));
-    expect(await wrong("train", "--config", config, ...tiny)).toMatch(/--lr is "fast": expected number/);
+    expect(await wrong("train", "--config", config, ...tiny)).toMatch(/--lr is "fast": expected a number above 0\./);
     expect(await failure(1, "train", "--config", at("none.json"), ...tiny)).toMatch(/none.json does not exist/);
   });
   test("fewer steps than windows", async () => {

@@ -33,6 +33,7 @@ import { previews } from "../previews.ts";
 import { lastPart, type RunDir } from "../runDir.ts";
 import {
   absolute,
+  checkBudget,
   dataIdentity,
   imagesIn,
   mayChange,
@@ -58,6 +59,7 @@ export type AccelerateOptions = z.output<typeof accelerateOptions>;
 
 /** Trains the student, and returns where it is; undefined after --dry-run. */
 export async function accelerate(given: AccelerateOptions, context: Context): Promise<RunResult | undefined> {
+  checkBudget(given);
   const method = methodNamed(given.method);
   const own = resolveMethod(method, given);
   const standard = trainingDefaults[method];
@@ -104,7 +106,9 @@ export async function accelerate(given: AccelerateOptions, context: Context): Pr
   const resolved = { ...full, minutes: undefined, images, saveEvery, previewEvery: full.previewEvery ?? saveEvery };
   const { resume, dryRun, ignoreMemory, ...stored } = resolved;
   const name = { method, data: full.data ?? loaded.name, windows: full.windows, batch: full.batch };
-  const run = await openRun(resume, full.out, name, recorded("accelerate", stored, context));
+  const pairs = plan.source === "pairs" ? pairCount(loaded, full) : undefined;
+  const written = recorded("accelerate", stored, context);
+  const run = await openRun(resume, full.out, name, written);
   context.report.event({ kind: "run", path: run.path });
   context.report.note(`${run.path}: ${method} of ${loaded.name}, ${images.toLocaleString("en-US")} images.`);
   if (plan.model.prediction.name !== teacher.model.prediction.name)
@@ -116,7 +120,6 @@ export async function accelerate(given: AccelerateOptions, context: Context): Pr
       ? batches(data, fold(key(context.seed), "data"), full.batch).batchAt
       : await pairBatches(run, loaded, teacher, full, context);
   const evaluations = (full.teacherSteps ?? 1) * (full.guidance === undefined || full.guidance === 1 ? 1 : 2);
-  const pairs = plan.source === "pairs" ? pairCount(loaded, full) : undefined;
   const { labelCount } = plan.model;
   const card = (imagesSeen: number): Card => ({
     format: CARD_FORMAT,
@@ -157,6 +160,7 @@ export async function accelerate(given: AccelerateOptions, context: Context): Pr
       schedule: { ...resolved, rate },
       card,
       identity: { teacher: loaded.hash, ...(data && full.data ? { data: dataIdentity(data, full.data) } : {}) },
+      options: written,
       command: "accelerate",
       preview: previews({
         folder: run.samples,

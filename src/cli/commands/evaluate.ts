@@ -5,6 +5,7 @@ import { type Evaluation, endsOf, evaluate } from "../../run/evaluate.ts";
 import { measurePaths, pathGrid } from "../../run/paths.ts";
 import { sampler, samplingGrid } from "../../run/sample.ts";
 import { ddim, solverByName } from "../../solvers/index.ts";
+import { makeFolder } from "../atomic.ts";
 import { command } from "../command.ts";
 import { type Context, checkInterrupt } from "../context.ts";
 import { type ModelResult, type Report, writeReport } from "../evaluationReport.ts";
@@ -41,12 +42,13 @@ export async function evaluateModels(o: EvaluateCommandOptions, context: Context
   const loaded = await Promise.all(o.models.map(loadModel));
   const [first] = loaded;
   const { sampleShape } = first.model;
-  for (const { name, model } of loaded)
+  const teacher = o.teacher === undefined ? undefined : await loadModel(o.teacher);
+  for (const { name, model } of [...loaded, ...(teacher ? [teacher] : [])])
     if (model.sampleShape.join() !== sampleShape.join())
       throw new Error(
         `${name} makes samples of ${model.sampleShape.join(" x ")}, ${first.name} of ${sampleShape.join(" x ")}; expected the same.`,
       );
-  const teacher = o.teacher === undefined ? undefined : await loadModel(o.teacher);
+  await makeFolder(o.out);
   const [c, h = 1, w = 1] = sampleShape;
   const data = await openData(o.data, { shape: [c, h, w] });
   const measured = await measuring(o.features, data, { ...context, n: o.n });

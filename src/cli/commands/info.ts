@@ -6,9 +6,9 @@ import type { OnnxNetwork } from "../../nn/onnxNetwork.ts";
 import { countParams } from "../../nn/params.ts";
 import { command } from "../command.ts";
 import type { Context } from "../context.ts";
+import { isDiffusers } from "../diffusersFolder.ts";
 import { openData, openSafetensors, readJson } from "../files.ts";
 import { type LoadedModel, loadModel, locate } from "../models.ts";
-import { onnxPart } from "../onnxFiles.ts";
 import { readLog, runAt } from "../runDir.ts";
 
 export const infoOptions = z.object({
@@ -32,7 +32,7 @@ export async function describePath(path: string): Promise<Info> {
     );
   if (info?.isDirectory()) {
     if (await has("options.json")) return describeRun(path);
-    if ((await has("card.json")) || (await has("unet/config.json")) || (await onnxPart(path))) {
+    if ((await has("card.json")) || (await isDiffusers(path))) {
       const loaded = await loadModel(path);
       return { what: loaded.kind === "diffusers" ? "diffusers" : "model", text: modelText(loaded) };
     }

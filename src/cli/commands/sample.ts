@@ -5,7 +5,7 @@ import { scatter2d } from "../../figures/plane.ts";
 import { fromConstants } from "../../nn/params.ts";
 import { type Samples, sampleAll, sampler, samplingGrid } from "../../run/sample.ts";
 import { solverByName } from "../../solvers/index.ts";
-import { writeAtomic } from "../atomic.ts";
+import { checkWritable, writeAtomic } from "../atomic.ts";
 import { command } from "../command.ts";
 import { type Context, checkInterrupt } from "../context.ts";
 import { UsageError, usage } from "../failure.ts";
@@ -93,6 +93,7 @@ export async function samplesOf(loaded: LoadedModel, o: Request, context: Contex
 export async function sampleModel(o: SampleCommandOptions, context: Context): Promise<Timed> {
   const loaded = await loadModel(o.model);
   for (const note of loaded.notes) context.report.note(note);
+  for (const file of [o.out, ...(o.save === undefined ? [] : [o.save])]) await checkWritable(file);
   const steps = o.steps ?? Math.min(...loaded.sampler.steps);
   const samples = await samplesOf(loaded, { ...o, steps }, context);
   const { x, start, labels, nfe, seconds } = samples;

@@ -23,6 +23,7 @@ import { previews } from "../previews.ts";
 import { lastPart, type RunDir } from "../runDir.ts";
 import {
   absolute,
+  checkBudget,
   dataIdentity,
   imagesIn,
   mayChange,
@@ -60,6 +61,7 @@ export interface RunResult {
 
 /** Trains, and returns where the model is; undefined after --dry-run. */
 export async function trainTeacher(given: TrainCommandOptions, context: Context): Promise<RunResult | undefined> {
+  checkBudget(given);
   const options = {
     ...given,
     prediction: given.prediction ?? natural[given.form],
@@ -97,7 +99,8 @@ export async function trainTeacher(given: TrainCommandOptions, context: Context)
   };
   const { resume, dryRun, ignoreMemory, ...stored } = resolved;
   const name = { method: plan.method, data: given.data, batch: options.batch };
-  const run = await openRun(resume, options.out, name, recorded("train", stored, context));
+  const written = recorded("train", stored, context);
+  const run = await openRun(resume, options.out, name, written);
   context.report.event({ kind: "run", path: run.path });
   context.report.note(
     `${run.path}: ${plan.method} on ${data.size.toLocaleString("en-US")} samples of ${data.name}, ${network.family} with ${countParams(spec).toLocaleString("en-US")} parameters.`,
@@ -124,6 +127,7 @@ export async function trainTeacher(given: TrainCommandOptions, context: Context)
       schedule: { ...resolved, rate },
       card,
       identity: { data: dataIdentity(data, options.data) },
+      options: written,
       command: "train",
       preview: previews({
         folder: run.samples,
