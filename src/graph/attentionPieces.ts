@@ -16,9 +16,10 @@ export interface Limits {
   readonly piece: number;
   readonly pieces: number;
 }
-const LIMITS: Limits = { whole: 2 ** 24, piece: 2 ** 22, pieces: 128 };
+const LIMITS: Limits = { whole: 2 ** 24, piece: 2 ** 22, pieces: 64 };
 
 interface Operands {
+  /** Scaled. */
   readonly q: Tensor;
   readonly k: Tensor;
   readonly v: Tensor;
@@ -37,13 +38,14 @@ export function attentionInPieces(
   limit = LIMITS,
 ): Tensor {
   const [width, queries, keys] = [at(q, -1), at(q, -2), at(k, -2)];
-  const f = formulas(scale ?? 1 / Math.sqrt(width), causal ? causalMasks(keys) : null);
+  const f = formulas(causal ? causalMasks(keys) : null);
   const lead = [q, k, v, ...(mask ? [mask] : [])].reduce<Shape>(
     (a, x) => broadcastShapes(a, x.shape.slice(0, -2), "attention"),
     [],
   );
   const all = [...lead, queries];
-  const operands = { q, k, v, mask, first: 0 };
+  // Scaling q is cheaper than scaling the scores.
+  const operands = { q: mul(q, scale ?? 1 / Math.sqrt(width)), k, v, mask, first: 0 };
   if (4 * keys * sizeOf(all) <= limit.whole) return f.attend(operands);
   const sizes = pieceSizes(all, keys, limit);
   /** The pieces along this axis and those behind it, joined. */
@@ -59,30 +61,29 @@ export function attentionInPieces(
 type Formulas = ReturnType<typeof formulas>;
 
 /** `causal` makes the masks of some rows. */
-function formulas(factor: number, causal: ((first: number, rows: number) => Tensor) | null) {
+function formulas(causal: ((first: number, rows: number) => Tensor) | null) {
   const masksOf = ({ q, mask, first }: Operands): Tensor[] => [
     ...(mask?.dtype === "bool" ? [mask] : []),
     ...(causal ? [causal(first, at(q, -2))] : []),
   ];
   const probabilities = (o: Operands): Tensor => {
-    // Scaling q is cheaper than scaling the scores.
-    let scores = matmul(mul(o.q, factor), o.k, { transB: true });
+    let scores = matmul(o.q, o.k, { transB: true });
     if (o.mask && o.mask.dtype !== "bool") scores = add(scores, o.mask);
     for (const keep of masksOf(o)) scores = where(keep, scores, HIDDEN);
     return softmax(scores, -1);
   };
   return {
     attend: (o: Operands): Tensor => matmul(probabilities(o), o.v),
-    /** The cotangents of q, k, v and mask, those that are asked for, from that of y = attend(o). */
-    gradient(o: Operands, ct: Tensor, y: Tensor, roles: readonly Role[]): Tensor[] {
+    /** The cotangents of the operands that are asked for, from that of y = attend(o), and from Σ y ct over the values. */
+    gradient(o: Operands, ct: Tensor, total: Tensor, roles: readonly Role[]): Tensor[] {
       const p = probabilities(o);
-      // Of the softmax p (dp − Σ p dp), where the sum over the keys is that of y dy over the values.
-      let ds = mul(p, sub(matmul(ct, o.v, { transB: true }), sum(mul(ct, y), [-1], true)));
+      // Of the softmax p (dp − Σ p dp), where the sum over the keys is the total.
+      let ds = mul(p, sub(matmul(ct, o.v, { transB: true }), total));
       // Where all of a row is hidden, p is not zero.
       for (const keep of masksOf(o)) ds = where(keep, ds, 0);
       const of = {
-        q: () => mul(matmul(ds, o.k), factor),
-        k: () => matmul(ds, mul(o.q, factor), { transA: true }),
+        q: () => matmul(ds, o.k),
+        k: () => matmul(ds, o.q, { transA: true }),
         v: () => matmul(p, ct, { transA: true }),
         mask: () => ds,
       };
@@ -103,13 +104,13 @@ function byQueries(f: Formulas, o: Operands, counts: readonly number[]): Tensor 
     const pieces = cut(o, ["q", "mask"], -2, counts);
     const roles = ROLES.filter((role) => wanted.some((x) => x === o[role]));
     const isCut = (role: Role) => pieces[0][role] !== o[role];
-    const [cts, ys] = [ct, y].map((x) => cutAxis(x, -2, counts));
+    const [cts, totals] = [ct, sum(mul(ct, y), [-1], true)].map((x) => cutAxis(x, -2, counts));
     const found: (readonly Tensor[])[] = [];
     for (const [i, piece] of pieces.entries()) {
       const before = found.at(-1);
       found.push(
         apart(() =>
-          f.gradient(piece, cts[i], ys[i], roles).map((d, r) => (before && !isCut(roles[r]) ? add(before[r], d) : d)),
+          f.gradient(piece, cts[i], totals[i], roles).map((d, r) => (before && !isCut(roles[r]) ? add(before[r], d) : d)),
         ),
       );
     }
