@@ -108,11 +108,8 @@ function byQueries(f: Formulas, o: Operands, counts: readonly number[]): Tensor 
     const found: (readonly Tensor[])[] = [];
     for (const [i, piece] of pieces.entries()) {
       const before = found.at(-1);
-      found.push(
-        apart(() =>
-          f.gradient(piece, cts[i], totals[i], roles).map((d, r) => (before && !isCut(roles[r]) ? add(before[r], d) : d)),
-        ),
-      );
+      const withBefore = (d: Tensor, r: number) => (before && !isCut(roles[r]) ? add(before[r], d) : d);
+      found.push(apart(() => f.gradient(piece, cts[i], totals[i], roles).map(withBefore)));
     }
     const joined = roles.map((role, r) =>
       isCut(role)
