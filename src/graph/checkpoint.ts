@@ -13,23 +13,53 @@ type Result = Tensor | readonly Tensor[];
  */
 export function checkpoint<R extends Result>(f: (...xs: Tensor[]) => R): (...xs: Tensor[]) => R {
   return (...xs) => {
-    const start = newId();
-    const made: Result = f(...xs);
-    const outputs = enclose(isList(made) ? made : [made], (x) => x.id < start, false);
-    return (isList(made) ? outputs : outputs[0]) as Result as R;
+    let list = true;
+    const outputs = enclosed(() => {
+      const made: Result = f(...xs);
+      list = isList(made);
+      return isList(made) ? made : [made];
+    }, false);
+    return (list ? outputs : outputs[0]) as Result as R;
   };
+}
+
+/** The same for one value, of which forward mode shares nothing with the value either: it too is computed apart. */
+export const recomputed = (f: () => Tensor): Tensor => enclosed(() => [f()], false, { tangentApart: true })[0];
+
+/** What f makes, computed apart: it shares nothing with what surrounds it, and is computed at one time. */
+export const apart = (f: () => readonly Tensor[]): readonly Tensor[] => enclosed(f, true);
+
+/** The value of f, with another way to the gradient: `backward` makes it of the value's cotangent, and of the value. */
+export const withGradient = (f: () => Tensor, backward: Backward): Tensor =>
+  enclosed(() => [f()], false, { backward })[0];
+
+/** The cotangents of `wanted`, some of what the function reads. */
+type Backward = (ct: Tensor, y: Tensor, wanted: readonly Tensor[]) => readonly Tensor[];
+interface Rules {
+  readonly backward?: Backward;
+  readonly tangentApart?: boolean;
+}
+
+function enclosed(f: () => readonly Tensor[], apart: boolean, rules?: Rules): readonly Tensor[] {
+  const start = newId();
+  return enclose(f(), (x) => x.id < start, apart, rules);
 }
 
 const isList = (x: Result): x is readonly Tensor[] => Array.isArray(x);
 
 /** Tensors that stand for `inside`, behind a boundary; those that were made outside are returned as they are. */
-function enclose(inside: readonly Tensor[], outside: (x: Tensor) => boolean, apart: boolean): readonly Tensor[] {
+function enclose(
+  inside: readonly Tensor[],
+  outside: (x: Tensor) => boolean,
+  apart: boolean,
+  rules: Rules = {},
+): readonly Tensor[] {
   const isOutside = (x: Tensor) => x.source.kind !== "output" || outside(x);
   const made = inside.filter((x) => !isOutside(x));
   const inputs = new Set<Tensor>();
   for (const node of topological(made, (x) => (isOutside(x) ? null : x)))
     for (const x of node.inputs) if (isOutside(x)) inputs.add(x);
-  const outputs = boundary(made, [...inputs], apart);
+  const outputs = boundary(made, [...inputs], apart, rules);
   let next = 0;
   return inside.map((x) => (isOutside(x) ? x : outputs[next++]));
 }
@@ -38,7 +68,12 @@ function enclose(inside: readonly Tensor[], outside: (x: Tensor) => boolean, apa
  * Both derivatives differentiate the inside and put the result behind a boundary of its own. The backward pass stands
  * apart: it cannot use what the forward pass computed, so nothing has to be kept for it.
  */
-function boundary(inside: readonly Tensor[], inputs: readonly Tensor[], apart: boolean): readonly Tensor[] {
+function boundary(
+  inside: readonly Tensor[],
+  inputs: readonly Tensor[],
+  apart: boolean,
+  { backward, tangentApart = apart }: Rules,
+): readonly Tensor[] {
   const outputs: Tensor[] = [];
   const node: Node = {
     id: newId(),
@@ -55,14 +90,17 @@ function boundary(inside: readonly Tensor[], inputs: readonly Tensor[], apart: b
       const given = cotangents.flatMap((ct, i) => (ct ? [{ ct, y: inside[i] }] : []));
       const wanted = inputs.filter((_, i) => need[i]);
       const cts = given.map(({ ct }) => ct);
-      const found = vjp(
-        given.map(({ y }) => y),
-        cts,
-        wanted,
-        inputs,
-      );
-      const ends = new Set([...inputs, ...cts]);
-      const behind = enclose(found, (x) => ends.has(x), true);
+      const differentiated = () => {
+        const found = vjp(
+          given.map(({ y }) => y),
+          cts,
+          wanted,
+          inputs,
+        );
+        const ends = new Set([...inputs, ...cts]);
+        return enclose(found, (x) => ends.has(x), true);
+      };
+      const behind = backward ? backward(cts[0], outputs[0], wanted) : differentiated();
       return inputs.map((x, i) => (need[i] ? behind[wanted.indexOf(x)] : null));
     },
     jvp: (tangents) => {
@@ -75,7 +113,7 @@ function boundary(inside: readonly Tensor[], inputs: readonly Tensor[], apart: b
         inputs,
       );
       const ends = new Set([...inputs, ...dxs]);
-      const behind = enclose(found, (x) => ends.has(x), apart);
+      const behind = enclose(found, (x) => ends.has(x), tangentApart);
       return inside.map((y, i) => (y.dtype === "float32" ? behind[i] : null));
     },
   };

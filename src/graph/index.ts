@@ -15,6 +15,7 @@ export * from "./pointwise.ts";
 export * from "./reduce.ts";
 export * from "./resample.ts";
 export * from "./shape.ts";
+export * from "./softmax.ts";
 export {
   asTensor,
   constant,

@@ -1,9 +1,9 @@
 // Losses: means over every element, as scalars.
 
-import { logSoftmax } from "./attention.ts";
 import { oneHot } from "./indexing.ts";
 import { abs, add, div, lessEqual, mul, neg, sqrt, square, sub, where } from "./pointwise.ts";
 import { mean, sum } from "./reduce.ts";
+import { logSoftmax } from "./softmax.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** d². */

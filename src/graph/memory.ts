@@ -4,11 +4,11 @@
 import { TensorProto_DataType as DataType, type GraphProto, type NodeProto } from "onnx-buf";
 import { emitGraph, type Outputs } from "./emitter.ts";
 import { declared, infer, type Value, valuesGiven } from "./onnxShapes.ts";
-import { reads } from "./subgraph.ts";
+import { count, reads } from "./subgraph.ts";
 import { sizeOf, type Tensor } from "./tensor.ts";
 import { computedNodes } from "./walk.ts";
 
-/** Bytes. */
+/** In bytes, but for the nodes. */
 export interface MemoryEstimate {
   /** What is fed, what the program holds, and what it returns. */
   readonly inputs: number;
@@ -16,6 +16,8 @@ export interface MemoryEstimate {
   readonly outputs: number;
   /** The largest sum of all other values that are held at one time. */
   readonly working: number;
+  /** How many the graph has: each takes memory of its own. */
+  readonly nodes: number;
 }
 
 /** `block` as in `emitModel`; 16 is that of a processor with AVX-512. */
@@ -27,6 +29,7 @@ export function estimateMemory(outputs: Outputs, block = 16): MemoryEstimate {
     constants: sum(graph.initializer.map((c) => c.rawData.length)),
     outputs: sum(graph.output.map((x) => bytesOf(declared(x)))),
     working: workingBytes(graph, new Map(), new Set()),
+    nodes: sum([...count(graph.node).values()]),
   };
 }
 
