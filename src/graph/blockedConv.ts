@@ -4,8 +4,11 @@
 import type { Emitter, OnnxAttr } from "./emitter.ts";
 import type { Shape, Tensor } from "./tensor.ts";
 
-/** Fewer positions than this are not worth the reordering of the weights. */
-const POSITIONS = 256;
+/**
+ * Fewer positions than this are not worth the reordering of the weights. Of small images fewer are enough: the other way
+ * is a product for each image.
+ */
+const positionsNeeded = (ofImage: number): number => (ofImage < 64 ? 256 : 512);
 
 /**
  * Whether it pays: a kernel larger than 1 x 1 of variable weights, whose channels fill blocks (or, going in, less than
@@ -13,7 +16,8 @@ const POSITIONS = 256;
  */
 export function blockable(to: Emitter, w: Tensor, from: number, out: number, [n, , h, width]: Shape): boolean {
   const [, , kh, kw] = w.shape;
-  if (to.block === 1 || w.source.kind === "constant" || kh * kw === 1 || n * h * width < POSITIONS) return false;
+  if (to.block === 1 || w.source.kind === "constant" || kh * kw === 1 || n * h * width < positionsNeeded(h * width))
+    return false;
   return out % to.block === 0 && (from % to.block === 0 || from < to.block);
 }
 
