@@ -11,6 +11,7 @@ import { infer, type Value, valuesGiven } from "../../src/graph/onnxShapes.ts";
 import { computedNodes } from "../../src/graph/walk.ts";
 import { fold, key, normal } from "../../src/random.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
+import { derivatives, evaluate, expectClose } from "../support/derivatives.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
 afterAll(() => expect(runtime.open()).toBe(0));
@@ -113,54 +114,21 @@ function fixedKeys({ q }: Readonly<Record<string, Tensor>>): readonly [Tensor, T
   return [q, g.constant(values("k", 24), [1, 2, 3, 4]), g.constant(values("v", 24), [1, 2, 3, 4])];
 }
 
-/** Value, gradient, tangent, gradient of the tangent, tangent and gradient of the gradient. */
-function derivatives({ shapes, options, roles }: Case, limit: Limits): Record<string, Tensor> {
+function derivativesOf({ shapes, options, roles }: Case, limit: Limits): Record<string, Tensor> {
   const t = Object.fromEntries(Object.entries(shapes).map(([n, s]) => [n, g.input(n, s)]));
   const [q, k, v] = roles?.(t) ?? [t.q, t.k, t.v];
-  const y = attentionInPieces(q, k, v, options?.(t) ?? {}, limit);
-  const wrt = Object.values(t);
-  const weights = g.constant(values("weights", g.sizeOf(y.shape)), y.shape);
-  const direction = wrt.map((x, i) => g.constant(values(`direction ${i}`, g.sizeOf(x.shape)), x.shape));
-  const gradient = g.grad(g.sum(g.mul(y, weights)), wrt);
-  const [tangent] = g.jvp([y], wrt, direction);
-  const named = (what: string, list: readonly Tensor[]) => list.map((x, i) => [`${what} ${i}`, x] as const);
-  return Object.fromEntries([
-    ["value", y],
-    ["tangent", tangent],
-    ...named("gradient", gradient),
-    ...named("gradient of tangent", g.grad(g.sum(g.mul(tangent, weights)), wrt)),
-    ...named("tangent of gradient", g.jvp(gradient, wrt, direction)),
-    ...named("gradient of gradient", g.grad(g.sum(g.square(gradient[0])), wrt)),
-  ]);
+  return derivatives(attentionInPieces(q, k, v, options?.(t) ?? {}, limit), Object.values(t), values);
 }
-
-async function run(c: Case, limit: Limits) {
-  const program = await runtime.compile(derivatives(c, limit));
-  const taken = program.inputs.map(({ source }) => (source.kind === "input" ? source.name : ""));
-  const feeds = Object.fromEntries(taken.map((n) => [n, values(n, g.sizeOf(c.shapes[n]))]));
-  const fetched = await program.run(feeds);
-  await program.dispose();
-  return Object.fromEntries(Object.entries(fetched).map(([n, { data }]) => [n, data as Float32Array]));
-}
-
-function expectClose(have: Record<string, Float32Array>, want: Record<string, Float32Array>) {
-  for (const [name, data] of Object.entries(have)) {
-    const scale = Math.max(1, ...want[name].map(Math.abs));
-    data.forEach((value, i) => {
-      const off = Math.abs(want[name][i] - value) / scale;
-      expect(off, `${name}[${i}]: ${value}, ${want[name][i]}`).toBeLessThan(3e-6);
-    });
-  }
-}
+const run = (c: Case, limit: Limits) => evaluate(runtime, derivativesOf(c, limit), values);
 
 describe("attention in pieces has the value and the derivatives of attention as a whole", () => {
   for (const c of cases)
     it(c.name, async () => {
-      expectClose(await run(c, c.limit), await run(c, WHOLE));
+      expectClose(await run(c, c.limit), await run(c, WHOLE), 3e-6);
     });
 
   it.each(cases.map((c) => [c.name, c] as const))("the number of pieces: %s", (_, c) => {
-    const products = computedNodes([derivatives(c, c.limit).value]).filter(({ op }) => op === "matmul");
+    const products = computedNodes([derivativesOf(c, c.limit).value]).filter(({ op }) => op === "matmul");
     expect(products.length).toBe(2 * c.pieces);
   });
 });

@@ -7,6 +7,7 @@ import type { Tensor } from "../../src/graph/index.ts";
 import * as g from "../../src/graph/index.ts";
 import { fold, key, normal, randint } from "../../src/random.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
+import { derivatives, evaluate, expectClose } from "../support/derivatives.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
 afterAll(() => expect(runtime.open()).toBe(0));
@@ -55,46 +56,14 @@ const nets: Record<string, (c: Wrap, x: Tensor, p: Parameters) => Tensor> = {
 };
 
 const tensors = () => Object.fromEntries(Object.entries(shapes).map(([n, s]) => [n, g.input(n, s)]));
-const feeds = Object.fromEntries(Object.entries(shapes).map(([n, s]) => [n, values(n, g.sizeOf(s))]));
 
-/** Value, gradient, tangent, the gradient of the tangent, and the tangent of the gradient. */
-function derivatives(c: Wrap, net: (typeof nets)[string]): Record<string, Tensor> {
+function run(c: Wrap, net: (typeof nets)[string]) {
   const t = tensors();
   const y = net(c, t.x, t as unknown as Parameters);
-  const wrt = Object.values(t);
-  const weights = g.constant(values("weights", g.sizeOf(y.shape)), y.shape);
-  const direction = wrt.map((x, i) => g.constant(values(`direction ${i}`, g.sizeOf(x.shape)), x.shape));
-  const gradient = g.grad(g.sum(g.mul(y, weights)), wrt);
-  const [tangent] = g.jvp([y], wrt, direction);
-  const named = (what: string, list: readonly Tensor[]) => list.map((x, i) => [`${what} ${i}`, x] as const);
-  return Object.fromEntries([
-    ["value", y],
-    ["tangent", tangent],
-    ...named("gradient", gradient),
-    ...named("gradient of tangent", g.grad(g.sum(g.mul(tangent, weights)), wrt)),
-    ...named("tangent of gradient", g.jvp(gradient, wrt, direction)),
-    ...named("gradient of gradient", g.grad(g.sum(g.square(gradient[0])), wrt)),
-  ]);
+  return evaluate(runtime, derivatives(y, Object.values(t), values), values);
 }
-
-async function run(outputs: Record<string, Tensor>): Promise<Record<string, Float32Array>> {
-  const program = await runtime.compile(outputs);
-  const taken = program.inputs.map((x) => (x.source.kind === "input" ? x.source.name : ""));
-  const fetched = await program.run(Object.fromEntries(taken.map((n) => [n, feeds[n]])));
-  await program.dispose();
-  return Object.fromEntries(Object.entries(fetched).map(([n, { data }]) => [n, data as Float32Array]));
-}
-
-async function expectSame(net: (typeof nets)[string]) {
-  const want = await run(derivatives(plain, net));
-  const have = await run(derivatives(g.checkpoint, net));
-  for (const [name, data] of Object.entries(want)) {
-    const scale = Math.max(1, ...data.map(Math.abs));
-    data.forEach((value, i) => {
-      expect(Math.abs(have[name][i] - value) / scale, `${name}[${i}]: ${have[name][i]}, ${value}`).toBeLessThan(2e-6);
-    });
-  }
-}
+const expectSame = async (net: (typeof nets)[string]) =>
+  expectClose(await run(g.checkpoint, net), await run(plain, net), 2e-6);
 
 describe("checkpoint has the value and the derivatives of its function", () => {
   for (const [name, net] of Object.entries(nets)) it(name, () => expectSame(net));
