@@ -3,7 +3,8 @@
 import type { Precision } from "../src/graph/index.ts";
 import type { Runtime } from "../src/runtime/index.ts";
 import type { Case, Phase } from "./cases.ts";
-import { compare, distance } from "./exchange.ts";
+import { distance } from "./distance.ts";
+import { compare } from "./exchange.ts";
 import { halfLossScale, learningRate, type Prepared, prepare } from "./ours.ts";
 import type { Torch } from "./torch.ts";
 
@@ -55,5 +56,5 @@ export async function curveDistance(
     return Float32Array.from(values);
   };
   const expected = await curve(cpu, "float32");
-  return distance(await curve(device, precision), expected, null);
+  return distance(await curve(device, precision), expected);
 }

@@ -3,6 +3,7 @@
 import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import { safetensorsChunks, type WritableTensor } from "../src/data/safetensors.ts";
 import { type Case, split } from "./cases.ts";
+import { distance } from "./distance.ts";
 
 /** Weights under their names and inputs under "input:" and theirs. */
 export function writeCase(path: string, c: Case, theta: Float32Array): void {
@@ -44,18 +45,8 @@ export function compare(
     at += x.length;
     const what = names[i];
     const moved = what === "weights" || what === "averages";
-    const relative = distance(x, theirs, moved ? theta : null);
+    const relative = distance(x, theirs, moved ? theta : undefined);
     // AdamW's first step is lr·sign(g): entries whose gradient is rounding noise may go either way.
     return { what, relative, allowed: moved ? 2e-2 : 1e-4 };
   });
-}
-
-/** Norm of a − b over norm of b − origin. */
-export function distance(a: Float32Array, b: Float32Array, origin: Float32Array | null): number {
-  let [difference, size] = [0, 0];
-  for (let i = 0; i < a.length; i++) {
-    difference += (a[i] - b[i]) ** 2;
-    size += (b[i] - (origin?.[i] ?? 0)) ** 2;
-  }
-  return Math.sqrt(difference / size);
 }

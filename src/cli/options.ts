@@ -49,11 +49,11 @@ export function flagsOf(schema: z.ZodObject, positional: readonly string[] = [])
       const type = value as z.ZodType;
       const described = describe(type);
       const meta = type.meta() ?? {};
-      const placeholder =
+      const valueName =
         typeof meta.value === "string" ? meta.value : { array: "list", number: "n" }[String(described.kind)];
       const choices = described.choices?.join("|");
       const takes =
-        described.kind === "boolean" ? "" : ` <${choices && choices.length < 40 ? choices : (placeholder ?? "name")}>`;
+        described.kind === "boolean" ? "" : ` <${choices && choices.length < 40 ? choices : (valueName ?? "name")}>`;
       const fallback =
         described.fallback === undefined || described.fallback === false ? "" : ` (default ${described.fallback})`;
       const option = new Option(`--${flagName(key)}${takes}`, `${meta.description ?? ""}${fallback}`);

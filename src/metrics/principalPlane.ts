@@ -49,7 +49,7 @@ function leading(rows: Values, center: Float64Array, but?: Float64Array): Float6
     const overlap = but ? next.reduce((sum, x, k) => sum + x * but[k], 0) : 0;
     if (but) for (let k = 0; k < dim; k++) next[k] -= overlap * but[k];
     const length = Math.sqrt(next.reduce((sum, x) => sum + x * x, 0));
-    if (length === 0) break; // Samples on a line: any direction across it will do.
+    if (length === 0) break; // Samples on a line: one direction across it is as good as another.
     v = next.map((x) => x / length);
   }
   return v;

@@ -25,7 +25,7 @@ export interface OnnxNetwork {
   readonly config: OnnxConfig;
   readonly sampleShape: readonly number[];
   readonly labelCount: number | null;
-  /** Samples that the file takes at once; null: any number. */
+  /** Samples that the file takes at once; null: as many as there are. */
   readonly fixedBatch: number | null;
   /** Whether times are rounded to whole timesteps, because the model does more with them than to make them floats. */
   readonly wholeTimes: boolean;

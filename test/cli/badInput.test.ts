@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { readSafetensors, writeSafetensors } from "../../src/data/safetensors.ts";
 import { picture } from "../data/bytes.ts";
-import { fewstep, onlyRun, root, scratch } from "./fewstep.ts";
+import { failure, fewstep, onlyRun, root, scratch } from "./fewstep.ts";
 
 const { at } = scratch();
 const teacher = join(root, "assets/mnist-teacher");
@@ -21,15 +21,6 @@ beforeEach(async () => {
   model = await onlyRun(at("models"));
   before = await readFile(join(model, "model/model.safetensors"));
 });
-
-/** The one line of the error. Nothing but it may be said, and no stack. */
-async function failure(code: 1 | 2, ...args: string[]): Promise<string> {
-  const ended = await fewstep("--quiet", ...args);
-  expect(ended.err, "one sentence").toMatch(/^Error: [^\n]+[.?)]\n$/);
-  expect(ended.code).toBe(code);
-  expect(ended.out).toBe("");
-  return ended.err;
-}
 
 /** A copy of the model with one of its files changed. */
 async function broken(file: string, change: (bytes: Buffer) => Uint8Array | string): Promise<string> {

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { cp, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { fewstep, onlyRun, root, scratchOnce } from "./fewstep.ts";
+import { failure, fewstep, onlyRun, root, scratchOnce } from "./fewstep.ts";
 
 const { at } = scratchOnce();
 const teacher = join(root, "assets/mnist-teacher");
@@ -16,14 +16,6 @@ beforeAll(async () => {
   expect(code, err).toBe(0);
   model = await onlyRun(at("models"));
 });
-
-/** The one sentence, and nothing on stdout. */
-async function failure(code: 1 | 2, ...args: string[]): Promise<string> {
-  const ended = await fewstep("--quiet", ...args);
-  expect(ended.err).toMatch(/^Error: [^\n]+[.?)]\n$/);
-  expect([ended.code, ended.out]).toEqual([code, ""]);
-  return ended.err.slice("Error: ".length, -1);
-}
 
 describe("numbers", () => {
   test.each([

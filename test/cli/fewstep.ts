@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
-import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from "vitest";
 import { commands } from "../../src/cli/commands/index.ts";
 import { runProgram } from "../../src/cli/program.ts";
 
@@ -18,6 +18,14 @@ export interface Ended {
 
 /** One thread: the networks here are tiny. */
 export const fewstep = (...args: readonly string[]): Promise<Ended> => run(args);
+
+/** What goes wrong: one sentence, the exit code, and nothing on stdout. Returns the sentence. */
+export async function failure(code: 1 | 2, ...args: readonly string[]): Promise<string> {
+  const ended = await fewstep("--quiet", ...args);
+  expect(ended.err, "one sentence").toMatch(/^Error: [^\n]+[.?)]\n$/);
+  expect([ended.code, ended.out]).toEqual([code, ""]);
+  return ended.err.slice("Error: ".length, -1);
+}
 
 /** As if Ctrl-C had been pressed at the start. */
 export const interruptedFewstep = (...args: readonly string[]): Promise<Ended> => run(args, AbortSignal.abort());

@@ -1,10 +1,10 @@
 // Convolutions and both their gradients by definition, over shapes that take every lowering.
 
 import { afterAll, describe, expect, it } from "vitest";
+import { distance } from "../../bench/distance.ts";
 import { constant, conv2d, input, vjp } from "../../src/graph/index.ts";
 import { key, normal } from "../../src/random.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
-import { distance } from "../support/curves.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
 afterAll(() => expect(runtime.open()).toBe(0));

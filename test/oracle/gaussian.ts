@@ -9,7 +9,7 @@ export interface Gaussian {
 
 const spread = ([alpha, sigma]: Row, { std }: Gaussian): number => Math.hypot(alpha * std, sigma);
 
-/** E[eps | x] = sigma (x - alpha m)/S², E[x0 | x] = m + alpha s²(x - alpha m)/S², read as any prediction. */
+/** E[eps | x] = sigma (x - alpha m)/S², E[x0 | x] = m + alpha s²(x - alpha m)/S², read as the prediction asked for. */
 export function gaussianDenoiser<V extends Vector>(data: Gaussian, form: Form, prediction: Prediction): Denoise<V> {
   return async (x, t) => {
     const [alpha, sigma] = form.at(t);

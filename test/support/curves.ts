@@ -29,13 +29,3 @@ export async function follow(
   if (!end) throw new Error("The run ended without a state.");
   return { curve, end, skipped };
 }
-
-/** Norm of a − b over norm of b. */
-export function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  let [difference, size] = [0, 0];
-  for (let i = 0; i < b.length; i++) {
-    difference += (a[i] - b[i]) ** 2;
-    size += b[i] ** 2;
-  }
-  return Math.sqrt(difference / size);
-}

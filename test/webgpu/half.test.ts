@@ -1,13 +1,14 @@
 // --precision float16 on WebGPU: products and convolutions in half precision, everything else and the state in float32.
 
 import { describe, expect, it } from "vitest";
+import { distance } from "../../bench/distance.ts";
 import { adamwDefaults } from "../../src/optim/adamw.ts";
 import { firstLossScale } from "../../src/optim/lossScale.ts";
 import { stepProgram } from "../../src/run/step.ts";
 import { freshState } from "../../src/run/train.ts";
 import { nodeRuntime, placement } from "../../src/runtime/node.ts";
 import { strays } from "../../src/runtime/placement.ts";
-import { distance, follow } from "../support/curves.ts";
+import { follow } from "../support/curves.ts";
 import { accelerations, families, type Training } from "../support/trainings.ts";
 import { webgpuHalf } from "../support/webgpu.ts";
 

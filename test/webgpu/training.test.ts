@@ -1,13 +1,14 @@
 // Whole training steps on WebGPU: every operator runs there, and the loss curve and weights are the CPU's to float32 noise.
 
 import { describe, expect, it } from "vitest";
+import { distance } from "../../bench/distance.ts";
 import { exp, input } from "../../src/graph/index.ts";
 import { operator } from "../../src/graph/tensor.ts";
 import { adamwDefaults } from "../../src/optim/adamw.ts";
 import { stepProgram } from "../../src/run/step.ts";
 import { nodeRuntime, placement } from "../../src/runtime/node.ts";
 import { type Placed, placements, strays } from "../../src/runtime/placement.ts";
-import { distance, follow } from "../support/curves.ts";
+import { follow } from "../support/curves.ts";
 import { accelerations, families } from "../support/trainings.ts";
 import { webgpu } from "../support/webgpu.ts";
 
