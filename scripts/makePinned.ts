@@ -157,7 +157,7 @@ const cases: readonly PinnedCase[] = [
     },
   }),
   pinned("constant-rate", "mlp", diffusion, {
-    training: { rate: { kind: "constant", peak: 0.01, warmup: 2, final: 1 } },
+    training: { rate: { kind: "constant", peak: 0.01, warmup: 2, final: 0.1 } },
   }),
   pinned("half", "labelled", perflow(), { training: { precision: "float16", lossScale: 1024 } }),
   pinned("half-skipped", "labelled", diffusion, { training: { precision: "float16", lossScale: 2 ** 17 } }),
