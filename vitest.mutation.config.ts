@@ -7,6 +7,7 @@ export default defineConfig({
       "test/pinned/**/*.test.ts",
       "test/optim/**/*.test.ts",
       "test/recipes/**/*.test.ts",
+      "test/run/step.test.ts",
       "test/run/train*.test.ts",
       "test/pair.test.ts",
       "test/model.test.ts",
