@@ -17,7 +17,17 @@ export default {
   concurrency: 2,
   // Stryker would rewrite a tsconfig.json by TypeScript's old API, which TypeScript 7 has no more; types are not checked here.
   tsconfigFile: "none",
-  ignorePatterns: ["/.ci", "/assets", "/dist", "/docs", "/runs", "/evaluation", "/coverage", "/test/fixtures", "/test/golden/nn"],
+  ignorePatterns: [
+    "/.ci",
+    "/assets",
+    "/dist",
+    "/docs",
+    "/runs",
+    "/evaluation",
+    "/coverage",
+    "/test/fixtures",
+    "/test/golden/nn",
+  ],
   tempDirName: ".stryker/sandboxes",
   incremental: true,
   incrementalFile: ".stryker/incremental.json",
