@@ -1,8 +1,9 @@
 // Clocks and pairs: which columns a program gets, what they hold, and what a read costs.
 
 import { describe, expect, it } from "vitest";
+import { times } from "../src/clock.ts";
 import { input, type Tensor } from "../src/graph/index.ts";
-import { dataRow, noiseRow, type Pair, type RowAt, read, times } from "../src/pair.ts";
+import { dataRow, noiseRow, type Pair, type RowAt, read } from "../src/pair.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 
 const square = (t: number) => t * t;
@@ -56,7 +57,7 @@ describe("a clock", () => {
   });
 
   it("refuses times for another batch", () => {
-    expect(() => times(2).feeds([0.5])).toThrow("Got 1 times for a batch of 2.");
+    expect(() => times(2).feeds([0.5])).toThrow('Got 1 times "t" for a batch of 2.');
   });
 });
 

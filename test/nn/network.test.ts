@@ -53,7 +53,7 @@ describe("buildNetwork", () => {
     const labels = input("labels", [1], "int64");
     const run = (classes: number | null, given: boolean) => () =>
       collectParams((p) =>
-        buildNetwork({ family: "mlp", config: { classes } }).apply(p, x, tau, given ? labels : undefined),
+        buildNetwork({ family: "mlp", config: { classes } }).apply(p, x, tau, given ? { labels } : {}),
       );
     expect(run(3, false)).toThrow("labels [B] int64 are needed");
     expect(run(null, true)).toThrow("labels cannot be given");

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { nullLabel } from "../../src/condition.ts";
 import { eps, read } from "../../src/core/prediction.ts";
 import { type Schedule, table } from "../../src/core/table.ts";
 import { floatsOf, type StoredTensor } from "../../src/data/safetensors.ts";
@@ -104,12 +105,12 @@ for (const folder of teacherFolders()) {
     const x = input("x", shape);
     const tau = input("tau", [10]);
     const p = fromConstants(weights);
-    const cond = network.apply(p, x, tau, input("labels", [10], "int64"));
+    const cond = network.apply(p, x, tau, { labels: input("labels", [10], "int64") });
     const none = input("none", [10], "int64");
-    const uncond = guidance === 1 ? cond : network.apply(p, x, tau, none);
+    const uncond = guidance === 1 ? cond : network.apply(p, x, tau, { labels: none });
     const guided = guidance === 1 ? cond : add(uncond, mul(sub(cond, uncond), guidance));
     const program = await runtime.compile({ eps: guided });
-    const nothing = new BigInt64Array(10).fill(BigInt(network.labelCount! - 1));
+    const nothing = new BigInt64Array(10).fill(BigInt(nullLabel(network.conditions)!));
     return {
       dispose: program.dispose,
       async eps(x: Float32Array, timestep: number, labels: BigInt64Array): Promise<Float32Array> {
