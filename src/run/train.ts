@@ -139,6 +139,8 @@ export async function* train(
   const last = { loss: Number.NaN, norm: Number.NaN };
   const one = (x: number) => Float32Array.of(x);
   try {
+    // What a loss asks for and nobody has is said now, and not when its player first moves.
+    steps.draws(stage.players);
     for (let step = start.step + 1; step <= o.steps; step++) {
       const due = stage.players.filter(({ every = 1 }) => step % every === 0);
       const rate = rateAt(o.rate, step, o.steps);
