@@ -18,6 +18,7 @@ import { figureContext, saveFigure } from "./figures.ts";
 import { type LoadedModel, loadModel } from "./models.ts";
 import { formatSeconds } from "./progress.ts";
 import { reporter } from "./reporter.ts";
+import { stopOnSignals } from "./signals.ts";
 import { textTable } from "./textTable.ts";
 
 const data = "toy:checkerboard";
@@ -63,12 +64,10 @@ async function main(): Promise<void> {
     options: { seed: { type: "string", default: "0" }, out: { type: "string", default: "runs/demo-toy" } },
   });
   const began = performance.now();
-  const controller = new AbortController();
-  process.once("SIGINT", () => controller.abort());
   const context: Context = {
     report: reporter(process, { json: false, quiet: false }),
     runtime: nodeRuntime(),
-    signal: controller.signal,
+    signal: stopOnSignals(process).signal,
     seed: Number(values.seed),
   };
   const out = values.out;

@@ -22,7 +22,8 @@ import {
 import { fold, key, permutation } from "../random.ts";
 import type { FeatureMap } from "../run/evaluate.ts";
 import { openForeign } from "../runtime/foreign.ts";
-import type { OrtModule, Runtime } from "../runtime/index.ts";
+import type { Runtime } from "../runtime/index.ts";
+import { onnxruntime } from "../runtime/node.ts";
 import { readJson } from "./files.ts";
 
 export interface Measuring {
@@ -76,11 +77,10 @@ export async function measuring(
 
 async function openFeatures(wanted: string, data: Dataset, runtime: Runtime): Promise<Features | undefined> {
   if (wanted !== "auto") {
-    const ort = (await import("onnxruntime-node")) as unknown as OrtModule;
     const bytes = await readFile(wanted).catch(() => {
       throw new Error(`${wanted} cannot be read, expected an .onnx file for --features.`);
     });
-    const network = await openForeign(ort, bytes).catch((cause: unknown) => {
+    const network = await openForeign(onnxruntime(), bytes).catch((cause: unknown) => {
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new Error(`${wanted} cannot be used for --features: ${why} Expected an .onnx file.`, { cause });
     });
