@@ -5,7 +5,6 @@ import { type Evaluation, endsOf, evaluate } from "../../run/evaluate.ts";
 import { measurePaths, pathGrid } from "../../run/paths.ts";
 import { sampler, samplingGrid } from "../../run/sample.ts";
 import { ddim, solverByName } from "../../solvers/index.ts";
-import { makeFolder } from "../atomic.ts";
 import { command } from "../command.ts";
 import { type Context, checkInterrupt } from "../context.ts";
 import { type ModelResult, type Report, writeReport } from "../evaluationReport.ts";
@@ -13,7 +12,8 @@ import { UsageError, usage } from "../failure.ts";
 import { measuring } from "../features.ts";
 import { openData } from "../files.ts";
 import { type LoadedModel, loadModel } from "../models.ts";
-import { samplingOptions } from "./sample.ts";
+import { claimReport } from "../reportFolder.ts";
+import { force, samplingOptions } from "./sample.ts";
 
 const count = z.int().positive();
 
@@ -34,6 +34,7 @@ export const evaluateOptions = z.object({
   pathSamples: count.default(64).describe("Samples whose paths are measured."),
   features: z.string().default("auto").describe('What samples are compared by: "auto", "none" or an .onnx file.'),
   out: z.string().default("evaluation").describe("Where report, charts and grid go.").meta({ value: "dir" }),
+  force,
 });
 export type EvaluateCommandOptions = z.output<typeof evaluateOptions>;
 
@@ -48,7 +49,7 @@ export async function evaluateModels(o: EvaluateCommandOptions, context: Context
       throw new Error(
         `${name} makes samples of ${model.sampleShape.join(" x ")}, ${first.name} of ${sampleShape.join(" x ")}; expected the same.`,
       );
-  await makeFolder(o.out);
+  await claimReport(o.out, o.force);
   const [c, h = 1, w = 1] = sampleShape;
   const data = await openData(o.data, { shape: [c, h, w] });
   const measured = await measuring(o.features, data, { ...context, n: o.n });
