@@ -59,14 +59,30 @@ export async function locate(path: string): Promise<Located> {
   if (await exists(join(path, cardFile))) return { kind: "fewstep", path, name };
   if (await exists(join(path, "model", cardFile))) return { kind: "fewstep", path: join(path, "model"), name };
   if (await isDiffusers(path)) return { kind: "diffusers", path, name };
-  const runs = (await readdir(path)).filter((entry) => /^\d{5,}-/.test(entry)).sort((a, b) => number(b) - number(a));
-  for (const run of runs) {
-    const model = join(path, run, "model");
-    if (await exists(join(model, cardFile))) return { kind: "fewstep", path: model, name: run };
-  }
+  const newest = await newestRun(path, DEPTH);
+  if (newest) return newest;
   throw new Error(
     `${path} holds no model: expected card.json with model.safetensors, a run folder, or a diffusers folder with unet/config.json or unet/model.onnx.`,
   );
+}
+
+/** Levels of folders in which runs are looked for: runs/demo/00000-perflow. */
+const DEPTH = 2;
+
+/** The run with the highest number that has a model; in the folders below, the newest of all, only where there is none here. */
+async function newestRun(path: string, depth: number): Promise<(Located & { readonly time: number }) | undefined> {
+  const entries = (await readdir(path, { withFileTypes: true })).filter((entry) => !entry.isFile());
+  const runs = entries.map(({ name }) => name).filter((name) => /^\d{5,}-/.test(name));
+  for (const name of runs.sort((a, b) => number(b) - number(a))) {
+    const model = join(path, name, "model");
+    const info = await stat(join(model, cardFile)).catch(() => undefined);
+    if (info) return { kind: "fewstep", path: model, name, time: info.mtimeMs };
+  }
+  if (depth === 0 || runs.length > 0) return undefined;
+  const below = await Promise.all(
+    entries.map(({ name }) => newestRun(join(path, name), depth - 1).catch(() => undefined)),
+  );
+  return below.filter((run) => run !== undefined).sort((a, b) => b.time - a.time)[0];
 }
 
 const number = (run: string) => Number.parseInt(run, 10);

@@ -20,6 +20,9 @@ const globals = z.object({
   quiet: z.boolean().default(false).describe("Print results and errors only."),
 });
 
+/** After this many milliseconds without a word a command says that it is at work. */
+const SILENCE = 800;
+
 /** Options that say where and how loud a command runs, and not what it computes. */
 const machine = ["json", "quiet", "threads", "device"];
 
@@ -65,10 +68,15 @@ export async function runProgram(
       );
       report = reporter(streams, shared);
       const runtime = usage(() => nodeRuntime({ device: shared.device, threads: shared.threads }));
-      await one.run(
-        pick(values, (key) => !(key in globals.shape)),
-        { report, runtime, signal, seed: shared.seed },
-      );
+      const patience = sayIfSilent(report);
+      try {
+        await one.run(
+          pick(values, (key) => !(key in globals.shape)),
+          { report: patience.report, runtime, signal, seed: shared.seed },
+        );
+      } finally {
+        patience.end();
+      }
     });
   }
   try {
@@ -144,6 +152,29 @@ function fail(error: unknown, report: Reporter, streams: Streams, commands: read
     streams.stderr.write(`${error instanceof Interrupted ? "" : "Error: "}${message}\n`);
     return code;
   }
+}
+
+function sayIfSilent(report: Reporter): { readonly report: Reporter; end(): void } {
+  const timer = setTimeout(() => report.note("Reading and compiling …"), SILENCE);
+  const end = () => clearTimeout(timer);
+  const first =
+    <A extends unknown[], R>(say: (...args: A) => R) =>
+    (...args: A): R => {
+      end();
+      return say(...args);
+    };
+  return {
+    end,
+    report: {
+      event: report.event,
+      result: first(report.result),
+      note: first(report.note),
+      progress(label) {
+        const line = report.progress(label);
+        return { ...line, update: first(line.update), note: first(line.note) };
+      },
+    },
+  };
 }
 
 const pick = (values: Readonly<Record<string, unknown>>, keep: (key: string) => boolean): Record<string, unknown> =>

@@ -1,5 +1,6 @@
 // fewstep evaluate: what models lose with few steps, as a table, a report, charts and a grid on the same noise.
 import { z } from "zod";
+import type { Metric, Rows } from "../../metrics/index.ts";
 import { fromConstants } from "../../nn/params.ts";
 import { type Evaluation, endsOf, evaluate } from "../../run/evaluate.ts";
 import { measurePaths, pathGrid } from "../../run/paths.ts";
@@ -54,7 +55,7 @@ export async function evaluateModels(o: EvaluateCommandOptions, context: Context
   const data = await openData(o.data, { shape: [c, h, w] });
   const measured = await measuring(o.features, data, { ...context, n: o.n });
   const notes: string[] = measured
-    ? []
+    ? [...measured.notes]
     : ["There are no features for this data, so nothing compares samples to it; give --features."];
   try {
     const teacherGuidance = o.teacherGuidance ?? first.card?.guidance.baked ?? o.guidance;
@@ -87,7 +88,7 @@ export async function evaluateModels(o: EvaluateCommandOptions, context: Context
           solver: solverOf(one, o),
           grids: possible.map((steps) => gridOf(one, steps)),
           features: measured?.features,
-          metrics: measured?.metrics,
+          metrics: measured?.metrics.map((metric) => announced(metric, o.n, context)),
           ends,
           onStep({ done, total }) {
             checkInterrupt(context, "Nothing was written.");
@@ -114,6 +115,15 @@ export async function evaluateModels(o: EvaluateCommandOptions, context: Context
     await measured?.dispose();
   }
 }
+
+/** Says what is computed where that takes longer than a second: work of precision and recall grows with n². */
+const announced = <S>(metric: Metric<Rows, S>, n: number, { report }: Context): Metric<Rows, S> => ({
+  ...metric,
+  value(state) {
+    if (n >= 2000) report.note(`Computing ${metric.name} of ${n.toLocaleString("en-US")} samples.`);
+    return metric.value(state);
+  },
+});
 
 const windowsOf = ({ model, sampler: { grid } }: LoadedModel): number =>
   model.form.windows?.count ??
