@@ -29,8 +29,7 @@ const reasons: Readonly<Record<string, string>> = {
   ENOMEM: "there is not enough memory. Close other programs, or raise the limit (ulimit -v).",
 };
 
-const lessMemory =
-  "Take a smaller --batch, close other programs, or raise the limit where one is set (ulimit -v).";
+const lessMemory = "Take a smaller --batch, close other programs, or raise the limit where one is set (ulimit -v).";
 
 /** As Node, V8's arrays, the loader of the native library and ONNX Runtime say it. */
 const isOutOfMemory = ({ message }: Error): boolean =>

@@ -11,7 +11,7 @@ import { type BuiltModel, type Card, modelOf, parseCard, type SamplerSpec } from
 import { sha256 } from "../runtime/hash.ts";
 import { makeFolder } from "./atomic.ts";
 import { isDiffusers, networkFile, readSchedulerOf } from "./diffusersFolder.ts";
-import { readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";
+import { openSafetensors, readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";
 import { ONNX_FILE, readOnnx, writeOnnx } from "./onnxFiles.ts";
 
 export interface LoadedModel extends BuiltModel {
@@ -92,20 +92,46 @@ const exists = (path: string) =>
     () => false,
   );
 
+/** What a model is, without its weights. */
+export type OutlinedModel = Omit<LoadedModel, "params" | "theta" | "hash">;
+
+/** As `loadModel`, but of a model of fewstep only headers are read. Throws an Error where a tensor is missing or of another shape. */
+export async function outlineModel(path: string): Promise<OutlinedModel> {
+  const found = await locate(path);
+  if (found.kind === "diffusers") return loadDiffusers(found.path);
+  const weights = join(found.path, weightsFile);
+  const { entries, metadata, close } = await openSafetensors(weights);
+  await close();
+  const { built, ...rest } = await described(found.path, found.name, metadata);
+  const spec = collect(built.network);
+  for (const { name, shape } of spec) {
+    const stored = entries.get(name)?.shape;
+    if (stored?.join() !== shape.join())
+      throw new Error(
+        `${weights} has ${stored ? `"${name}" of [${stored.join(", ")}]` : `no tensor "${name}"`}, expected [${shape.join(", ")}].`,
+      );
+  }
+  return { ...built, spec, ...rest };
+}
+
 async function loadOwn(path: string, name: string): Promise<LoadedModel> {
+  const { tensors, metadata } = await readSafetensors(join(path, weightsFile));
+  const { built, ...rest } = await described(path, name, metadata);
+  return { ...built, ...(await weighed(built, toParams(tensors), join(path, weightsFile))), ...rest };
+}
+
+/** By its card, and what the weights' metadata say. */
+async function described(path: string, name: string, metadata: Readonly<Record<string, string>>) {
   const file = join(path, cardFile);
   const stored = parseCard(await readJson(file), file);
-  const { tensors, metadata } = await readSafetensors(join(path, weightsFile));
   const card = { ...stored, ...progressIn(metadata) };
   const onnx = card.network.family === "onnx" ? await readOnnx(join(path, ONNX_FILE), [weightsFile]) : undefined;
   const built = inFile(file, () => modelOf(card, onnx?.file));
-  const weights = await weighed(built, toParams(tensors), join(path, weightsFile));
   return {
-    ...built,
-    ...weights,
+    built,
     path,
     name,
-    kind: "fewstep",
+    kind: "fewstep" as const,
     sampler: card.sampler,
     card,
     notes: untrained(name, card),

@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { resolve as resolvePath } from "node:path";
 import { Command as Commander, CommanderError, Option } from "commander";
 import { z } from "zod";
+import type { Runtime } from "../runtime/index.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import { version } from "../version.ts";
 import type { Command } from "./command.ts";
@@ -67,12 +68,22 @@ export async function runProgram(
         pick(values, (key) => key in globals.shape),
       );
       report = reporter(streams, shared);
-      const runtime = usage(() => nodeRuntime({ device: shared.device, threads: shared.threads }));
+      let opened: Runtime | undefined;
+      const open = () => usage(() => nodeRuntime({ device: shared.device, threads: shared.threads }));
+      if (!one.standalone) opened = open();
       const patience = sayIfSilent(report);
       try {
         await one.run(
           pick(values, (key) => !(key in globals.shape)),
-          { report: patience.report, runtime, signal, seed: shared.seed },
+          {
+            report: patience.report,
+            get runtime() {
+              opened ??= open();
+              return opened;
+            },
+            signal,
+            seed: shared.seed,
+          },
         );
       } finally {
         patience.end();
