@@ -31,7 +31,7 @@ export function tensorFile({ entries, metadata }: SafetensorsHeader, file: strin
   }
   if (Object.entries(samplesMark).every(([key, value]) => metadata[key] === value)) {
     const shape = entries.get("x")?.shape ?? [];
-    const text = `${grouped(shape[0] ?? 0)} samples of ${shape.slice(1).join(" x ")}, with their noise and labels`;
+    const text = `${grouped(shape[0] ?? 0)} samples of the shape ${shape.slice(1).join(" x ")}, with their noise and labels`;
     return { ...common, kind: "samples", text };
   }
   if (metadata.sha256 !== undefined && ["x", "noise", "labels"].every((name) => entries.has(name)))
