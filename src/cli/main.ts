@@ -7,12 +7,18 @@ import { stopOnSignals } from "./signals.ts";
 
 const stop = stopOnSignals(process);
 // A reader that went away (`fewstep … | head`), or a terminal that was closed, ends a command like Ctrl-C.
-const gone = (stream: NodeJS.WriteStream, code?: string) => code === "EPIPE" || (code === "EIO" && stream.isTTY);
+let closed = false;
 for (const stream of [process.stdout, process.stderr])
   stream.on("error", (error: NodeJS.ErrnoException) => {
     stop.abort();
-    if (gone(stream, error.code)) return;
+    if (error.code === "EIO" && stream.isTTY) closed = true;
+    if (closed || error.code === "EPIPE") return;
     if (stream === process.stdout) process.stderr.write(`Error: The output cannot be written: ${sentence(error)}\n`);
     process.exit(exitCode.failed);
   });
 process.exitCode = await runProgram(commands, process.argv.slice(2), process, stop.signal);
+if (closed) {
+  // Node would abort on its way out, when it sets the terminal that is gone to what it was.
+  stop.dispose();
+  process.kill(process.pid, "SIGHUP");
+}
