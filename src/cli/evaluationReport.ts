@@ -60,7 +60,7 @@ export async function writeReport(
   if (report.results.some(({ paths }) => paths.length > 0)) context.report.result(`\n${pathTable(report)}`);
   for (const note of report.notes) context.report.result(note);
   context.report.note(
-    `${isPicture(shape) ? "Report, charts and samples (one row per line of the table)" : "Report and charts"} are in ${o.out}.`,
+    `Report${names.length > 0 ? ", charts" : ""}${isPicture(shape) ? ", samples (one row per line of the table)" : ""}: ${o.out}`,
   );
 }
 
