@@ -17,11 +17,6 @@ export function methodNamed(name: string): AnyRecipe {
   throw new UsageError(`--method ${name} is no method; there are: ${methods.join(", ")}.`);
 }
 
-/** Options that the methods have, each once and without its default, which the text says for every method that has it. */
-export const methodOptions: Readonly<Record<string, z.ZodType>> = Object.fromEntries(
-  [...new Set(all.flatMap(({ options }) => Object.keys(options.shape)))].map((key) => [key, merged(key)]),
-);
-
 function merged(key: string): z.ZodType {
   const having = all.filter(({ options }) => key in options.shape);
   const schemas = having.map(({ options }) => options.shape[key] as z.ZodType);
@@ -58,6 +53,11 @@ function defaultsIn(pairs: readonly (readonly [method: string, value: unknown])[
 }
 
 const textOf = (value: unknown): string => (Array.isArray(value) && value.length === 0 ? "none" : String(value));
+
+/** Options that the methods have, each once and without its default, which the text says for every method that has it. */
+export const methodOptions: Readonly<Record<string, z.ZodType>> = Object.fromEntries(
+  [...new Set(all.flatMap(({ options }) => Object.keys(options.shape)))].map((key) => [key, merged(key)]),
+);
 
 /**
  * The options of a method: what is given, then the preset, then its defaults. Throws UsageError for one that it does not
