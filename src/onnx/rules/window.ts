@@ -16,14 +16,15 @@ export interface Window {
 const two = (list: readonly number[], fill: number): [number, number] =>
   list.length === 1 ? [fill, list[0]] : [list[0] ?? fill, list[1] ?? fill];
 
-/** `kernel` may have one dimension where the node works on rows; the other is 1. */
-export function windowOf(call: Call, size: readonly number[], kernel: readonly number[]): Window {
+/** `kernel` (of a `pool` or of a convolution) may have one dimension where the node works on rows; the other is 1. */
+export function windowOf(call: Call, size: readonly number[], kernel: readonly number[], pool = false): Window {
   const k = two(kernel, 1);
   const hw = two(size, 1);
   const stride = two(ints(call, "strides", []), 1);
   const dilation = two(ints(call, "dilations", []), 1);
   const span = [0, 1].map((i) => dilation[i] * (k[i] - 1) + 1);
-  const pads = padsOf(call, value(call, 0).shape.length - 2, hw, stride, span);
+  // ONNX Runtime pads for pools as if they had no dilation.
+  const pads = padsOf(call, value(call, 0).shape.length - 2, hw, stride, pool ? k : span);
   const ceil = int(call, "ceil_mode", 0) === 1;
   const over = [0, 1].map((i): number => {
     const room = hw[i] + pads[i] + pads[i + 2] - span[i];
