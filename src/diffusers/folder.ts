@@ -35,7 +35,9 @@ export interface FolderModel {
 export function readFolder({ name, unet, scheduler, tensors }: FolderParts): FolderModel {
   const kind = typeof unet === "object" && unet !== null && "_class_name" in unet ? unet._class_name : "UNet2DModel";
   if (kind !== "UNet2DModel")
-    throw new Error(`${name} holds a ${show(kind)}; only folders with a UNet2DModel can be trained or sampled here.`);
+    throw new Error(
+      `${name} holds a ${typeof kind === "string" ? kind.slice(0, 80) : show(kind)}; only folders with a UNet2DModel can be trained or sampled here.`,
+    );
   const network = named(`${name}/unet/config.json`, () => buildNetwork({ family: "unet2d", config: unet }));
   if (network.family === "unet2d" && network.config.in_channels !== network.config.out_channels)
     throw new Error(
