@@ -43,7 +43,7 @@ export function dtypeOf(type: number, what: string): DType {
   const dtype = KINDS[type];
   if (!dtype)
     throw new Error(
-      `${what} is of type ${DataType[type] ?? type}, which is not supported; expected floats, integers or bools.`,
+      `${what} is of ${type === DataType.UNDEFINED ? "no type" : `type ${DataType[type] ?? type}`}, which is not supported; expected floats, integers or bools.`,
     );
   return dtype;
 }

@@ -9,8 +9,8 @@ import { asImage, type Window, windowOf } from "./window.ts";
 const WINDOW = "auto_pad ceil_mode dilations kernel_shape pads strides";
 
 function averagePool(call: Call): Tensor {
-  return asImage(at(call, 0), (x) => {
-    const w = windowOf(call, x.shape.slice(2), ints(call, "kernel_shape", []), true);
+  return asImage(at(call, 0), (given) => {
+    const { x, w } = cut(given, windowOf(call, given.shape.slice(2), ints(call, "kernel_shape", []), true));
     const [n, c, height, width] = x.shape;
     fewParts(w.kernel[0] * w.kernel[1], "places in its window");
     const simple = [...w.pads, ...w.over].every((p) => p === 0) && w.dilation.every((d) => d === 1);
@@ -47,17 +47,21 @@ function counts(w: Window, axis: 0 | 1, size: number, outputs: number, padded: b
   });
 }
 
+/** The image without what padding below 0 cuts off, and the window on the rest. */
+function cut(x: Tensor, w: Window): { x: Tensor; w: Window } {
+  const off = w.pads.map((p) => Math.max(0, -p));
+  const rest = [0, 1].reduce((y, i) => g.sliceAxis(y, i + 2, off[i], y.shape[i + 2] - off[i + 2]), x);
+  const [top, left, bottom, right] = w.pads.map((p) => Math.max(0, p));
+  return { x: off.every((n) => n === 0) ? x : rest, w: { ...w, pads: [top, left, bottom, right] } };
+}
+
 /** A chain of maxima of shifted images; ties go to the first position. */
 function maxPool(call: Call): Tensor {
   if (call.node.outputs.length > 1 && call.node.outputs[1] !== "")
     throw new RangeError("its second output, the positions of the maxima, is not supported.");
-  return asImage(at(call, 0), (x) => {
-    const { kernel, stride, dilation, pads, over } = windowOf(
-      call,
-      x.shape.slice(2),
-      ints(call, "kernel_shape", []),
-      true,
-    );
+  return asImage(at(call, 0), (given) => {
+    const { x, w } = cut(given, windowOf(call, given.shape.slice(2), ints(call, "kernel_shape", []), true));
+    const { kernel, stride, dilation, pads, over } = w;
     fewParts(kernel[0] * kernel[1], "places in its window");
     const image = g.pad(
       x,
