@@ -3,12 +3,12 @@
 import type { Shape } from "../graph/index.ts";
 import { sizeOf } from "../graph/tensor.ts";
 
-/** Values of one array that is computed while importing: 64 MiB as float32. */
-const MOST_VALUES = 2 ** 24;
+/** Values of one array that is computed while importing: 32 MiB as float32. */
+const MOST_VALUES = 2 ** 23;
 /** Of all arrays of one import. */
-const MOST_TOGETHER = 2 ** 25;
+const MOST_TOGETHER = 2 ** 24;
 /** Nodes that are evaluated, those of functions and branches each time they are run. */
-const MOST_NODES = 2 ** 18;
+const MOST_NODES = 2 ** 16;
 /** Values of one tensor that is only described: 16 GiB as float32. */
 const MOST_DESCRIBED = 2 ** 32;
 const MOST_AXES = 32;

@@ -45,10 +45,12 @@ function attempt(bytes: Uint8Array): string | undefined {
   }
 }
 
+/** In seconds of the processor, not of the clock: other tests run beside this one. */
 function refused(bytes: Uint8Array): string | undefined {
-  const [start, before] = [performance.now(), process.memoryUsage().rss];
+  const [cpu, before] = [process.cpuUsage(), process.memoryUsage().rss];
   const message = attempt(bytes);
-  expect(performance.now() - start, "milliseconds").toBeLessThan(2000);
+  const { user, system } = process.cpuUsage(cpu);
+  expect((user + system) / 1e6, "seconds").toBeLessThan(2);
   expect((process.memoryUsage().rss - before) / 2 ** 20, "MiB").toBeLessThan(500);
   return message;
 }
@@ -109,7 +111,7 @@ describe("a few bytes that name a large size", () => {
     const nodes = Array.from({ length: 200 }, (_, i) => node("ConstantOfShape", ["n"], [i === 199 ? "y" : `y${i}`]));
     const sum = node("Concat", [...nodes.map((n) => n.output[0]), "z"].slice(0, 199), ["y"], { axis: 0 });
     expect(refused(graph([...nodes.slice(0, 199), sum], [stored("n", ints(4_000_000))]))).toMatch(
-      /more than 33554432 values/,
+      /more than 16777216 values/,
     );
   });
   test("a window of many places, more parts than outputs", () => {
