@@ -44,6 +44,11 @@ const classes: Readonly<Record<string, typeof common>> = {
 const predictions: Readonly<Record<string, Prediction>> = { epsilon: eps, sample: x0, v_prediction: v };
 const schedules: readonly Schedule[] = ["linear", "scaled_linear", "squaredcos_cap_v2"];
 
+const known = Object.keys(classes)
+  .map((name) => name.replace(/Scheduler$/, ""))
+  .join(", ")
+  .concat(" (…Scheduler)");
+
 /** Throws an Error, one sentence naming class, key and value, for everything whose form is not such a table. */
 export function readScheduler(config: unknown, name = "scheduler_config.json"): SchedulerForm {
   if (typeof config !== "object" || config === null || Array.isArray(config))
@@ -52,11 +57,11 @@ export function readScheduler(config: unknown, name = "scheduler_config.json"): 
   const kind = keys.get("_class_name");
   if (kind === undefined)
     throw new Error(
-      `${name} has no "_class_name", which says what scheduler it is of. Expected one of ${Object.keys(classes).join(", ")}.`,
+      `${name} has no "_class_name", which says what scheduler it is of. Expected one of ${known}.`,
     );
   if (typeof kind !== "string" || !Object.hasOwn(classes, kind))
     throw new Error(
-      `${name} is of ${typeof kind === "string" ? kind.slice(0, 80) : show(kind)}, whose noise levels are not a table of betas. Expected one of ${Object.keys(classes).join(", ")}.`,
+      `${name} is of ${typeof kind === "string" ? kind.slice(0, 80) : show(kind)}, whose noise levels are not a table of betas. Expected one of ${known}.`,
     );
   const defaults = classes[kind];
   const get = (key: string, missing: unknown) => keys.get(key) ?? missing;

@@ -9,7 +9,7 @@ export const width = z
   .positive()
   .max(2 ** 20);
 /** A number of layers, heads or blocks. */
-export const few = z.int().positive().max(1024);
+export const few = z.int().positive().max(256);
 /** A size in pixels. */
 export const pixels = z
   .int()

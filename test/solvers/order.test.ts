@@ -93,7 +93,6 @@ describe.each(solvers.map((s) => [s.name, s] as const))("%s", (_name, solver) =>
     expect(second).toEqual(first);
     expect([...x]).toEqual([...Float32Array.of(0.4, -1)]);
   });
-
 });
 
 const exponential = solvers.filter(({ kind, smooth }) => kind === "ode" && !smooth);
