@@ -50,9 +50,9 @@ describe("networks", () => {
     expect(message(() => collect(buildNetwork(wide)))).toMatch(/more than 2147483648 parameters/);
     const deepest = {
       layers_per_block: 256,
-      block_out_channels: new Array(16).fill(32),
-      down_block_types: new Array(16).fill("AttnDownBlock2D"),
-      up_block_types: new Array(16).fill("AttnUpBlock2D"),
+      block_out_channels: new Array(8).fill(32),
+      down_block_types: new Array(8).fill("AttnDownBlock2D"),
+      up_block_types: new Array(8).fill("AttnUpBlock2D"),
       sample_size: 2 ** 14,
     };
     expect(message(() => collect(buildNetwork({ family: "unet2d", config: deepest })))).toMatch(
