@@ -34,7 +34,7 @@ export const countParams = (spec: readonly ParamSpec[]): number => spec.reduce((
 
 /** Values of all parameters: 8 GiB as float32. */
 const MOST_VALUES = 2 ** 31;
-const MOST_PARAMETERS = 20_000;
+const MOST_PARAMETERS = 4_000;
 
 /**
  * The parameters that `build` asks for, in order of first use. Throws RangeError if one name has two shapes, and as soon
