@@ -56,9 +56,7 @@ export function readScheduler(config: unknown, name = "scheduler_config.json"): 
   const keys = new Map(Object.entries(config));
   const kind = keys.get("_class_name");
   if (kind === undefined)
-    throw new Error(
-      `${name} has no "_class_name", which says what scheduler it is of. Expected one of ${known}.`,
-    );
+    throw new Error(`${name} has no "_class_name", which says what scheduler it is of. Expected one of ${known}.`);
   if (typeof kind !== "string" || !Object.hasOwn(classes, kind))
     throw new Error(
       `${name} is of ${typeof kind === "string" ? kind.slice(0, 80) : show(kind)}, whose noise levels are not a table of betas. Expected one of ${known}.`,
