@@ -32,8 +32,8 @@ export type ParamMap = ReadonlyMap<string, ParamArray>;
 /** Number of values in all parameters. */
 export const countParams = (spec: readonly ParamSpec[]): number => spec.reduce((n, s) => n + sizeOf(s.shape), 0);
 
-/** Values of all parameters: 8 GiB as float32. */
-const MOST_VALUES = 2 ** 31;
+/** Values of all parameters: 64 GiB as float32, some six times Stable Diffusion XL. */
+const MOST_VALUES = 2 ** 34;
 const MOST_PARAMETERS = 4_000;
 
 /**
