@@ -70,6 +70,7 @@ interface Drop {
 }
 
 const NUMBER = "number ";
+const itself = (x: number): number => x;
 
 export function drawsOf(batch: number, sampleShape: Shape, conditions: Columns, columns: DataColumns): HostDraws {
   const inputs = new Map<string, Tensor>();
@@ -127,7 +128,7 @@ export function drawsOf(batch: number, sampleShape: Shape, conditions: Columns, 
       }),
     clock: (name, law) => drawn({ name, law }),
     clockAfter: (name, after, law) => drawn({ name, after, law }),
-    number: (name, law) => drawn({ name: `${NUMBER}${name}`, law }).column((x) => x, 1),
+    number: (name, law) => drawn({ name: `${NUMBER}${name}`, law }).column(itself, 1),
     ramp: (over) =>
       once(`ramp ${over}`, () => {
         ramps.push(over);
