@@ -13,7 +13,6 @@ export default defineConfig({
       "test/clock.test.ts",
       "test/condition.test.ts",
       "test/draws.test.ts",
-      "test/solve.test.ts",
       "test/pair.test.ts",
       "test/model.test.ts",
     ],
