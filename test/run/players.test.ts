@@ -255,6 +255,28 @@ describe("refused before anything is computed, in one sentence", () => {
     );
   });
 
+  it("a state of other averages, or with a vector that is cut off", async () => {
+    const { players } = freshState(stage);
+    const { student: s, critic: c } = players;
+    const changed = { ...c, averages: { ...c.averages, late: c.theta }, v: c.v.slice(1) };
+    expect(await refusal([student, critic], { step: 3, players: { student: s, critic: changed } })).toBe(
+      'RangeError: probe cannot be trained: the state of "critic" has an average "late" that this stage has not; ' +
+        '"v" in the state of "critic" has 2 numbers, expected 3.',
+    );
+  });
+
+  it("names that mean something else to the program", async () => {
+    expect(
+      await refusal([
+        { ...student, averages: { kept: 0.5 } },
+        { ...critic, name: "critic.two" },
+      ]),
+    ).toBe(
+      'RangeError: probe cannot be trained: "student" has the average "kept" anyway, with a decay of the training\'s; ' +
+        '"critic.two" has a dot in its name.',
+    );
+  });
+
   it("a stage whose first player is no student", async () => {
     expect(await refusal([critic])).toBe(
       'RangeError: probe cannot be trained: the first player is "critic", expected "student".',
