@@ -160,7 +160,7 @@ export function drawsOf(batch: number, sampleShape: Shape, conditions: Columns, 
         feeds[name] = given[name];
       }
       for (const over of ramps) feeds[`ramp ${over}`] = Float32Array.of(Math.min(1, step / over));
-      for (const { name, size } of noises) feeds[`~${name}`] = normal(fold(root, name, step), batch * size);
+      for (const { name, size } of noises) feeds[`~${name}`] = rowsOf(fold(root, name, step), batch, size);
       for (const { id, prefix, column, kind } of drops) {
         const { none } = conditions[column];
         const together = kind === "dropped-together";
@@ -174,6 +174,13 @@ export function drawsOf(batch: number, sampleShape: Shape, conditions: Columns, 
       return feeds;
     },
   };
+}
+
+/** Every row has a key of its own: whoever computes with some rows draws those alone. */
+function rowsOf(step: Key, batch: number, size: number): Float32Array {
+  const rows = new Float32Array(batch * size);
+  for (let i = 0; i < batch; i++) normal(fold(step, i), size, rows.subarray(i * size, (i + 1) * size));
+  return rows;
 }
 
 function put(values: TensorData, none: Float32Array | BigInt64Array, row: number): void {

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { type Column, type Columns, labelColumn, numberColumn } from "../src/condition.ts";
 import { type Batch, type DataColumns, drawsOf, type HostDraws, type StepKey } from "../src/draws.ts";
 import type { Tensor } from "../src/graph/index.ts";
-import { key } from "../src/random.ts";
+import { fold, key, normal, uniform } from "../src/random.ts";
 
 const nameOf = ({ source }: Tensor) => {
   if (source.kind !== "input") throw new Error("Expected an input.");
@@ -151,6 +151,29 @@ describe("noise", () => {
       for (const y of all.slice(0, i)) expect(Math.abs(correlation(x, y))).toBeLessThan(0.095);
     });
     expect(numbers(draws, wide)).toHaveLength(3000);
+  });
+
+  it("of a sample depends on the sample, not on the batch around it", () => {
+    const rows = (batch: number, shape?: readonly number[]) => {
+      const draws = plain(batch);
+      return numbers(draws, draws.normal("noise", shape), 5);
+    };
+    // Of three numbers too: they are made in pairs, of which none is left over for the next sample.
+    for (const shape of [undefined, [3], [5, 7]]) {
+      const [eight, four] = [rows(8, shape), rows(4, shape)];
+      expect(four.length).toBe(eight.length / 2);
+      expect(four).toEqual(eight.slice(0, four.length));
+      expect(new Set(eight).size).toBe(eight.length);
+    }
+    expect(rows(2)).toEqual([0, 1].flatMap((i) => [...normal(fold(root, "noise", 5, i), 2)]));
+  });
+
+  it("called as something else is drawn shares no numbers with it", () => {
+    const draws = plain(4);
+    const noise = draws.normal("time", [200]);
+    const [shared] = uniform(fold(root, "time", 1), 1);
+    expect(numbers(draws, draws.clock("t", identity).column(identity, 1))[0]).toBeCloseTo(shared / 4, 6);
+    expect(numbers(draws, noise).slice(0, 2)).not.toEqual([...normal(fold(root, "time", 1), 2)]);
   });
 });
 
