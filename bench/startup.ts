@@ -44,10 +44,13 @@ stage("write the model and create the session");
 const size = 64 * 28 * 28;
 const vector = new Float32Array(loaded.theta.length);
 const one = Float32Array.of(0.5);
+const batch = { x: new Float32Array(size), labels: new BigInt64Array(64) };
+// The student sees its labels with some dropped, and the teacher as the student does.
+const { labels: _, ...drawn } = draws.feeds({ root: key(0), step: 1 }, batch, 0.1);
 const feeds = {
   ...{ "student.theta": loaded.theta, "student.m": vector, "student.v": vector, "student.average.kept": loaded.theta },
   ...{ "student.rate": one, "student.decay": one, "student.floor": one, "student.average.kept.decay": one },
-  ...draws.feeds({ root: key(0), step: 1 }, { x: new Float32Array(size), labels: new BigInt64Array(64) }, 0.1),
+  ...drawn,
 };
 await program.run(feeds);
 stage("first step");
