@@ -86,7 +86,7 @@ it("a method of one's own trains, and its student does in one step what the teac
   let end: TrainState | undefined;
   for await (const event of train(stage, data, runtime, freshState(stage), {
     batch,
-    steps: 300,
+    steps: 120,
     rate: { kind: "cosine", peak: 10 * lr, warmup: 10, final: 0.05 },
     ema,
     clip: 1,

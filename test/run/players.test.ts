@@ -179,13 +179,15 @@ describe("a student and a critic", () => {
     expect(Object.keys(players.critic.averages)).toEqual(["target"]);
   });
 
-  it("as two programs, gradients and update, end where one program ends", async () => {
-    const [one, two] = [await statesOf(), await statesOf({ split: true })];
+  it.each(["float32", "float16"] as const)("as two programs end where one ends, in %s", async (precision) => {
+    const start = { ...freshState(stage), scale: { value: 2 ** 10, good: 0, skipped: 0 } };
+    const [one, two] = [await statesOf({ precision }, start), await statesOf({ precision, split: true }, start)];
     const rounded = (states: readonly TrainState[]) =>
       states.map((s) =>
         JSON.parse(JSON.stringify(plain(s)), (_, x) => (typeof x === "number" ? expect.closeTo(x, 6) : x)),
       );
     expect(two.map(plain)).toEqual(rounded(one));
+    expect(two.map(({ scale }) => scale)).toEqual(one.map(({ scale }) => scale));
   });
 
   it.each([false, true])("stopped in the middle they go on with the same bytes (split: %s)", async (split) => {
