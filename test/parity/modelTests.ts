@@ -1,0 +1,66 @@
+// The tests of a golden model folder (kinds stable-diffusion and stable-diffusion-xl), for every part that it has.
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { nodeRuntime } from "../../src/runtime/node.ts";
+import { type GoldenParts, tally, toleranceOf } from "./cases.ts";
+import { type GoldenFile, goldenOf } from "./folders.ts";
+import { type TextCase, textEncoderIn, textErrors } from "./textCases.ts";
+import { type UNetCase, unetErrors, unetOf } from "./unetCases.ts";
+import { type VaeCases, vaeErrors, vaeIn } from "./vaeCases.ts";
+
+export interface ModelGolden extends GoldenParts {
+  readonly text?: readonly TextCase[];
+  readonly unet?: { readonly cases: readonly UNetCase[] };
+  readonly vae?: VaeCases;
+}
+
+export type ModelFile<T = unknown> = GoldenFile<ModelGolden & T>;
+
+/** Declares them; what is returned is the files, for further tests. */
+export function testModels(kind: "stable-diffusion" | "stable-diffusion-xl"): readonly ModelFile[] {
+  const files = goldenOf<ModelGolden>(kind);
+  const runtime = nodeRuntime();
+  afterAll(() => expect(runtime.open()).toBe(0));
+  const slow = 120_000;
+
+  describe(`${kind}: text encoders`, () => {
+    const asked = files.filter(({ golden }) => golden.text?.length);
+    const counted = tally(kind, "text encoder");
+    for (const one of asked)
+      for (const c of one.golden.text!)
+        it(`${one.name}: ${c.component}`, { timeout: slow }, async () => {
+          const errors = await textErrors(one, textEncoderIn(one.folder, c.component), c, runtime);
+          counted.check(errors, toleranceOf(one, "text", 5e-5));
+        });
+    it("ran every case that exists", () => counted.report(asked));
+  });
+
+  describe(`${kind}: U-Net`, () => {
+    const asked = files.filter(({ golden }) => golden.unet?.cases.length);
+    const counted = tally(kind, "U-Net");
+    for (const one of asked)
+      for (const c of one.golden.unet!.cases)
+        it(`${one.name}: ${c.id}`, { timeout: slow }, async () => {
+          counted.check(await unetErrors(one, unetOf(one), c, runtime), toleranceOf(one, "unet", 1e-4));
+        });
+    it("ran every case that exists", () => counted.report(asked));
+  });
+
+  describe(`${kind}: VAE`, () => {
+    const asked = files.filter(({ golden }) => golden.vae);
+    const counted = tally(kind, "VAE");
+    for (const one of asked)
+      for (const folder of vaeFolders(one.folder))
+        it(`${one.name}: ${folder}`, { timeout: slow }, async () => {
+          const errors = await vaeErrors(one, vaeIn(join(one.folder, folder)), one.golden.vae!, runtime);
+          counted.check(errors, toleranceOf(one, "vae", 1e-4));
+        });
+    it("ran every case that exists", () => counted.report(asked));
+  });
+  return files;
+}
+
+/** "vae", and the same weights under other names, "vae-…". */
+const vaeFolders = (folder: string): string[] =>
+  readdirSync(folder).filter((name) => /^vae(-|$)/.test(name) && existsSync(join(folder, name, "config.json")));
