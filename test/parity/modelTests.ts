@@ -6,10 +6,13 @@ import { nodeRuntime } from "../../src/runtime/node.ts";
 import { type GoldenParts, tally, toleranceOf } from "./cases.ts";
 import { type GoldenFile, goldenOf } from "./folders.ts";
 import { type TextCase, textEncoderIn, textErrors } from "./textCases.ts";
+import { type TokenizerCases, tokenizerDifferences, tokenizerIn } from "./tokenizerCases.ts";
 import { type UNetCase, unetErrors, unetOf } from "./unetCases.ts";
 import { type VaeCases, vaeErrors, vaeIn } from "./vaeCases.ts";
 
 export interface ModelGolden extends GoldenParts {
+  readonly tokenizer?: TokenizerCases;
+  readonly tokenizer_2?: TokenizerCases;
   readonly text?: readonly TextCase[];
   readonly unet?: { readonly cases: readonly UNetCase[] };
   readonly vae?: VaeCases;
@@ -23,6 +26,25 @@ export function testModels(kind: "stable-diffusion" | "stable-diffusion-xl"): re
   const runtime = nodeRuntime();
   afterAll(() => expect(runtime.open()).toBe(0));
   const slow = 120_000;
+
+  describe(`${kind}: tokenizers`, () => {
+    const components = ["tokenizer", "tokenizer_2"] as const;
+    const asked = files.filter(({ golden }) => components.some((component) => golden[component]));
+    const counted = tally(kind, "prompt");
+    for (const one of asked)
+      for (const component of components) {
+        const cases = one.golden[component];
+        if (!cases) continue;
+        const tokenizer = tokenizerIn(one.folder, component, cases.vocabulary);
+        for (const c of cases.prompts)
+          it(`${one.name}: ${component} ${JSON.stringify(c.prompt).slice(0, 40)}`, () => {
+            const wrong = tokenizerDifferences(tokenizer, { ...cases, prompts: [c] });
+            expect(wrong).toEqual([]);
+            counted.check(new Map([[c.prompt, wrong.length]]), 0);
+          });
+      }
+    it("ran every case that exists", () => counted.report(asked));
+  });
 
   describe(`${kind}: text encoders`, () => {
     const asked = files.filter(({ golden }) => golden.text?.length);
