@@ -35,11 +35,14 @@ export function encodeMoments(c: AutoencoderKlConfig, p: Params, image: Tensor):
   return c.use_quant_conv ? conv2d(p, "quant_conv", h, { out: 2 * c.latent_channels, kernel: 1 }) : h;
 }
 
+/** What the posterior's logvar is clamped to. */
+export const LOGVAR = [-30, 20] as const;
+
 /** Mean and logvar (clamped to -30 to 20, as diffusers does) from moments [B, 2 C, h, w]. */
 export function posterior(moments: Tensor): { mean: Tensor; logvar: Tensor } {
   const channels = moments.shape[1] / 2;
   const [mean, logvar] = split(moments, [channels, channels], 1);
-  return { mean, logvar: clamp(logvar, { min: -30, max: 20 }) };
+  return { mean, logvar: clamp(logvar, { min: LOGVAR[0], max: LOGVAR[1] }) };
 }
 
 /** latents [B, latent_channels, h, w], unscaled; the picture [B, out_channels, f h, f w], about -1 to 1, not clamped. */
