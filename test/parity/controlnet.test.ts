@@ -5,7 +5,8 @@ import { readControlNetConfig } from "../../src/nn/controlNetConfig.ts";
 import { fromConstants, tapped } from "../../src/nn/params.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { type GoldenParts, tally, toleranceOf, weightsIn } from "./cases.ts";
-import { goldenOf, readJson } from "./folders.ts";
+import { goldenOf, goldenTensors, readJson } from "./folders.ts";
+import { type PipelineCase, partsOf, pipelineErrors } from "./pipelineCases.ts";
 import { type UNetCase, unetErrors, unetOf } from "./unetCases.ts";
 
 interface ControlCase extends UNetCase {
@@ -18,7 +19,15 @@ interface ControlCase extends UNetCase {
 }
 
 const kind = "controlnet";
-const files = goldenOf<GoldenParts & { readonly unet: { readonly cases: readonly ControlCase[] } }>(kind);
+type ControlPipeline = PipelineCase & {
+  readonly controlnet_conditioning_scale: number;
+  readonly control_image_first_entry: string;
+};
+interface ControlGolden extends GoldenParts {
+  readonly unet: { readonly cases: readonly ControlCase[] };
+  readonly pipelines?: Readonly<Record<string, ControlPipeline>>;
+}
+const files = goldenOf<ControlGolden>(kind);
 const runtime = nodeRuntime();
 const counted = tally(kind, "U-Net");
 afterAll(() => expect(runtime.open()).toBe(0));
@@ -43,4 +52,24 @@ describe(`${kind}: U-Net`, () => {
       });
   }
   it("ran every case that exists", () => counted.report(files));
+});
+
+describe(`${kind}: pipelines`, () => {
+  const asked = files.filter(({ golden }) => golden.pipelines);
+  const runs = tally(kind, "pipeline");
+  for (const one of asked)
+    for (const [name, c] of Object.entries(one.golden.pipelines!))
+      it(`${one.name}: ${name}`, { timeout: 120_000 }, async () => {
+        const config = readControlNetConfig(readJson(one.folder, "config.json"));
+        const stored = goldenTensors(one).get(c.control_image_first_entry)!;
+        const shape = [1, ...stored.shape.slice(1)];
+        const data = (stored.data as Float32Array).slice(0, shape[1] * shape[2] * shape[3]);
+        const parts = {
+          ...partsOf(one, ["text_encoder"]),
+          controlNets: [{ config, params: fromConstants(weightsIn(one.folder)) }],
+        };
+        const controls = [{ picture: { shape, data }, scale: c.controlnet_conditioning_scale }];
+        runs.check(await pipelineErrors(one, parts, c, runtime, { controls }), toleranceOf(one, "pipelines", 1e-3));
+      });
+  it("ran every case that exists", () => runs.report(asked));
 });

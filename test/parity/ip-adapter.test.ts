@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { floatsOf } from "../../src/data/safetensors.ts";
 import { clipPixels, readClipPreprocessing } from "../../src/diffusers/clipPixels.ts";
+import { concat, zeros } from "../../src/graph/index.ts";
 import { readClipVisionConfig } from "../../src/nn/clipConfig.ts";
 import { clipImageEmbedding } from "../../src/nn/clipVision.ts";
 import { crossAttentions, imageTokens, readIpAdapter } from "../../src/nn/ipAdapter.ts";
@@ -11,6 +12,7 @@ import { toParams } from "../../src/nn/weights.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { compare, type GoldenParts, given, tally, toleranceOf, weightsIn } from "./cases.ts";
 import { goldenOf, goldenTensors, largestDifference, readJson, tensorsIn } from "./folders.ts";
+import { type PipelineCase, partsOf, pipelineErrors } from "./pipelineCases.ts";
 import { type UNetCase, unetErrors, unetOf } from "./unetCases.ts";
 
 interface IpGolden extends GoldenParts {
@@ -18,6 +20,7 @@ interface IpGolden extends GoldenParts {
   readonly feature_extractor: string;
   readonly pictures: readonly { readonly image: string; readonly pixel_values: string }[];
   readonly layers?: Readonly<Record<string, string>>;
+  readonly pipelines?: Readonly<Record<string, IpPipeline>>;
   readonly adapters: readonly {
     readonly file: string;
     readonly variant: string;
@@ -26,6 +29,11 @@ interface IpGolden extends GoldenParts {
     readonly from: string;
     readonly cases: readonly (UNetCase & { readonly image_embeds: string; readonly scale: number })[];
   }[];
+}
+
+interface IpPipeline extends PipelineCase {
+  readonly ip_adapter_scale: number;
+  readonly ip_adapter_pixel_values: string;
 }
 
 const kind = "ip-adapter";
@@ -91,4 +99,42 @@ describe(`${kind}: U-Net`, () => {
     }
   }
   it("ran every case that exists", () => counted.report(files));
+});
+
+describe(`${kind}: pipelines`, () => {
+  const asked = files.filter(({ golden }) => golden.pipelines);
+  const counted = tally(kind, "pipeline");
+  for (const one of asked)
+    for (const [name, c] of Object.entries(one.golden.pipelines!))
+      it(`${one.name}: ${name}`, { timeout: 120_000 }, async () => {
+        const unet = unetOf(one);
+        const [{ file }] = one.golden.adapters;
+        const adapter = readIpAdapter(unet.config, toParams(tensorsIn(join(one.folder, file))));
+        const encoder = join(one.folder, one.golden.image_encoder);
+        const config = readClipVisionConfig(readJson(encoder, "config.json"));
+        const from = given(goldenTensors(one));
+        const { embeds } = clipImageEmbedding(
+          config,
+          fromConstants(weightsIn(encoder)),
+          from.take(c.ip_adapter_pixel_values),
+        );
+        // Without a picture: an embedding of zeros, projected like any other.
+        const both = concat([zeros(embeds.shape), embeds], 0);
+        const width = unet.config.cross_attention_dim;
+        const program = await runtime.compile({
+          tokens: imageTokens(fromConstants(adapter.projection), "image_proj", both, adapter.tokens, width),
+        });
+        const { tokens } = await program.run(from.feeds);
+        await program.dispose();
+        const all = tokens.data as Float32Array;
+        const shape = [1, ...tokens.shape.slice(1)];
+        const [without, picture] = [all.slice(0, all.length / 2), all.slice(all.length / 2)];
+        const images = [
+          { tokens: { shape, data: picture }, without: { shape, data: without }, scale: c.ip_adapter_scale },
+        ];
+        const joined = { config: unet.config, weights: new Map([...unet.weights, ...adapter.unet]) };
+        const parts = partsOf(one, ["text_encoder"], joined);
+        counted.check(await pipelineErrors(one, parts, c, runtime, { images }), toleranceOf(one, "pipelines", 1e-3));
+      });
+  it("ran every case that exists", () => counted.report(asked));
 });

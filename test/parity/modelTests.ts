@@ -2,9 +2,11 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import type { PipelineParts } from "../../src/diffusers/pipelineParts.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { type GoldenParts, tally, toleranceOf } from "./cases.ts";
 import { type GoldenFile, goldenOf } from "./folders.ts";
+import { type PipelineCase, partsOf, pipelineErrors } from "./pipelineCases.ts";
 import { type TextCase, textEncoderIn, textErrors } from "./textCases.ts";
 import { type TokenizerCases, tokenizerDifferences, tokenizerIn } from "./tokenizerCases.ts";
 import { type UNetCase, unetErrors, unetOf } from "./unetCases.ts";
@@ -16,6 +18,7 @@ export interface ModelGolden extends GoldenParts {
   readonly text?: readonly TextCase[];
   readonly unet?: { readonly cases: readonly UNetCase[] };
   readonly vae?: VaeCases;
+  readonly pipelines?: Readonly<Record<string, PipelineCase>>;
 }
 
 export type ModelFile<T = unknown> = GoldenFile<ModelGolden & T>;
@@ -78,6 +81,21 @@ export function testModels(kind: "stable-diffusion" | "stable-diffusion-xl"): re
           const errors = await vaeErrors(one, vaeIn(join(one.folder, folder)), one.golden.vae!, runtime);
           counted.check(errors, toleranceOf(one, "vae", 1e-4));
         });
+    it("ran every case that exists", () => counted.report(asked));
+  });
+
+  describe(`${kind}: pipelines`, () => {
+    const asked = files.filter(({ golden }) => golden.pipelines);
+    const counted = tally(kind, "pipeline");
+    const components = kind === "stable-diffusion" ? ["text_encoder"] : ["text_encoder", "text_encoder_2"];
+    for (const one of asked) {
+      let parts: PipelineParts | undefined;
+      for (const [name, c] of Object.entries(one.golden.pipelines!))
+        it(`${one.name}: ${name}`, { timeout: slow }, async () => {
+          parts ??= partsOf(one, components);
+          counted.check(await pipelineErrors(one, parts, c, runtime), toleranceOf(one, "pipelines", 1e-3));
+        });
+    }
     it("ran every case that exists", () => counted.report(asked));
   });
   return files;
