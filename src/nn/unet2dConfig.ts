@@ -42,6 +42,9 @@ const schema = z.object({
   class_embed_type: z.null().default(null),
   num_class_embeds: count.nullable().default(null),
   num_train_timesteps: count.nullable().default(null),
+  /** Ours, not diffusers': what methods tell a network; see MethodConditions in embed.ts. */
+  guidance_embedding_dim: count.nullable().default(null),
+  span_embedding: z.boolean().default(false),
 });
 
 export type UNet2DConfig = Readonly<z.output<typeof schema>>;
