@@ -1,7 +1,7 @@
 // One evaluation of a pipeline's U-Net: with guidance, ControlNets, T2I-Adapter features and pictures of IP-Adapters.
 import { concat, input, mul, type Tensor } from "../graph/index.ts";
 import { controlNet, guessStrengths, sumControls } from "../nn/controlNet.ts";
-import { sinusoid } from "../nn/embed.ts";
+import { guidanceEmbedding } from "../nn/embed.ts";
 import { t2iAdapter } from "../nn/t2iAdapter.ts";
 import { unet2dCondition } from "../nn/unet2dCondition.ts";
 import type { Feed } from "../runtime/index.ts";
@@ -109,7 +109,7 @@ export async function denoiser(
       ...(said.length > 0 ? { control: sumControls(said) } : {}),
       ...(levels.length > 0 ? { features: levels.map((_, i) => tensors[`feature.${i}`]) } : {}),
       images: images.map((_, k) => ({ tokens: tensors[`image.${k}`], scale: input(`image.${k}.scale`, []) })),
-      ...(distilled !== null ? { guidance: guidanceWaves(input("guidance", [rows]), distilled) } : {}),
+      ...(distilled !== null ? { guidance: guidanceEmbedding(input("guidance", [rows]), distilled) } : {}),
     });
     return { y };
   };
@@ -130,13 +130,6 @@ export async function denoiser(
     },
   };
 }
-
-/**
- * Luo et al. 2023 (LCM): the guidance w − 1 [B] as a sinusoid, on the scale 0 to 1000 and with its frequencies reaching
- * their end, [sin | cos].
- */
-export const guidanceWaves = (w: Tensor, width: number): Tensor =>
-  sinusoid(mul(w, 1000), width, { flipSinToCos: false, freqShift: 1 });
 
 /** A condition for every row: one for all, or one per picture, for both halves. */
 export function repeated({ shape, data }: Values, rows: number): Image {

@@ -109,12 +109,12 @@ for (const { name, folder, golden } of files) {
     const x = input("x", shape);
     const tau = input("tau", [10]);
     const p = fromConstants(weights);
-    const cond = network.apply(p, x, tau, input("labels", [10], "int64"));
+    const cond = network.apply(p, x, tau, { labels: input("labels", [10], "int64") });
     const none = input("none", [10], "int64");
-    const uncond = guidance === 1 ? cond : network.apply(p, x, tau, none);
+    const uncond = guidance === 1 ? cond : network.apply(p, x, tau, { labels: none });
     const guided = guidance === 1 ? cond : add(uncond, mul(sub(cond, uncond), guidance));
     const program = await runtime.compile({ eps: guided });
-    const nothing = new BigInt64Array(10).fill(BigInt(network.labelCount! - 1));
+    const nothing = new BigInt64Array(10).fill(BigInt(network.conditions.labels!.rows! - 1));
     return {
       dispose: program.dispose,
       async eps(x: Float32Array, timestep: number, labels: BigInt64Array): Promise<Float32Array> {
