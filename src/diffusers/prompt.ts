@@ -1,6 +1,6 @@
 // Prompts as sequences of ids for a text encoder: cut or in chunks, with or without emphasis.
 import { emphasized } from "./emphasis.ts";
-import type { ClipTokenizer } from "./tokenizer.ts";
+import { type ClipTokenizer, LONGEST_PROMPT } from "./tokenizer.ts";
 
 export interface PromptOptions {
   /** Sequences of 75 tokens that a prompt may take; what is longer is cut. Default 1. */
@@ -26,6 +26,7 @@ export function promptIds(
 ): Prompt {
   if (!(Number.isInteger(chunks) && chunks >= 1))
     throw new RangeError(`A prompt was given ${chunks} chunks, expected a whole number from 1.`);
+  if (text.length > LONGEST_PROMPT) tokenizer.encode(text); // says so
   const room = tokenizer.length - 2;
   const parts = emphasis ? emphasized(text) : [{ text, weight: 1 }];
   const tokens: { id: number; weight: number }[] = [];
