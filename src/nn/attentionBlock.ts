@@ -39,13 +39,16 @@ export function attention(
     const value = project(`processor.to_v_ip.${k}`, image.tokens, false);
     y = add(y, mul(attend(q, key, value, { scale }), image.scale));
   });
-  const [batch, length, width] = x.shape;
-  const joined = reshape(transpose(y, [0, 2, 1, 3]), [batch, length, inner]);
-  return linear(p, `${name}.to_out.0`, joined, width);
+  return linear(p, `${name}.to_out.0`, fromHeads(y), x.shape[2]);
 }
 
-const toHeads = (x: Tensor, heads: number, headDim: number): Tensor =>
+/** [B, L, heads · headDim] to [B, heads, L, headDim]. */
+export const toHeads = (x: Tensor, heads: number, headDim: number): Tensor =>
   transpose(reshape(x, [x.shape[0], x.shape[1], heads, headDim]), [0, 2, 1, 3]);
+
+/** [B, heads, L, headDim] to [B, L, heads · headDim]. */
+export const fromHeads = (x: Tensor): Tensor =>
+  reshape(transpose(x, [0, 2, 1, 3]), [x.shape[0], x.shape[2], x.shape[1] * x.shape[3]]);
 
 /** [B, C, H, W] to [B, H W, C]. */
 export const toTokens = (x: Tensor): Tensor =>

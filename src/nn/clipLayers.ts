@@ -1,5 +1,6 @@
 // The transformer that CLIP's text and vision models share (Radford et al. 2021), under transformers' parameter names.
-import { add, attention, reshape, type Tensor, transpose } from "../graph/index.ts";
+import { add, attention, type Tensor } from "../graph/index.ts";
+import { fromHeads, toHeads } from "./attentionBlock.ts";
 import { type ClipTextConfig, type ClipVisionConfig, clipActivation } from "./clipConfig.ts";
 import { layerNorm, linear } from "./layers.ts";
 import { type Params, seen } from "./params.ts";
@@ -33,9 +34,8 @@ function layer(c: ClipTextConfig | ClipVisionConfig, p: Params, name: string, x:
 }
 
 function selfAttention(p: Params, name: string, x: Tensor, heads: number, causal: boolean): Tensor {
-  const [batch, length, width] = x.shape;
-  const project = (part: string) =>
-    transpose(reshape(linear(p, `${name}.${part}`, x, width), [batch, length, heads, width / heads]), [0, 2, 1, 3]);
+  const width = x.shape[2];
+  const project = (part: string) => toHeads(linear(p, `${name}.${part}`, x, width), heads, width / heads);
   const y = attention(project("q_proj"), project("k_proj"), project("v_proj"), { causal });
-  return linear(p, `${name}.out_proj`, reshape(transpose(y, [0, 2, 1, 3]), [batch, length, width]), width);
+  return linear(p, `${name}.out_proj`, fromHeads(y), width);
 }

@@ -29,7 +29,7 @@ export {
 export { type DitConfig, dit, readDitConfig } from "./dit.ts";
 export { fourier, sinusoid, timestepMlp } from "./embed.ts";
 export { initialize } from "./initialize.ts";
-export { type IpAdapter, imageTokens, readIpAdapter } from "./ipAdapter.ts";
+export { type ImageProjection, type IpAdapter, imageTokens, readIpAdapter } from "./ipAdapter.ts";
 export { conv2d, embedding, groupNorm, layerNorm, linear } from "./layers.ts";
 export { type MlpConfig, mlp, readMlpConfig } from "./mlp.ts";
 export { buildNetwork, collect, type Network, type NetworkSpec } from "./network.ts";

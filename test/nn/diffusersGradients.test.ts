@@ -49,6 +49,8 @@ const tiny = readAutoencoderTinyConfig({
   act_fn: "silu",
 });
 
+const base = { tokens: 2, width: 8, layers: 1, heads: 1, inner: 6 };
+
 const networks: Readonly<Record<string, (p: Params) => Tensor>> = {
   "U-Net with text encoder, ControlNet, T2I-Adapter, IP-Adapter, cameras and guidance": (p) => {
     const config = tinyUNet({
@@ -69,7 +71,11 @@ const networks: Readonly<Record<string, (p: Params) => Tensor>> = {
       guidance: normals(7, [2, 4]),
       control: controlNet(tinyControlNet, within(p, "control."), latents, tau, { context }, picture, 0.7),
       features: t2iAdapter(tinyAdapter, within(p, "adapter."), picture),
-      images: [{ tokens: imageTokens(p, "image_proj", normals(8, [2, 6]), 2, 8), scale: 0.5 }],
+      images: [
+        { tokens: imageTokens(p, "base", normals(8, [2, 6]), { ...base, variant: "base" }), scale: 0.5 },
+        { tokens: imageTokens(p, "plus", normals(9, [2, 3, 6]), { ...base, variant: "plus" }), scale: 0.7 },
+        { tokens: imageTokens(p, "full", normals(10, [2, 3, 6]), { ...base, variant: "full" }), scale: 0.3 },
+      ],
     });
   },
   AutoencoderKL: (p) => {

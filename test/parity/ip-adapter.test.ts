@@ -27,7 +27,7 @@ interface IpGolden extends GoldenParts {
     readonly tokens: number;
     readonly projected_tokens: string;
     readonly from: string;
-    readonly cases: readonly (UNetCase & { readonly image_embeds: string; readonly scale: number })[];
+    readonly cases: readonly (UNetCase & { readonly image_embeds?: string; readonly scale: number })[];
   }[];
 }
 
@@ -81,16 +81,15 @@ describe(`${kind}: U-Net`, () => {
         expect(one.golden.layers?.[2 * k + 1] ?? name).toBe(name);
       });
     });
-    for (const { file, tokens, projected_tokens, cases } of one.golden.adapters) {
+    for (const { file, variant, tokens, projected_tokens, from: source, cases } of one.golden.adapters) {
       const adapter = readIpAdapter(unet.config, toParams(tensorsIn(join(one.folder, file))));
-      expect(adapter.tokens).toBe(tokens);
+      expect(adapter.projection).toMatchObject({ variant, ...(variant === "full" ? {} : { tokens }) });
       for (const c of cases)
         it(`${one.name}: ${file} ${c.id}`, { timeout: 120_000 }, async () => {
           const joined = { config: unet.config, weights: new Map([...unet.weights, ...adapter.unet]) };
           const errors = await unetErrors(one, joined, c, runtime, (from) => {
-            const p = fromConstants(adapter.projection);
-            const width = unet.config.cross_attention_dim;
-            const projected = imageTokens(p, "image_proj", from.take(c.image_embeds), tokens, width);
+            const p = fromConstants(adapter.params);
+            const projected = imageTokens(p, "image_proj", from.take(c.image_embeds ?? source), adapter.projection);
             const images = [{ tokens: projected, scale: from.feed("scale", [], Float32Array.of(c.scale)) }];
             return { condition: { images }, outputs: { [projected_tokens]: projected } };
           });
@@ -120,9 +119,8 @@ describe(`${kind}: pipelines`, () => {
         );
         // Without a picture: an embedding of zeros, projected like any other.
         const both = concat([zeros(embeds.shape), embeds], 0);
-        const width = unet.config.cross_attention_dim;
         const program = await runtime.compile({
-          tokens: imageTokens(fromConstants(adapter.projection), "image_proj", both, adapter.tokens, width),
+          tokens: imageTokens(fromConstants(adapter.params), "image_proj", both, adapter.projection),
         });
         const { tokens } = await program.run(from.feeds);
         await program.dispose();
