@@ -13,6 +13,7 @@ export {
   type SizeConditions,
 } from "./pipeline.ts";
 export type { Part, PipelineParts, TextPart, VaePart } from "./pipelineParts.ts";
+export { latentPreview, type PreviewMap, previewMap } from "./preview.ts";
 export { type Prompt, type PromptOptions, promptIds } from "./prompt.ts";
 export { readScheduler, type SchedulerForm } from "./scheduler.ts";
 export { readTextualInversion, type TextualInversion, withInversions } from "./textualInversion.ts";

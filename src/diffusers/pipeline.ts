@@ -4,6 +4,7 @@ import type { Runtime } from "../runtime/index.ts";
 import { type ControlInput, denoiser, repeated } from "./denoiser.ts";
 import { type LatentOptions, toLatents, toPictures } from "./latents.ts";
 import { factorOf, type PipelineParts } from "./pipelineParts.ts";
+import { cleanEstimate, latentPreview, type PreviewMap, previewMap } from "./preview.ts";
 import type { PromptOptions } from "./prompt.ts";
 import {
   createScheduler,
@@ -56,6 +57,8 @@ export interface GenerateOptions extends PromptOptions, LatentOptions {
   /** SDXL; default the picture's own size, not cropped. */
   readonly sizes?: SizeConditions;
   readonly negativeSizes?: SizeConditions;
+  /** Gives the memory of each network back when its stage is over; the next run compiles it again. Default false. */
+  readonly release?: boolean;
   /** Checked before every evaluation. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (event: GenerateEvent) => void;
@@ -69,8 +72,9 @@ export type GenerateEvent =
       readonly done: number;
       readonly of: number;
       readonly timestep: number;
-      /** The state in the scaled space. */
+      /** The state in the scaled space, and the data that the evaluation behind this step stood for. */
       readonly latents: Image;
+      readonly estimate: Image;
     }
   | { readonly stage: "decode" };
 
@@ -87,14 +91,21 @@ export interface Generated {
 export interface Pipeline {
   /** Throws RangeError for options that do not fit the model, and the signal's reason when it is aborted. */
   generate(options: GenerateOptions): Promise<Generated>;
+  /** Small pictures [B, 3, h, w] in -1 to 1 of latents on their way: one color per latent, in no time. */
+  preview(latents: Image): Promise<Image>;
   /** The sessions of a run stay open for the next one, until this. */
   dispose(): Promise<void>;
 }
 
 export function pipeline(parts: PipelineParts, runtime: Runtime, precision?: "float32" | "float16"): Pipeline {
   const open = sessions(runtime, precision ? { precision } : {});
+  let map: Promise<PreviewMap> | undefined;
   return {
     generate: (options) => generate(open, parts, options),
+    async preview(latents) {
+      map ??= previewMap(open, parts.vae);
+      return latentPreview(await map, latents);
+    },
     dispose: () => open.end(""),
   };
 }
@@ -105,7 +116,8 @@ async function generate(open: Sessions, parts: PipelineParts, options: GenerateO
     throw new RangeError(`${count} pictures were asked for, expected a whole number from 1.`);
   if (!Number.isFinite(guidance)) throw new RangeError(`The guidance is ${guidance}, expected a number.`);
   const shape = latentShape(parts, options, count);
-  const sampler = createScheduler(options.scheduler ?? parts.scheduler, options.steps, {
+  const config = options.scheduler ?? parts.scheduler;
+  const sampler = createScheduler(config, options.steps, {
     ...samplingOf(parts, options),
     batch: count,
   });
@@ -114,6 +126,7 @@ async function generate(open: Sessions, parts: PipelineParts, options: GenerateO
 
   const guided = guidance !== 1 && parts.unet.config.time_cond_proj_dim === null;
   const text = await textConditions(open, parts, guided ? [negative, prompt] : [prompt], options);
+  if (options.release) await open.end("text");
   onProgress?.({ stage: "text", dropped: text.dropped });
   const rows = guided ? 2 * count : count;
   const each = (values: Values) => blocks(values, count);
@@ -137,12 +150,17 @@ async function generate(open: Sessions, parts: PipelineParts, options: GenerateO
   const size = shape.reduce((n, d) => n * d, 1);
   signal?.throwIfAborted();
   let done = 0;
+  let estimate: Float32Array = new Float32Array();
   const x = await runScheduler(sampler, {
     x: await start(open, parts, options, sampler, from, size, noise),
     from,
-    denoise: (scaled, timestep) => {
+    denoise: async (scaled, timestep, k) => {
       signal?.throwIfAborted();
-      return run.evaluate(scaled, timestep);
+      const output = await run.evaluate(scaled, timestep);
+      const scale = sampler.inputScale(k);
+      const state = scale === 1 ? scaled : scaled.map((value) => value / scale);
+      if (onProgress) estimate = cleanEstimate(sampler, config, k, state, output);
+      return output;
     },
     noise: (k) => noise("step", k, size),
     onStep: ({ timestep, x }) =>
@@ -152,9 +170,11 @@ async function generate(open: Sessions, parts: PipelineParts, options: GenerateO
         of: sampler.timesteps.length - from,
         timestep,
         latents: { shape, data: x },
+        estimate: { shape, data: estimate },
       }),
   });
   signal?.throwIfAborted();
+  if (options.release) for (const stage of ["vae.encode", "adapter", "unet"]) await open.end(stage);
   onProgress?.({ stage: "decode" });
   const latents = { shape, data: x };
   const pictures = await toPictures(open, parts.vae, latents, options);

@@ -1,9 +1,11 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { type GenerateEvent, type GenerateOptions, pipeline } from "../../src/diffusers/pipeline.ts";
 import type { PipelineParts } from "../../src/diffusers/pipelineParts.ts";
+import { schedulerNames } from "../../src/diffusers/schedulers/index.ts";
 import type { Image } from "../../src/diffusers/tiles.ts";
+import { readAutoencoderTinyConfig } from "../../src/nn/autoencoderTiny.ts";
 import { unetParams } from "../../src/nn/diffusersParams.ts";
-import { fromConstants } from "../../src/nn/params.ts";
+import { fromConstants, type ParamArray } from "../../src/nn/params.ts";
 import { key, normal, uniform } from "../../src/random.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { ipWeights, randomWeights, tinyControl, tinyParts, tinyT2I } from "../support/tinyDiffusion.ts";
@@ -120,6 +122,40 @@ describe("text to image", () => {
     expect(done).toBe(2);
   });
 
+  it("gives the memory of finished stages back where it is asked to", async () => {
+    const running = pipeline(tinyParts(), runtime);
+    const open: number[] = [];
+    const options = { prompt: "a cat", steps: 1, onProgress: () => open.push(runtime.open()) };
+    const kept = await running.generate(options);
+    const released = await running.generate({ ...options, release: true });
+    expect(apart(kept.pictures.data, released.pictures.data)).toBe(0);
+    expect(open).toEqual([1, 2, 2, 2, 2, 1]); // text, U-Net, then with the decoder
+    await running.dispose();
+  });
+
+  it("runs with every sampler, and says where each step points", async () => {
+    const parts = tinyParts();
+    const running = pipeline(parts, runtime);
+    for (const name of schedulerNames) {
+      const estimates: Float32Array[] = [];
+      const { latents } = await running.generate({
+        prompt: "a cat",
+        steps: 4,
+        scheduler: name.startsWith("EDM") ? { _class_name: name } : { ...parts.scheduler, _class_name: name },
+        onProgress: (event) => {
+          if (event.stage === "step") estimates.push(event.estimate.data);
+        },
+      });
+      expect(latents.data.every(Number.isFinite), name).toBe(true);
+      expect(estimates.length, name).toBeGreaterThanOrEqual(4);
+      expect(
+        estimates.every((one) => one.length === 64 && one.every(Number.isFinite)),
+        name,
+      ).toBe(true);
+    }
+    await running.dispose();
+  });
+
   it("refuses what does not fit", async () => {
     const parts = tinyParts();
     await expect(made(parts, { height: 9 })).rejects.toThrow("height is 9, expected a multiple of 2");
@@ -129,6 +165,60 @@ describe("text to image", () => {
       "1 control pictures were given for 0 ControlNets",
     );
     await expect(made(parts, { adapter: { picture: picture(1) } })).rejects.toThrow("there is no adapter");
+  });
+});
+
+describe("previews", () => {
+  it("find the colors of an autoencoder that is nearly linear", async () => {
+    // TAESD's shape without blocks: convolutions that copy channel c to color c, and a soft clamp that hardly bends here.
+    const config = readAutoencoderTinyConfig({
+      decoder_block_out_channels: [4, 4],
+      num_decoder_blocks: [0, 0],
+      encoder_block_out_channels: [4],
+      num_encoder_blocks: [0],
+    });
+    const weights = new Map(
+      ["decoder.layers.0", "decoder.layers.3", "decoder.layers.4"].flatMap((name, k): [string, ParamArray][] => {
+        const out = k === 2 ? 3 : 4;
+        const data = new Float32Array(out * 36);
+        for (let c = 0; c < out; c++) data[(c * 4 + c) * 9 + 4] = k === 2 ? 0.05 : 1;
+        // The first bias keeps ReLU open.
+        const bias = k === 0 ? new Float32Array(4).fill(10) : new Float32Array(out);
+        const weight: [string, ParamArray] = [`${name}.weight`, { shape: [out, 4, 3, 3], data }];
+        return k === 1 ? [weight] : [weight, [`${name}.bias`, { shape: [out], data: bias }]];
+      }),
+    );
+    const running = pipeline(
+      { ...tinyParts(), vae: { kind: "tiny", config, params: fromConstants(weights) } },
+      runtime,
+    );
+    const latents = { shape: [1, 4, 1, 2], data: Float32Array.of(1, -1, 0, 0.5, -2, 2, 3, -3) };
+    const { data } = await running.preview(latents);
+    await running.dispose();
+    // 2 (0.05 (latent + 10)) - 1 is a tenth of the latent.
+    for (const [i, want] of [0.1, -0.1, 0, 0.05, -0.2, 0.2].entries())
+      expect(Math.abs(data[i] - want)).toBeLessThan(0.04);
+  });
+
+  it("are as large as the latents, and of the data that a step points at", async () => {
+    const parts = tinyParts();
+    const running = pipeline(parts, runtime);
+    const estimates: Image[] = [];
+    const { latents } = await running.generate({
+      prompt: "a cat",
+      steps: 4,
+      onProgress: (event) => {
+        if (event.stage === "step") estimates.push(event.estimate);
+      },
+    });
+    const preview = await running.preview(latents);
+    await running.dispose();
+    expect(preview.shape).toEqual([1, 3, 4, 4]);
+    expect(Math.max(...preview.data.map(Math.abs))).toBeLessThanOrEqual(1);
+    // DDIM ends about where its last evaluation pointed.
+    expect(estimates.length).toBe(4);
+    const last = estimates[3].data;
+    expect(apart(last, latents.data)).toBeLessThan(0.2 * Math.max(...latents.data.map(Math.abs)));
   });
 });
 

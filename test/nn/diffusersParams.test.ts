@@ -62,6 +62,18 @@ describe("parameters of the published models, as counted by their frameworks", (
     });
     expect(countParams(clipVisionParams(config))).toBe(632_076_800);
   });
+  it("the U-Net and the text encoder of Stable Diffusion 2", () => {
+    const unet = { attention_head_dim: [5, 10, 20, 20], cross_attention_dim: 1024, use_linear_projection: true };
+    expect(countParams(unetParams(readUNet2DConditionConfig(unet)))).toBe(865_910_724);
+    const text = readClipTextConfig({
+      hidden_act: "gelu",
+      hidden_size: 1024,
+      intermediate_size: 4096,
+      num_attention_heads: 16,
+      num_hidden_layers: 23,
+    });
+    expect(countParams(clipTextParams(text))).toBe(340_387_840);
+  });
   it("a ControlNet for Stable Diffusion 1.5", () => {
     const config = readControlNetConfig({ cross_attention_dim: 768 });
     expect(countParams(controlNetParams(config))).toBe(361_279_120);
