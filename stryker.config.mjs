@@ -2,12 +2,17 @@
 export default {
   mutate: [
     "src/pair.ts",
+    "src/clock.ts",
+    "src/condition.ts",
+    "src/draws.ts",
+    "src/solve.ts",
     "src/model.ts",
     "src/optim/**/*.ts",
     "src/couplings/**/*.ts",
     "src/objectives/**/*.ts",
     "src/recipes/**/*.ts",
     "src/run/step.ts",
+    "src/run/stepper.ts",
     "src/run/train.ts",
   ],
   testRunner: "vitest",

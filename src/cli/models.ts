@@ -6,7 +6,7 @@ import { collect, type Network } from "../nn/network.ts";
 import { WEIGHTS_FILE } from "../nn/onnxNetwork.ts";
 import { flatten, fromConstants, type ParamMap, type ParamSpec, unflatten } from "../nn/params.ts";
 import { toParams } from "../nn/weights.ts";
-import type { Teacher } from "../recipes/plan.ts";
+import type { Teacher } from "../recipes/recipe.ts";
 import { type BuiltModel, type Card, modelOf, parseCard, type SamplerSpec } from "../run/card.ts";
 import { sha256 } from "../runtime/hash.ts";
 import { makeFolder } from "./atomic.ts";

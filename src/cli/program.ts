@@ -113,7 +113,10 @@ async function resolve(
     return valuesOf(options, path, schema);
   };
   const base = config === undefined ? {} : await read(config, "is for");
-  const given = { ...base, ...flags };
+  const given: Record<string, unknown> = { ...base, ...flags };
+  // The same command makes a run and goes on with it.
+  if (given.resume === undefined && typeof given.run === "string" && (await exists(runAt(given.run).optionsFile)))
+    given.resume = given.run;
   if (!command.mayChange || typeof given.resume !== "string") return given;
   const file = runAt(given.resume).optionsFile;
   if (!(await exists(file)))

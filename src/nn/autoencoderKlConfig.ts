@@ -1,22 +1,21 @@
 // The configuration of diffusers' AutoencoderKL, with its defaults.
 import { z } from "zod";
 import { activationNames } from "./activations.ts";
-import { readConfig, refused } from "./config.ts";
+import { few, LEVELS, pixels, readConfig, refused, width } from "./config.ts";
 
-const count = z.int().positive();
 const schema = z.object({
-  in_channels: count.default(3),
-  out_channels: count.default(3),
-  down_block_types: z.array(z.literal("DownEncoderBlock2D")).default(["DownEncoderBlock2D"]),
-  up_block_types: z.array(z.literal("UpDecoderBlock2D")).default(["UpDecoderBlock2D"]),
-  block_out_channels: z.array(count).min(1).default([64]),
-  layers_per_block: count.default(1),
+  in_channels: width.default(3),
+  out_channels: width.default(3),
+  down_block_types: z.array(z.literal("DownEncoderBlock2D")).max(LEVELS).default(["DownEncoderBlock2D"]),
+  up_block_types: z.array(z.literal("UpDecoderBlock2D")).max(LEVELS).default(["UpDecoderBlock2D"]),
+  block_out_channels: z.array(width).min(1).max(LEVELS).default([64]),
+  layers_per_block: few.default(1),
   act_fn: z.enum(activationNames).default("silu"),
-  latent_channels: count.default(4),
-  norm_num_groups: count.default(32),
+  latent_channels: width.default(4),
+  norm_num_groups: width.default(32),
   /** Pixels of a training picture: the size of a tile. */
   sample_size: z
-    .union([count, z.tuple([count, count])])
+    .union([pixels, z.tuple([pixels, pixels])])
     .nullable()
     .default(32),
   /** Latents of a pipeline are (latents - shift_factor) * scaling_factor. */

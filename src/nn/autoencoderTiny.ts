@@ -2,29 +2,28 @@
 import { z } from "zod";
 import { add, clamp, div, mul, relu, sub, type Tensor, tanh, upsampleNearest } from "../graph/index.ts";
 import { activate, activationNames } from "./activations.ts";
-import { readConfig, refused } from "./config.ts";
+import { few, LEVELS, readConfig, refused, width } from "./config.ts";
 import { conv2d } from "./layers.ts";
 import { type Params, seen } from "./params.ts";
 
-const count = z.int().positive();
 const schema = z.object({
-  in_channels: count.default(3),
-  out_channels: count.default(3),
-  encoder_block_out_channels: z.array(count).min(1).default([64, 64, 64, 64]),
-  decoder_block_out_channels: z.array(count).min(1).default([64, 64, 64, 64]),
+  in_channels: width.default(3),
+  out_channels: width.default(3),
+  encoder_block_out_channels: z.array(width).min(1).max(LEVELS).default([64, 64, 64, 64]),
+  decoder_block_out_channels: z.array(width).min(1).max(LEVELS).default([64, 64, 64, 64]),
   act_fn: z.enum(activationNames).default("relu"),
   upsample_fn: z.literal("nearest").default("nearest"),
-  latent_channels: count.default(4),
-  upsampling_scaling_factor: count.default(2),
-  num_encoder_blocks: z.array(z.int().nonnegative()).min(1).default([1, 3, 3, 3]),
-  num_decoder_blocks: z.array(z.int().nonnegative()).min(1).default([3, 3, 3, 1]),
+  latent_channels: width.default(4),
+  upsampling_scaling_factor: few.default(2),
+  num_encoder_blocks: z.array(z.int().nonnegative().max(256)).min(1).max(LEVELS).default([1, 3, 3, 3]),
+  num_decoder_blocks: z.array(z.int().nonnegative().max(256)).min(1).max(LEVELS).default([3, 3, 3, 1]),
   latent_magnitude: z.number().positive().default(3),
   latent_shift: z.number().default(0.5),
   force_upcast: z.boolean().default(false),
   scaling_factor: z.number().positive().default(1),
   shift_factor: z.number().nullable().default(null),
   // Only named by some files; they follow from the above.
-  block_out_channels: z.array(count).nullish(),
+  block_out_channels: z.array(width).min(1).max(LEVELS).nullish(),
 });
 
 export type AutoencoderTinyConfig = Readonly<z.output<typeof schema>>;

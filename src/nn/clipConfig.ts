@@ -1,43 +1,42 @@
 // Configurations of transformers' CLIP text and vision models, with their defaults.
 import { z } from "zod";
 import { gelu, quickGelu, type Tensor } from "../graph/index.ts";
-import { readConfig, refused } from "./config.ts";
+import { few, pixels, readConfig, refused, width } from "./config.ts";
 
-const count = z.int().positive();
 const activations: Readonly<Record<"quick_gelu" | "gelu", (x: Tensor) => Tensor>> = {
   quick_gelu: quickGelu,
   gelu: (x) => gelu(x, "none"),
 };
 
 const tower = {
-  hidden_size: count,
-  intermediate_size: count,
-  num_hidden_layers: count,
-  num_attention_heads: count,
+  hidden_size: width,
+  intermediate_size: width,
+  num_hidden_layers: few,
+  num_attention_heads: few,
   hidden_act: z.enum(["quick_gelu", "gelu"]).default("quick_gelu"),
   layer_norm_eps: z.number().positive().default(1e-5),
-  projection_dim: count.default(512),
+  projection_dim: width.default(512),
 };
 
 const textSchema = z.object({
   ...tower,
-  hidden_size: count.default(512),
-  intermediate_size: count.default(2048),
-  num_hidden_layers: count.default(12),
-  num_attention_heads: count.default(8),
-  vocab_size: count.default(49408),
-  max_position_embeddings: count.default(77),
-  eos_token_id: count.default(49407),
+  hidden_size: width.default(512),
+  intermediate_size: width.default(2048),
+  num_hidden_layers: few.default(12),
+  num_attention_heads: few.default(8),
+  vocab_size: width.default(49408),
+  max_position_embeddings: width.default(77),
+  eos_token_id: z.int().nonnegative().default(49407),
 });
 const visionSchema = z.object({
   ...tower,
-  hidden_size: count.default(768),
-  intermediate_size: count.default(3072),
-  num_hidden_layers: count.default(12),
-  num_attention_heads: count.default(12),
-  image_size: count.default(224),
-  patch_size: count.default(32),
-  num_channels: count.default(3),
+  hidden_size: width.default(768),
+  intermediate_size: width.default(3072),
+  num_hidden_layers: few.default(12),
+  num_attention_heads: few.default(12),
+  image_size: pixels.default(224),
+  patch_size: pixels.default(32),
+  num_channels: width.default(3),
 });
 
 export interface ClipTextConfig extends Readonly<z.output<typeof textSchema>> {

@@ -1,12 +1,11 @@
 // The configuration of diffusers' ControlNetModel, with its defaults.
 import { z } from "zod";
-import { readConfig, refused } from "./config.ts";
+import { LEVELS, readConfig, refused, width } from "./config.ts";
 import { readUNet2DConditionConfig, type UNet2DConditionConfig } from "./unet2dConditionConfig.ts";
 
-const count = z.int().positive();
 const own = z.object({
-  conditioning_channels: count.default(3),
-  conditioning_embedding_out_channels: z.array(count).min(1).default([16, 32, 96, 256]),
+  conditioning_channels: width.default(3),
+  conditioning_embedding_out_channels: z.array(width).min(1).max(LEVELS).default([16, 32, 96, 256]),
   controlnet_conditioning_channel_order: z.enum(["rgb", "bgr"]).default("rgb"),
   global_pool_conditions: z.boolean().default(false),
 });

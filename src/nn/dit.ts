@@ -15,30 +15,28 @@ import {
   type Tensor,
   transpose,
 } from "../graph/index.ts";
-import { readConfig, refused } from "./config.ts";
+import { width as features, few, pixels, readConfig, refused } from "./config.ts";
 import { sinusoid, timeEmbedding } from "./embed.ts";
 import { embedding, linear } from "./layers.ts";
 import { type Params, seen } from "./params.ts";
 import { block } from "./remat.ts";
 
-const count = z.int().positive();
-
 const schema = z.object({
-  channels: count.default(3),
+  channels: features.default(3),
   /** Height and width in pixels. */
-  size: z.union([count, z.tuple([count, count])]).default(32),
+  size: z.union([pixels, z.tuple([pixels, pixels])]).default(32),
   /** Side of a patch in pixels. */
-  patch: count.default(2),
-  width: count.default(192),
-  depth: count.default(6),
-  heads: count.default(3),
+  patch: pixels.default(2),
+  width: features.default(192),
+  depth: few.default(6),
+  heads: few.default(3),
   /** Hidden width of the feed-forward part over width. */
   mlpRatio: z.number().positive().default(4),
   positions: z.enum(["sincos", "learned"]).default("sincos"),
   /** Classes, or null for none; label `classes` means "no label". */
-  classes: count.nullable().default(null),
+  classes: features.nullable().default(null),
   /** Width of the embedded guidance, where a method tells it; see MethodConditions. */
-  guidance: count.nullable().default(null),
+  guidance: features.nullable().default(null),
   span: z.boolean().default(false),
 });
 

@@ -3,24 +3,22 @@
 import { z } from "zod";
 import type { Cond } from "../condition.ts";
 import { add, silu, type Tensor } from "../graph/index.ts";
-import { readConfig } from "./config.ts";
+import { width as features, few, readConfig } from "./config.ts";
 import { sinusoid, timeEmbedding } from "./embed.ts";
 import { embedding, layerNorm, linear } from "./layers.ts";
 import { type Params, seen } from "./params.ts";
 import { block } from "./remat.ts";
 
-const count = z.int().positive();
-
 const schema = z.object({
   /** Numbers in one sample. */
-  dim: count.default(2),
-  width: count.default(128),
+  dim: features.default(2),
+  width: features.default(128),
   /** Residual blocks. */
-  depth: count.default(4),
+  depth: few.default(4),
   /** Classes, or null for none; label `classes` means "no label". */
-  classes: count.nullable().default(null),
+  classes: features.nullable().default(null),
   /** Width of the embedded guidance, where a method tells it; see MethodConditions. */
-  guidance: count.nullable().default(null),
+  guidance: features.nullable().default(null),
   span: z.boolean().default(false),
 });
 

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { type Columns, type Cond, labelColumn } from "../condition.ts";
 import { add, cast, concat, constant, maximum, pad, reshape, sliceAxis, type Tensor } from "../graph/index.ts";
 import { type Described, externalFiles, importOnnx, type OnnxModel } from "../onnx/index.ts";
-import { readConfig } from "./config.ts";
+import { width as features, readConfig } from "./config.ts";
 import type { Params } from "./params.ts";
 
 const schema = z.object({
@@ -13,8 +13,8 @@ const schema = z.object({
   labels: z.string().nullable().default(null),
   output: z.string(),
   /** Without the batch. */
-  sampleShape: z.array(z.int().positive()).min(1),
-  labelCount: z.int().positive().nullable().default(null),
+  sampleShape: z.array(features).min(1).max(4),
+  labelCount: features.nullable().default(null),
 });
 export type OnnxConfig = Readonly<z.output<typeof schema>>;
 

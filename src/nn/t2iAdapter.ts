@@ -1,16 +1,15 @@
 // diffusers' T2IAdapter (Mou et al. 2023, arXiv:2302.08453): a small network from a picture to one feature per level.
 import { z } from "zod";
 import { add, avgPool2d, relu, reshape, type Tensor, transpose } from "../graph/index.ts";
-import { readConfig, refused } from "./config.ts";
+import { few, LEVELS, readConfig, refused, width } from "./config.ts";
 import { conv2d } from "./layers.ts";
 import { type Params, seen } from "./params.ts";
 
-const count = z.int().positive();
 const schema = z.object({
-  in_channels: count.default(3),
-  channels: z.array(count).min(1).default([320, 640, 1280, 1280]),
-  num_res_blocks: count.default(2),
-  downscale_factor: count.default(8),
+  in_channels: width.default(3),
+  channels: z.array(width).min(1).max(LEVELS).default([320, 640, 1280, 1280]),
+  num_res_blocks: few.default(2),
+  downscale_factor: few.default(8),
   adapter_type: z.enum(["full_adapter", "full_adapter_xl", "light_adapter"]).default("full_adapter"),
 });
 

@@ -42,8 +42,8 @@ export const meanflow = recipe({
     equal: z.number().min(0).max(1).default(0.75).describe("Share of samples with r = t."),
     timeMean: z.number().default(-0.4).describe("Mean of the logit of times."),
     timeStd: z.number().positive().default(1).describe("Standard deviation of the logit of times."),
-    p: z.number().nonnegative().default(1).describe("Power of the adaptive weight (error + c)^−p."),
-    c: z.number().positive().default(1e-3).describe("Offset of the adaptive weight."),
+    weightPower: z.number().nonnegative().default(1).describe("Power of the adaptive weight (error + c)^−p."),
+    weightOffset: z.number().positive().default(1e-3).describe("Offset of the adaptive weight."),
   }),
   training: { lr: 1e-4, ema: 0.99, images: 128_000 },
   needs: (o) => ["data", "network", ...(o.guidance === 1 ? [] : ["guidance" as const])],
@@ -89,7 +89,7 @@ export const meanflow = recipe({
       const reach = t.with([r], (now, before) => now - before, z.shape.length);
       const target = draws.note("target", stopGradient(sub(v, mul(reach, du))));
       const error = draws.note("squared_error", sum(square(sub(u, target)), elements(z)));
-      const weight = draws.note("weight", stopGradient(pow(add(error, o.c), -o.p)));
+      const weight = draws.note("weight", stopGradient(pow(add(error, o.weightOffset), -o.weightPower)));
       return mul(weight, error);
     });
     const sampler = evenly([1, 2, 4]);

@@ -28,9 +28,9 @@ export const scm = recipe({
   options: z.object({
     distill: z.boolean().default(true).describe("Follows the teacher; without, it learns from data alone."),
     guidance: option.guidance(),
-    warmup: z.int().nonnegative().default(1000).describe("Steps over which the tangent's second part comes in."),
+    tangentWarmup: z.int().nonnegative().default(1000).describe("Steps over which the tangent's second part comes in."),
     normalize: z.boolean().default(true).describe("Divides the tangent by its norm plus c."),
-    c: z.number().nonnegative().default(0.1).describe("Added to the tangent's norm."),
+    tangentOffset: z.number().nonnegative().default(0.1).describe("Added to the tangent's norm."),
     timeMean: z.number().default(-1).describe("Mean of ln(sigma/alpha) of times."),
     timeStd: z.number().positive().default(1.4).describe("Standard deviation of ln(sigma/alpha) of times."),
   }),
@@ -70,7 +70,7 @@ export const scm = recipe({
         t.column((time) => cos(time) * sin(time), rank),
         add(x, dF),
       );
-      const ramp = o.warmup === 0 ? second : mul(second, draws.ramp(o.warmup));
+      const ramp = o.tangentWarmup === 0 ? second : mul(second, draws.ramp(o.tangentWarmup));
       const tangent = draws.note("tangent", neg(add(first, ramp)));
       const norm = perSample(
         sqrt(
@@ -81,7 +81,7 @@ export const scm = recipe({
         ),
         rank,
       );
-      const g = draws.note("normalized_tangent", o.normalize ? div(tangent, add(norm, o.c)) : tangent);
+      const g = draws.note("normalized_tangent", o.normalize ? div(tangent, add(norm, o.tangentOffset)) : tangent);
       const target = draws.note("target", stopGradient(add(F, g)));
       return meanOfSample(square(sub(F, target)));
     });

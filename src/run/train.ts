@@ -46,6 +46,8 @@ export interface TrainOptions {
   /** Less memory, more time; see `StepOptions`. */
   readonly gradientCheckpointing?: boolean;
   readonly seed: number;
+  /** Which stage of the run this is: each has random numbers of its own. Default 0. */
+  readonly stage?: number;
   /** Steps between events with the state; default: only at the end. */
   readonly saveEvery?: number;
   readonly adamw?: AdamWOptions;
@@ -128,7 +130,7 @@ export async function* train(
   const adam = o.adamw ?? adamwDefaults;
   const options = { ...o, adamw: adam, scaleLoss: lossScale !== undefined };
   const steps: Stepper = stepper(stage, runtime, options, precision, o.split ?? false);
-  const root = key(o.seed);
+  const root = o.stage ? fold(key(o.seed), "stage", o.stage) : key(o.seed);
   // Two sets of buffers, read and written in turn; on the device, where that has a memory of its own.
   const vectors = stage.players.flatMap(stateNames);
   let now: Record<string, Held> = Object.fromEntries(vectors.map((name) => [name, vectorOf(start, name).slice()]));

@@ -3,9 +3,11 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { uniform, withAtoms } from "../../src/core/index.ts";
 import { add, cast, mul, reshape, sqrt, square, sub, sum, type Tensor } from "../../src/graph/index.ts";
+import { initialize } from "../../src/nn/initialize.ts";
 import type { RowAt } from "../../src/pair.ts";
-import { key, normal } from "../../src/random.ts";
+import { fold, key, normal } from "../../src/random.ts";
 import { freshState, NotFinite, randomState } from "../../src/run/train.ts";
+import type { Held, Runtime } from "../../src/runtime/index.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { all, losses, type Measure, probe, start } from "./probe.ts";
 
@@ -161,6 +163,7 @@ describe("a state", () => {
     expect(randomState(spec, 3)).toEqual(randomState(spec, 3));
     expect(randomState(spec, 3).theta).not.toEqual(randomState(spec, 4).theta);
     expect(new Set(randomState(spec, 3).theta).size).toBe(50);
+    expect(randomState(spec, 3)).toEqual(freshState(initialize(spec, fold(key(3), "init"))));
   });
 
   it("moves by AdamW's defaults where none are given", async () => {
@@ -199,6 +202,15 @@ describe("what is not finite ends the run", () => {
 it("a run that is left early gives everything back", async () => {
   for await (const event of probe({ measure: at((t) => t) }, runtime)) if (event.step === 1) break;
   expect(runtime.open()).toBe(0);
+});
+
+it("gives back both sets of buffers, which may lie on a device, and copies what it yields", async () => {
+  const released = new Set<Held>();
+  const watched: Runtime = { ...runtime, release: (held) => released.add(held) };
+  const events = await all(probe({ measure: at((t) => t) }, watched, { steps: 2 }));
+  expect(released.size).toBe(8);
+  const { theta } = events.flatMap((event) => event.state ?? [])[0];
+  expect(released.has(theta)).toBe(false);
 });
 
 /** Rows must be the draw's own: a probe reads them as they are. */

@@ -1,5 +1,6 @@
 // fewstep evaluate: what models lose with few steps, as a table, a report, charts and a grid on the same noise.
 import { z } from "zod";
+import { canBeGuided } from "../../condition.ts";
 import type { Metric, Rows } from "../../metrics/index.ts";
 import { fromConstants } from "../../nn/params.ts";
 import { type Evaluation, endsOf, evaluate } from "../../run/evaluate.ts";
@@ -138,7 +139,7 @@ const solverOf = (one: LoadedModel, o: EvaluateCommandOptions) =>
 const gridOf = ({ model, sampler }: LoadedModel, steps: number) =>
   usage(() => samplingGrid(model.form, sampler.grid, steps, model.prediction));
 const samplerOf = (one: LoadedModel, guidance: number, o: EvaluateCommandOptions, { runtime }: Context) => {
-  if (guidance !== 1 && one.model.labelCount === null)
+  if (guidance !== 1 && !canBeGuided(one.model.conditions) && !one.model.conditions.guidance)
     throw new UsageError(`--guidance ${guidance} needs a model with classes; ${one.name} has none.`);
   return sampler(one.model, fromConstants(one.params), runtime, Math.min(o.n, o.batch), { guidance });
 };

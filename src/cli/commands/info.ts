@@ -2,6 +2,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
+import { classCount } from "../../condition.ts";
 import type { OnnxNetwork } from "../../nn/onnxNetwork.ts";
 import { countParams } from "../../nn/params.ts";
 import { command } from "../command.ts";
@@ -48,8 +49,10 @@ export async function describePath(path: string): Promise<Info> {
 }
 
 function modelText({ path, kind, network, model, spec, sampler, card, notes }: OutlinedModel): string {
-  const { form, prediction, labelCount } = model;
-  const classes = labelCount === null ? "no classes" : `${labelCount - 1} classes and "no class"`;
+  const { form, prediction, conditions } = model;
+  const count = classCount(conditions);
+  const classes =
+    count === 0 ? "no classes" : `${count} classes and ${conditions.labels?.none ? "" : "none for "}"no class"`;
   const who =
     kind === "diffusers"
       ? "a diffusers folder"
@@ -74,7 +77,7 @@ function modelText({ path, kind, network, model, spec, sampler, card, notes }: O
 }
 
 function modelFields({ kind, network, model, spec, sampler, card, notes }: OutlinedModel): Record<string, unknown> {
-  const { form, prediction, labelCount } = model;
+  const { form, prediction, conditions } = model;
   return {
     kind,
     method: card?.recipe.method,
@@ -84,7 +87,7 @@ function modelFields({ kind, network, model, spec, sampler, card, notes }: Outli
     network: network.family,
     parameters: countParams(spec),
     shape: model.sampleShape,
-    classes: labelCount === null ? 0 : labelCount - 1,
+    classes: classCount(conditions),
     sampler,
     ...(card && {
       library: card.library,

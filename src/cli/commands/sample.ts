@@ -1,5 +1,6 @@
 // fewstep sample: samples of a model, as a picture and as numbers.
 import { z } from "zod";
+import { canBeGuided, nullLabel } from "../../condition.ts";
 import { gridPng } from "../../data/png.ts";
 import { scatter2d } from "../../figures/plane.ts";
 import { fromConstants } from "../../nn/params.ts";
@@ -60,14 +61,17 @@ export async function samplesOf(loaded: LoadedModel, o: Request, context: Contex
   const { model, name } = loaded;
   const solver = usage(() => solverByName(o.solver ?? loaded.sampler.solver));
   const times = usage(() => samplingGrid(model.form, loaded.sampler.grid, o.steps, model.prediction));
-  if (o.guidance !== 1 && model.labelCount === null)
+  if (o.guidance !== 1 && !canBeGuided(model.conditions) && !model.conditions.guidance)
     throw new UsageError(`--guidance ${o.guidance} needs a model with classes; ${name} has none.`);
-  if (o.class !== undefined && o.class >= (model.labelCount ?? 0))
+  const rows = model.conditions.labels?.rows ?? 0;
+  if (o.class !== undefined && o.class >= rows) {
+    const last = nullLabel(model.conditions) === rows - 1 ? '; the last means "no class"' : "";
     throw new UsageError(
-      model.labelCount === null
+      rows === 0
         ? `--class ${o.class} needs a model with classes; ${name} has none.`
-        : `--class is ${o.class}, expected 0 to ${model.labelCount - 1}; the last means "no class".`,
+        : `--class is ${o.class}, expected 0 to ${rows - 1}${last}.`,
     );
+  }
   const ready = await sampler(model, fromConstants(loaded.params), context.runtime, Math.min(o.n, o.batch), {
     guidance: o.guidance,
   });
@@ -112,7 +116,7 @@ export async function sampleModel(o: SampleCommandOptions, context: Context): Pr
   await claim();
   const steps = o.steps ?? Math.min(...loaded.sampler.steps);
   const samples = await samplesOf(loaded, { ...o, steps }, context);
-  const { x, start, labels, nfe, seconds } = samples;
+  const { x, start, cond, nfe, seconds } = samples;
   const image = shown ? await picture(x, shape, `${loaded.name}, ${steps} steps`, o.columns) : undefined;
   // Once more: sampling may have taken hours.
   const { out, save } = await claim();
@@ -122,7 +126,12 @@ export async function sampleModel(o: SampleCommandOptions, context: Context): Pr
     const tensors = {
       x: { shape: [o.n, ...shape], data: x },
       noise: { shape: [o.n, ...shape], data: start },
-      labels: { shape: [o.n], data: labels },
+      ...Object.fromEntries(
+        Object.entries(cond).map(([name, data]) => [
+          name,
+          { shape: [o.n, ...loaded.model.conditions[name].shape], data },
+        ]),
+      ),
     };
     await writeSafetensors(save, tensors, samplesMark);
   }
