@@ -89,7 +89,12 @@ describe(`${kind}: U-Net`, () => {
           const joined = { config: unet.config, weights: new Map([...unet.weights, ...adapter.unet]) };
           const errors = await unetErrors(one, joined, c, runtime, (from) => {
             const p = fromConstants(adapter.params);
-            const projected = imageTokens(p, "image_proj", from.take(c.image_embeds ?? source), adapter.projection);
+            const projected = imageTokens(
+              p,
+              "image_proj",
+              from.take(variant === "base" ? (c.image_embeds ?? source) : source),
+              adapter.projection,
+            );
             const images = [{ tokens: projected, scale: from.feed("scale", [], Float32Array.of(c.scale)) }];
             return { condition: { images }, outputs: { [projected_tokens]: projected } };
           });
