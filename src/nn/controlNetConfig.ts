@@ -27,12 +27,15 @@ export function readControlNetConfig(config: unknown): ControlNetConfig {
   const levels = Array.isArray(rest.block_out_channels) ? rest.block_out_channels.length : 4;
   if ("up_block_types" in rest) throw refused(family, "up_block_types", rest.up_block_types, "it only has a way down");
   const { down_block_types = defaultBlocks } = rest;
-  const unet = readUNet2DConditionConfig({
-    ...rest,
-    down_block_types,
-    // Never used; a U-Net's configuration needs as many as levels.
-    up_block_types: Array.from({ length: levels }, () => "UpBlock2D"),
-  });
+  const unet = readUNet2DConditionConfig(
+    {
+      ...rest,
+      down_block_types,
+      // Never used; a U-Net's configuration needs as many as levels.
+      up_block_types: Array.from({ length: levels }, () => "UpBlock2D"),
+    },
+    family,
+  );
   return { ...unet, ...mine };
 }
 

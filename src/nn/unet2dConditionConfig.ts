@@ -74,10 +74,11 @@ const schema = z.object({
 
 export type UNet2DConditionConfig = Readonly<z.output<typeof schema>>;
 
-const family = "UNet2DConditionModel";
-
-/** Reads a unet/config.json. Throws RangeError with one sentence for anything that is not supported. */
-export function readUNet2DConditionConfig(config: unknown): UNet2DConditionConfig {
+/**
+ * Reads a unet/config.json. Throws RangeError with one sentence for anything that is not supported. `family`: what it calls
+ * the network.
+ */
+export function readUNet2DConditionConfig(config: unknown, family = "UNet2DConditionModel"): UNet2DConditionConfig {
   const c = readConfig(family, schema, config);
   const levels = c.block_out_channels.length;
   for (const key of [
