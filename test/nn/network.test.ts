@@ -159,8 +159,8 @@ describe("UNet2DConditionModel", () => {
     expect(() => collectCondition({ time_cond_proj_dim: 256 }, 1280)).toThrow(
       'The condition that "time_cond_proj_dim" stands for is missing.',
     );
-    expect(() => readUNet2DConditionConfig({ only_cross_attention: true })).toThrow(
-      '"only_cross_attention": true is not supported',
+    expect(() => readUNet2DConditionConfig({ dual_cross_attention: true })).toThrow(
+      '"dual_cross_attention": true is not supported',
     );
     expect(() => readUNet2DConditionConfig({ addition_embed_type: "text_time" })).toThrow(
       '"addition_time_embed_dim": null is not supported',

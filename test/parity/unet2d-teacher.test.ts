@@ -11,8 +11,7 @@ import { buildNetwork, collect } from "../../src/nn/network.ts";
 import { checkNames, countParams, fromConstants } from "../../src/nn/params.ts";
 import { toParams } from "../../src/nn/weights.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
-import { goldenRoots } from "../support/golden.ts";
-import { largestDifference, reportCases, tensorsIn } from "./unetGolden.ts";
+import { type GoldenFile, goldenOf, largestDifference, readJson, reportCases, tensorsIn } from "./folders.ts";
 
 interface TeacherGolden {
   readonly kind: string;
@@ -28,32 +27,38 @@ interface TeacherGolden {
 }
 
 const root = resolve(import.meta.dirname, "../..");
+const kind = "unet2d-teacher";
 const runtime = nodeRuntime();
 let ran = 0;
 
-/** Folders with golden values of a teacher; ../shared/teachers counts as golden unless FEWSTEP_GOLDEN is given. */
-function teacherFolders(): string[] {
+/** Golden files of teachers; ../shared/teachers counts as golden unless FEWSTEP_GOLDEN is given. */
+function teacherFiles(): GoldenFile<TeacherGolden>[] {
   const shared = resolve(root, "../shared/teachers");
-  const more =
-    process.env.FEWSTEP_GOLDEN || !existsSync(shared) ? [] : readdirSync(shared).map((name) => join(shared, name));
-  return [...goldenRoots().map((golden) => join(golden, "mnist-ddpm")), ...more].filter((folder) =>
-    existsSync(join(folder, "golden.json")),
-  );
+  const more = process.env.FEWSTEP_GOLDEN || !existsSync(shared) ? [] : readdirSync(shared);
+  return [
+    ...goldenOf<TeacherGolden>(kind),
+    ...more.flatMap((name) => {
+      const folder = join(shared, name);
+      const file = join(folder, "golden.json");
+      if (!existsSync(file)) return [];
+      const golden = readJson(file) as TeacherGolden;
+      return golden.kind === kind ? [{ kind, name: `teachers/${name}/golden.json`, file, folder, golden }] : [];
+    }),
+  ];
 }
 
 /** A folder without weights of its own is about the teacher that the repository carries. */
 const modelOf = (folder: string) => (existsSync(join(folder, "unet")) ? folder : join(root, "assets/mnist-teacher"));
 const json = (...path: string[]) => JSON.parse(readFileSync(join(...path), "utf8"));
 
-for (const folder of teacherFolders()) {
-  const golden: TeacherGolden = json(folder, "golden.json");
-  if (golden.kind !== "unet2d-teacher") continue;
+const files = teacherFiles();
+for (const { name, folder, golden } of files) {
   const tensors = tensorsIn(join(folder, "golden.safetensors"));
   const model = modelOf(folder);
   const weights = toParams(tensorsIn(join(model, "unet/diffusion_pytorch_model.safetensors")));
   const network = buildNetwork({ family: "unet2d", config: json(model, "unet/config.json") });
 
-  describe(`mnist-ddpm: ${folder}`, () => {
+  describe(`${kind}: ${name}`, () => {
     it("has exactly the parameters of the network", () => {
       const spec = collect(network);
       checkNames(spec, weights.keys());
@@ -122,7 +127,7 @@ for (const folder of teacherFolders()) {
   }
 }
 
-it("mnist-ddpm: ran every case that exists", () => reportCases("mnist-ddpm", "teacher", teacherFolders(), ran));
+it(`${kind}: ran every case that exists`, () => reportCases(kind, "teacher", files, ran));
 
 afterAll(() => expect(runtime.open()).toBe(0));
 
