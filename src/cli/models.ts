@@ -8,7 +8,8 @@ import { flatten, fromConstants, type ParamMap, type ParamSpec, unflatten } from
 import { toParams } from "../nn/weights.ts";
 import type { Teacher } from "../recipes/plan.ts";
 import { type BuiltModel, type Card, modelOf, parseCard, type SamplerSpec } from "../run/card.ts";
-import { sha256 } from "../runtime/hash.ts";
+import { sha256With } from "../runtime/hash.ts";
+import { nodeHasher } from "../runtime/node.ts";
 import { makeFolder } from "./atomic.ts";
 import { isDiffusers, networkFile, readSchedulerOf } from "./diffusersFolder.ts";
 import { readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";
@@ -127,7 +128,7 @@ async function weighed({ network }: BuiltModel, params: ParamMap, file: string) 
   const theta = inFile(file, () => flatten(spec, params));
   const broken = theta.findIndex((value) => !Number.isFinite(value));
   if (broken >= 0) throw new Error(`${file} holds ${theta[broken]} among its weights, so it is damaged. Get it again.`);
-  const hash = await sha256(new Uint8Array(theta.buffer, theta.byteOffset, theta.byteLength));
+  const hash = await sha256With(nodeHasher, new Uint8Array(theta.buffer, theta.byteOffset, theta.byteLength));
   return { spec, params, theta, hash };
 }
 

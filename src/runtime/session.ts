@@ -14,6 +14,15 @@ export async function openSession(
   model: EmittedModel,
   options: CompileOptions,
 ): Promise<OrtSession> {
+  if (model.external && device === "wasm")
+    throw new Error(
+      `The weights of this program lie in files (${[...model.external.versions.keys()].join(", ")}), which only Node can read. Give them as constants.`,
+    );
+  const config: Record<string, string> = {
+    ...(options.deviceOnly ? { disable_cpu_ep_fallback: "1" } : {}),
+    // The model has no path of its own; ONNX Runtime takes names from here, and no absolute ones.
+    ...(model.external ? { model_external_initializers_file_folder_path: model.external.folder } : {}),
+  };
   const kept = keeps(device) ? model.outputs.filter((o) => options.keep?.includes(o.key)) : [];
   const session = ort.InferenceSession.create(model.bytes, {
     executionProviders: [device],
@@ -28,7 +37,7 @@ export async function openSession(
     ...(kept.length > 0
       ? { preferredOutputLocation: Object.fromEntries(kept.map((o) => [o.name, "gpu-buffer"])) }
       : {}),
-    ...(options.deviceOnly ? { extra: { session: { disable_cpu_ep_fallback: "1" } } } : {}),
+    ...(Object.keys(config).length > 0 ? { extra: { session: config } } : {}),
   });
   try {
     return await session;
