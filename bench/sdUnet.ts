@@ -1,17 +1,19 @@
-// Seconds and memory of a Stable-Diffusion-sized U-Net: npx tsx bench/sdUnet.ts <folder> [external|fed|shared] [latent size]
+// Seconds and memory of a Stable-Diffusion-sized U-Net: npx tsx bench/sdUnet.ts <folder> [external|fed|shared] [latent size] [extended|all]
 // external: weights from the user's file. fed: weights as inputs of every run. shared: two programs over one file.
 // One way at a time, for the peak is the process's. Folders of this size are made by scripts/makeSdFolders.ts.
 import { join } from "node:path";
 import { externalParams } from "../src/cli/externalWeights.ts";
 import { folderSource, readJson } from "../src/cli/files.ts";
+import { unetParameters } from "../src/diffusers/unetParameters.ts";
 import { checkWeights, modernIndex, openWeights, readParams } from "../src/diffusers/weights.ts";
 import { input, type Tensor } from "../src/graph/index.ts";
-import { collectParams, fromTensors, type Params, readUNet2DConditionConfig, unet2dCondition } from "../src/nn/index.ts";
+import { fromTensors, type Params, readUNet2DConditionConfig, unet2dCondition } from "../src/nn/index.ts";
 import type { Feed } from "../src/runtime/index.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 
-const [folder, way = "external", latents = "64"] = process.argv.slice(2);
-if (!folder) throw new Error("Usage: npx tsx bench/sdUnet.ts <folder> [external|fed|shared] [latent size]");
+const [folder, way = "external", latents = "64", optimization = "all"] = process.argv.slice(2);
+if (!folder)
+  throw new Error("Usage: npx tsx bench/sdUnet.ts <folder> [external|fed|shared] [latent size] [extended|all]");
 const size = Number(latents);
 const config = readUNet2DConditionConfig(await readJson(join(folder, "unet/config.json")));
 const large = config.addition_embed_type !== null;
@@ -34,16 +36,22 @@ const given = (name: string, shape: readonly number[], value: (i: number) => num
   return input(name, shape);
 };
 const output = (p: Params, tau: number): Tensor =>
-  unet2dCondition(config, p, given("sample", [1, 4, size, size], Math.sin), given(`tau`, [1], () => tau), {
-    context: given("context", [1, 77, config.cross_attention_dim], Math.cos),
-    ...(large
-      ? { textEmbeds: given("pooled", [1, 1280], Math.sin), timeIds: given("sizes", [1, 6], () => 8 * size) }
-      : {}),
-  });
+  unet2dCondition(
+    config,
+    p,
+    given("sample", [1, 4, size, size], Math.sin),
+    given(`tau`, [1], () => tau),
+    {
+      context: given("context", [1, 77, config.cross_attention_dim], Math.cos),
+      ...(large
+        ? { textEmbeds: given("pooled", [1, 1280], Math.sin), timeIds: given("sizes", [1, 6], () => 8 * size) }
+        : {}),
+    },
+  );
 
 const runtime = nodeRuntime();
 const index = modernIndex(await openWeights(folderSource(folder), "unet"));
-const spec = collectParams((p) => output(p, 500));
+const spec = unetParameters(config);
 checkWeights(spec, index);
 lap("header read and checked");
 let params: Params;
@@ -53,13 +61,15 @@ if (way === "fed") {
   params = fromTensors(new Map(spec.map(({ name, shape }) => [name, input(name, shape)])));
 } else params = (await externalParams(index)).params;
 lap("weights found");
-const program = await runtime.compile({ y: output(params, 500) });
+if (optimization !== "extended" && optimization !== "all") throw new Error("Optimization is extended or all.");
+const program = await runtime.compile({ y: output(params, 500) }, { optimization });
 lap("compiled");
 const first = (await program.run(feeds)).y.data as Float32Array;
 lap("first evaluation");
 const again = (await program.run(feeds)).y.data as Float32Array;
 lap("second evaluation");
-if (!first.every((v, i) => Number.isFinite(v) && v === again[i])) throw new Error("Two runs differ, or are not finite.");
+if (!first.every((v, i) => Number.isFinite(v) && v === again[i]))
+  throw new Error("Two runs differ, or are not finite.");
 console.log(`sum of squares ${first.reduce((sum, v) => sum + v * v, 0)}`);
 if (way === "shared") {
   // Another program over the same weights: what guidance or a second image size needs.

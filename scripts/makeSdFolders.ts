@@ -5,14 +5,9 @@ import { join } from "node:path";
 import { writeAtomic } from "../src/cli/atomic.ts";
 import { writeJson } from "../src/cli/files.ts";
 import { type LazyTensor, lazyChunks } from "../src/data/safetensors.ts";
-import { input, sizeOf } from "../src/graph/index.ts";
-import {
-  collectParams,
-  type ParamSpec,
-  readUNet2DConditionConfig,
-  type UNet2DConditionConfig,
-  unet2dCondition,
-} from "../src/nn/index.ts";
+import { unetParameters } from "../src/diffusers/unetParameters.ts";
+import { sizeOf } from "../src/graph/index.ts";
+import { type ParamSpec, readUNet2DConditionConfig } from "../src/nn/index.ts";
 
 /** What the published models say of themselves, where it is not the default. */
 export const sizes = {
@@ -32,17 +27,6 @@ export const sizes = {
   },
 } as const;
 
-/** The parameters of such a U-Net, which is asked for them on latents of `size` x `size`. */
-export function parametersOf(config: UNet2DConditionConfig, size = 64): ParamSpec[] {
-  const large = config.addition_embed_type !== null;
-  return collectParams((p) =>
-    unet2dCondition(config, p, input("sample", [1, 4, size, size]), input("tau", [1]), {
-      context: input("context", [1, 77, config.cross_attention_dim]),
-      ...(large ? { textEmbeds: input("pooled", [1, 1280]), timeIds: input("sizes", [1, 6]) } : {}),
-    }),
-  );
-}
-
 /** Values of about the spread that PyTorch starts with; ones for what scales. The same name gets the same values. */
 function random({ name, shape, init }: ParamSpec): Float32Array {
   const data = new Float32Array(sizeOf(shape));
@@ -59,7 +43,7 @@ function random({ name, shape, init }: ParamSpec): Float32Array {
 }
 
 export async function makeFolder(size: keyof typeof sizes, folder: string, dtype: "F32" | "F16", shards: number) {
-  const spec = parametersOf(readUNet2DConditionConfig(sizes[size]));
+  const spec = unetParameters(readUNet2DConditionConfig(sizes[size]));
   const lazy = spec.map((s): LazyTensor => ({ key: s.name, dtype, shape: s.shape, data: async () => random(s) }));
   await writeJson(join(folder, "unet/config.json"), { _class_name: "UNet2DConditionModel", ...sizes[size] });
   await writeJson(join(folder, "scheduler/scheduler_config.json"), {

@@ -1,6 +1,7 @@
 // Which file of a diffusers folder holds the network, and what to do where none does.
 import { readdir } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
+import { chooseWeights, weightsAmong } from "../diffusers/weights.ts";
 import { readJson } from "./files.ts";
 import { ONNX_FILE } from "./onnxFiles.ts";
 
@@ -25,10 +26,11 @@ export async function isDiffusers(folder: string): Promise<boolean> {
 /** Throws an Error that says what is there, what was expected, and what to do. */
 export async function networkFile(folder: string): Promise<NetworkFile> {
   const [unet, transformer] = await Promise.all(parts.map((part) => namesIn(join(folder, part))));
-  if (unet.includes(UNET_WEIGHTS)) {
+  if (weightsAmong(unet).length > 0 && !unet.includes(ONNX_FILE)) {
+    const { file } = chooseWeights(`${folder}/unet`, unet);
     if (!unet.includes("config.json"))
-      throw new Error(`${folder}/unet holds ${UNET_WEIGHTS}, but no config.json. Add the one that was saved with it.`);
-    return { kind: "safetensors", part: "unet", file: join(folder, "unet", UNET_WEIGHTS) };
+      throw new Error(`${folder}/unet holds ${file}, but no config.json. Add the one that was saved with it.`);
+    return { kind: "safetensors", part: "unet", file: join(folder, "unet", file) };
   }
   for (const [part, names] of [["unet", unet] as const, ["transformer", transformer] as const])
     if (names.includes(ONNX_FILE)) return { kind: "onnx", part, file: join(folder, part, ONNX_FILE) };
