@@ -1,6 +1,7 @@
 // Every command.
 import type { Command } from "../command.ts";
 import { accelerateCommand } from "./accelerate.ts";
+import { deltaCommand } from "./delta.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { infoCommand } from "./info.ts";
 import { sampleCommand } from "./sample.ts";
@@ -11,5 +12,6 @@ export const commands: readonly Command[] = [
   accelerateCommand,
   sampleCommand,
   evaluateCommand,
+  deltaCommand,
   infoCommand,
 ];
