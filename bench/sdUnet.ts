@@ -1,6 +1,7 @@
 // Seconds and memory of a Stable-Diffusion-sized U-Net: npx tsx bench/sdUnet.ts <folder> [external|fed|shared] [latent size] [extended|all]
 // external: weights from the user's file. fed: weights as inputs of every run. shared: two programs over one file.
 // One way at a time, for the peak is the process's. Folders of this size are made by scripts/makeSdFolders.ts.
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { externalParams } from "../src/cli/externalWeights.ts";
 import { folderSource, readJson } from "../src/cli/files.ts";
@@ -11,7 +12,7 @@ import { fromTensors, type Params, readUNet2DConditionConfig, unet2dCondition } 
 import type { Feed } from "../src/runtime/index.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 
-const [folder, way = "external", latents = "64", optimization = "all"] = process.argv.slice(2);
+const [folder, way = "external", latents = "64", optimization = "extended"] = process.argv.slice(2);
 if (!folder)
   throw new Error("Usage: npx tsx bench/sdUnet.ts <folder> [external|fed|shared] [latent size] [extended|all]");
 const size = Number(latents);
@@ -23,9 +24,13 @@ function lap(what: string): void {
   const { user, system } = process.cpuUsage(started.cpu);
   const wall = (performance.now() - started.wall) / 1000;
   const now = process.memoryUsage().rss / 2 ** 30;
+  // Memory of this process alone and its share of what others map too: files mapped twice count twice in the other number.
+  const rollup = existsSync("/proc/self/smaps_rollup") ? readFileSync("/proc/self/smaps_rollup", "utf8") : "";
+  const kib = (key: string) => Number(new RegExp(`^${key}:\\s+(\\d+)`, "m").exec(rollup)?.[1] ?? Number.NaN);
+  const [own, fromFiles] = [kib("Pss_Anon") / 2 ** 20, kib("Pss_File") / 2 ** 20];
   const peak = process.resourceUsage().maxRSS / 2 ** 20;
   console.log(
-    `${what.padEnd(28)} ${wall.toFixed(1)} s, CPU ${((user + system) / 1e6).toFixed(1)} s; ${now.toFixed(2)} GiB now, ${peak.toFixed(2)} GiB peak`,
+    `${what.padEnd(28)} ${wall.toFixed(1)} s, CPU ${((user + system) / 1e6).toFixed(1)} s; ${now.toFixed(2)} GiB now (own ${own.toFixed(2)}, of files ${fromFiles.toFixed(2)}), ${peak.toFixed(2)} GiB peak`,
   );
   Object.assign(started, { wall: performance.now(), cpu: process.cpuUsage() });
 }

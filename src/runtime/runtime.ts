@@ -72,6 +72,7 @@ export interface Program<K extends string = string, H extends K = never> {
 export interface CompileOptions<H extends string = string> {
   /** float16: products and convolutions in half precision, inputs and outputs in float32. Default float32. */
   precision?: Precision;
+  /** Default: all; extended where weights lie in files, for which "all" pays from about a dozen evaluations on. */
   optimization?: "basic" | "extended" | "all";
   /** Writes an ONNX Runtime profile with this prefix when the program is disposed. */
   profile?: string;
