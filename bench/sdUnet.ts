@@ -78,7 +78,7 @@ if (!first.every((v, i) => Number.isFinite(v) && v === again[i]))
 console.log(`sum of squares ${first.reduce((sum, v) => sum + v * v, 0)}`);
 if (way === "shared") {
   // Another program over the same weights: what guidance or a second image size needs.
-  const other = await runtime.compile({ y: output(params, 500), z: output(params, 500) });
+  const other = await runtime.compile({ z: output(params, 500) });
   lap("second program compiled");
   await other.run(feeds);
   lap("second program run");

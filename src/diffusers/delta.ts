@@ -73,15 +73,14 @@ function worstUlps(base: Float32Array, student: Float32Array, delta: Float32Arra
   let worst = 0;
   for (let i = 0; i < merged.length; i++) {
     const off = Math.abs(merged[i] - student[i]);
-    if (off > 0) worst = Math.max(worst, off / ulp(student[i]));
+    if (off > 0) worst = Math.max(worst, off / ulp(Math.min(Math.abs(student[i]), Math.abs(merged[i]))));
     else if (Number.isNaN(off)) return Number.POSITIVE_INFINITY;
   }
   return worst;
 }
 
-/** The distance from |x| to the next larger float32. */
-function ulp(x: number): number {
-  const magnitude = Math.abs(x);
+/** The distance from x >= 0 to the next larger float32. */
+function ulp(magnitude: number): number {
   if (magnitude < 2 ** -126) return 2 ** -149;
   return 2 ** (Math.floor(Math.log2(magnitude)) - 23);
 }

@@ -156,7 +156,9 @@ function keysOf(part: LoraPart, weights: Weights): Map<string, string> {
   if (part === "unet") {
     // Scripts for SDXL call the blocks as its original code does.
     const levels = 1 + Math.max(0, ...names.flatMap((n) => /^down_blocks\.(\d+)\./.exec(n)?.[1] ?? []).map(Number));
-    const resnets = names.flatMap((n) => /^down_blocks\.0\.resnets\.(\d+)\./.exec(n)?.[1] ?? []).map(Number);
+    const resnets = names
+      .flatMap((n) => /^down_blocks\.\d+\.(?:resnets|attentions)\.(\d+)\./.exec(n)?.[1] ?? [])
+      .map(Number);
     for (const [old, now] of unetBlocks(1 + Math.max(0, ...resnets), levels))
       for (const name of names) if (name === now || name.startsWith(`${now}.`)) add(old + name.slice(now.length), name);
   }

@@ -44,6 +44,11 @@ export function splitSingleFile(index: TensorIndex): SingleFile {
       continue;
     }
     const [prefix, part, change] = found;
+    const before = changes.get(part)?.prefix ?? prefix;
+    if (before !== prefix)
+      throw new Error(
+        `${index.name} holds ${part} twice, as ${before}… and as ${prefix}…, expected one. Get another file.`,
+      );
     changes.set(part, { prefix, change });
     const group = groups.get(part) ?? new Map<string, TensorPlace>();
     groups.set(part, group.set(name.slice(prefix.length), place));
