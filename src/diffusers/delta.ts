@@ -51,7 +51,8 @@ export interface DeltaTensor {
 
 /**
  * student − base. A float32 difference cannot give back a weight that is much smaller than its base's (1 + d has no digits
- * for 0.00001), so "exact" keeps such tensors in float64: merging is then right to the last place.
+ * for 0.00001), so "exact" keeps such tensors in float64: merging is then right to the last place, but for weights under
+ * 2^-29 of their base's, which no sum in float64 gives back; `ulps` says so.
  */
 export function deltaOf(base: Float32Array, student: Float32Array, type: DeltaType = "exact"): DeltaTensor {
   if (base.length !== student.length)
