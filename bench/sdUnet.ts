@@ -1,5 +1,6 @@
-// Seconds and memory of a Stable-Diffusion-sized U-Net: npx tsx bench/sdUnet.ts <folder> [external|fed|shared] [latent size] [extended|all]
+// Seconds and memory of a Stable-Diffusion-sized U-Net: npx tsx bench/sdUnet.ts <folder> [external|fed|shared|unpacked] [latent size] [extended|all]
 // external: weights from the user's file. fed: weights as inputs of every run. shared: two programs over one file.
+// unpacked: the same without copies of matrices in another order.
 // One way at a time, for the peak is the process's. Folders of this size are made by scripts/makeSdFolders.ts.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -54,6 +55,7 @@ const output = (p: Params, tau: number): Tensor =>
     },
   );
 
+const prepack = way !== "unpacked";
 const runtime = nodeRuntime();
 const index = modernIndex(await openWeights(folderSource(folder), "unet"));
 const spec = unetParameters(config);
@@ -67,7 +69,7 @@ if (way === "fed") {
 } else params = (await externalParams(index)).params;
 lap("weights found");
 if (optimization !== "extended" && optimization !== "all") throw new Error("Optimization is extended or all.");
-const program = await runtime.compile({ y: output(params, 500) }, { optimization });
+const program = await runtime.compile({ y: output(params, 500) }, { optimization, prepack });
 lap("compiled");
 const first = (await program.run(feeds)).y.data as Float32Array;
 lap("first evaluation");
@@ -76,9 +78,9 @@ lap("second evaluation");
 if (!first.every((v, i) => Number.isFinite(v) && v === again[i]))
   throw new Error("Two runs differ, or are not finite.");
 console.log(`sum of squares ${first.reduce((sum, v) => sum + v * v, 0)}`);
-if (way === "shared") {
+if (way === "shared" || way === "unpacked") {
   // Another program over the same weights: what guidance or a second image size needs.
-  const other = await runtime.compile({ z: output(params, 500) });
+  const other = await runtime.compile({ z: output(params, 500) }, { optimization, prepack });
   lap("second program compiled");
   await other.run(feeds);
   lap("second program run");

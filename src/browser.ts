@@ -62,6 +62,7 @@ export {
   countParams,
   flatten,
   fromConstants,
+  fromExternal,
   initialize,
   type Network,
   type NetworkSpec,

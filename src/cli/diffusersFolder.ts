@@ -10,7 +10,8 @@ const parts = ["unet", "transformer"] as const;
 type Part = (typeof parts)[number];
 
 const UNET_WEIGHTS = "diffusion_pytorch_model.safetensors";
-const scheduler = "scheduler/scheduler_config.json";
+/** Of a folder, from there. */
+export const SCHEDULER_FILE = "scheduler/scheduler_config.json";
 
 export type NetworkFile =
   | { readonly kind: "safetensors"; readonly part: "unet"; readonly file: string }
@@ -45,9 +46,9 @@ export async function networkFile(folder: string): Promise<NetworkFile> {
 
 /** Throws an Error where it is missing or not JSON. */
 export async function readSchedulerOf(folder: string): Promise<unknown> {
-  if (await hasScheduler(folder)) return readJson(join(folder, scheduler));
+  if (await hasScheduler(folder)) return readJson(join(folder, SCHEDULER_FILE));
   throw new Error(
-    `${folder} has no ${scheduler}, which says how noise is added and what the network predicts. Add the one that the model was trained with.`,
+    `${folder} has no ${SCHEDULER_FILE}, which says how noise is added and what the network predicts. Add the one that the model was trained with.`,
   );
 }
 

@@ -80,6 +80,13 @@ const has = (path: string) =>
     () => false,
   );
 
+export interface WriteOptions {
+  /** Called with each file of weights that is made. */
+  progress?(file: string): void;
+  /** Other files of a folder: the name in it, and what it becomes a copy of. */
+  readonly replaced?: ReadonlyMap<string, string>;
+}
+
 /**
  * Writes the model to `out` with these changes: a file to a file, a folder to a folder that does not exist yet. Everything
  * else in it is copied; names, shapes and types stay. A folder appears complete or not at all.
@@ -88,7 +95,7 @@ export async function writeChanged(
   model: ModelWeights,
   out: string,
   changes: ReadonlyMap<Part, ReadonlyMap<string, Change>>,
-  progress: (file: string) => void = () => {},
+  { progress, replaced = new Map() }: WriteOptions = {},
 ): Promise<void> {
   const written = new Map<string, [views: TensorIndex, changes: ReadonlyMap<string, Change>][]>();
   for (const [part, index] of model.parts) {
@@ -100,7 +107,7 @@ export async function writeChanged(
   }
   const source = unetOf(model).source;
   const write = async (file: string, to: string) => {
-    progress(file);
+    progress?.(file);
     const views = written.get(file)!;
     // Parts of a single file have no names in common with each other once the part is put before them.
     const tensors = new Map(
@@ -118,11 +125,11 @@ export async function writeChanged(
   const temporary = join(dirname(resolve(out)), `.${basename(out)}.${process.pid}.tmp`);
   try {
     const names = (await source.list()).filter((file) => !file.split("/").some((piece) => piece.startsWith(".")));
-    for (const file of names) {
+    for (const file of new Set([...names, ...replaced.keys()])) {
       const to = join(temporary, file);
       await mkdir(dirname(to), { recursive: true });
       if (written.has(file)) await write(file, to);
-      else await pipeline(createReadStream(join(model.path, file)), createWriteStream(to));
+      else await pipeline(createReadStream(replaced.get(file) ?? join(model.path, file)), createWriteStream(to));
     }
     await rename(temporary, out);
   } catch (cause) {

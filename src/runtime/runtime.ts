@@ -74,6 +74,11 @@ export interface CompileOptions<H extends string = string> {
   precision?: Precision;
   /** Default: all; extended where weights lie in files, for which "all" pays from about a dozen evaluations on. */
   optimization?: "basic" | "extended" | "all";
+  /**
+   * Default true: matrices are copied into the order that is fastest. false: weights in files are used as they lie there, so
+   * that several programs, also of other processes, hold them once.
+   */
+  prepack?: boolean;
   /** Writes an ONNX Runtime profile with this prefix when the program is disposed. */
   profile?: string;
   /** Throws where an operator would run on the CPU instead of the device; placement() in node.ts names it. */

@@ -46,6 +46,11 @@ export const deltaOptions = z.object({
   rank: z.int().positive().max(4096).default(64).describe("to-lora: of the approximation."),
   naming: z.enum(["diffusers", "kohya"]).default("diffusers").describe("to-lora: names of the tensors."),
   loraType: z.enum(["float32", "float16"]).default("float32").describe("to-lora: how the factors are stored."),
+  scheduler: z
+    .string()
+    .optional()
+    .describe("apply: a scheduler_config.json for the folder, that of the student say.")
+    .meta({ value: "file" }),
   variant: z.string().optional().describe("Which weights of a folder: fp16, say."),
 });
 export type DeltaOptions = z.output<typeof deltaOptions>;

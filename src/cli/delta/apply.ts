@@ -14,7 +14,9 @@ import { type LoraModule, type LoraPart, matchLora, mergeLora, readLora } from "
 import type { Change } from "../../diffusers/rewrite.ts";
 import type { Part } from "../../diffusers/singleFile.ts";
 import type { Context } from "../context.ts";
+import { SCHEDULER_FILE } from "../diffusersFolder.ts";
 import { UsageError, usage } from "../failure.ts";
+import { readJson } from "../files.ts";
 import { type ModelWeights, openModelWeights, unetOf, writeChanged } from "../modelWeights.ts";
 import { saveMerged } from "./card.ts";
 import { deltaValues, hashOf, notesOf, openLora } from "./open.ts";
@@ -30,6 +32,8 @@ export interface ApplyOptions {
   readonly merge: MergeRule;
   readonly whereShapesMatch: boolean;
   readonly variant?: string;
+  /** A scheduler_config.json for the folder that is written. */
+  readonly scheduler?: string;
 }
 
 /** Changes by part and name; several of one name follow each other. */
@@ -51,11 +55,21 @@ export async function applyDelta(o: ApplyOptions, context: Context): Promise<voi
     throw new UsageError("--scale and --block-scale are of the delta, and no --delta is given.");
   const model = await openModelWeights(o.base, o.variant);
   const changes: Changes = new Map();
+  if (o.scheduler !== undefined) {
+    if (model.kind !== "folder") throw new UsageError("--scheduler is for diffusers folders; this base is none.");
+    const config = await readJson(o.scheduler);
+    if (typeof config !== "object" || config === null || !("_class_name" in config))
+      throw new Error(`${o.scheduler} has no "_class_name", expected a scheduler_config.json.`);
+  }
   const delta = o.delta === undefined ? undefined : await addDelta(o.delta, o, model, changes, context);
   for (const [i, path] of o.lora.entries()) await addLora(path, o.loraScale[i] ?? 1, model, changes, context);
   const card = delta && notesOf(delta).card;
   if (card) await saveMerged(o, model, card, changes.get("unet") ?? new Map());
-  else await writeChanged(model, o.out, changes, (file) => context.report.note(`Writing ${file}`));
+  else
+    await writeChanged(model, o.out, changes, {
+      progress: (file) => context.report.note(`Writing ${file}`),
+      replaced: new Map(o.scheduler === undefined ? [] : [[SCHEDULER_FILE, o.scheduler]]),
+    });
   const count = [...changes.values()].reduce((sum, ofPart) => sum + ofPart.size, 0);
   context.report.event({ kind: "applied", out: o.out, tensors: count });
   context.report.result(
@@ -64,7 +78,9 @@ export async function applyDelta(o: ApplyOptions, context: Context): Promise<voi
         ? `See it with: fewstep sample ${o.out} --out grid.png`
         : model.kind === "own"
           ? "The card is the base's: it still says how the base is sampled."
-          : "Its scheduler is the base's: sample it as the student is sampled (see docs/delta-weights.md)."
+          : o.scheduler === undefined
+            ? "Sampling settings are the base's: sample it as the student is sampled (see docs/delta-weights.md)."
+            : `Its scheduler is that of ${o.scheduler}.`
     }`,
   );
 }
