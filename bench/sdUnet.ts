@@ -1,6 +1,6 @@
-// Seconds and memory of a Stable-Diffusion-sized U-Net: npx tsx bench/sdUnet.ts <folder> [external|fed|shared|unpacked] [latent size] [extended|all]
+// Seconds and memory of a Stable-Diffusion-sized U-Net: npx tsx bench/sdUnet.ts <folder> [external|fed|shared|packed] [latent size] [extended|all]
 // external: weights from the user's file. fed: weights as inputs of every run. shared: two programs over one file.
-// unpacked: the same without copies of matrices in another order.
+// packed: the same with copies of matrices in the order that ONNX Runtime would choose.
 // One way at a time, for the peak is the process's. Folders of this size are made by scripts/makeSdFolders.ts.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -55,7 +55,7 @@ const output = (p: Params, tau: number): Tensor =>
     },
   );
 
-const prepack = way !== "unpacked";
+const prepack = way === "packed";
 const runtime = nodeRuntime();
 const index = modernIndex(await openWeights(folderSource(folder), "unet"));
 const spec = unetParameters(config);
@@ -69,7 +69,8 @@ if (way === "fed") {
 } else params = (await externalParams(index)).params;
 lap("weights found");
 if (optimization !== "extended" && optimization !== "all") throw new Error("Optimization is extended or all.");
-const program = await runtime.compile({ y: output(params, 500) }, { optimization, prepack });
+const options = { optimization, ...(way === "fed" ? {} : { prepack }) } as const;
+const program = await runtime.compile({ y: output(params, 500) }, options);
 lap("compiled");
 const first = (await program.run(feeds)).y.data as Float32Array;
 lap("first evaluation");
@@ -78,9 +79,9 @@ lap("second evaluation");
 if (!first.every((v, i) => Number.isFinite(v) && v === again[i]))
   throw new Error("Two runs differ, or are not finite.");
 console.log(`sum of squares ${first.reduce((sum, v) => sum + v * v, 0)}`);
-if (way === "shared" || way === "unpacked") {
+if (way === "shared" || way === "packed") {
   // Another program over the same weights: what guidance or a second image size needs.
-  const other = await runtime.compile({ z: output(params, 500) }, { optimization, prepack });
+  const other = await runtime.compile({ z: output(params, 500) }, options);
   lap("second program compiled");
   await other.run(feeds);
   lap("second program run");

@@ -75,8 +75,8 @@ export interface CompileOptions<H extends string = string> {
   /** Default: all; extended where weights lie in files, for which "all" pays from about a dozen evaluations on. */
   optimization?: "basic" | "extended" | "all";
   /**
-   * Default true: matrices are copied into the order that is fastest. false: weights in files are used as they lie there, so
-   * that several programs, also of other processes, hold them once.
+   * Whether matrices are copied into the order that is fastest for them. Default: yes, but not those in files, which are used
+   * as they lie there: programs, also of other processes, hold them once, and with large networks nothing is lost.
    */
   prepack?: boolean;
   /** Writes an ONNX Runtime profile with this prefix when the program is disposed. */

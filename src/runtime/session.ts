@@ -20,7 +20,7 @@ export async function openSession(
     );
   const config: Record<string, string> = {
     ...(options.deviceOnly ? { disable_cpu_ep_fallback: "1" } : {}),
-    ...(options.prepack === false ? { disable_prepacking: "1" } : {}),
+    ...((options.prepack ?? model.external === undefined) ? {} : { disable_prepacking: "1" }),
     // The model has no path of its own; ONNX Runtime takes names from here, and no absolute ones.
     ...(model.external ? { model_external_initializers_file_folder_path: model.external.folder } : {}),
   };
