@@ -11,6 +11,7 @@ import {
   liesReady,
   widenedChunks,
 } from "../diffusers/externalWeights.ts";
+import type { Change } from "../diffusers/rewrite.ts";
 import { fromExternal, type Params } from "../nn/params.ts";
 import { sha256 } from "../runtime/hash.ts";
 import { writeAtomic } from "./atomic.ts";
@@ -39,22 +40,35 @@ export interface ExternalParams {
   readonly made?: string;
 }
 
-/** The parameters of an index over a folder, for Runtime.compile in Node. Throws an Error where the cache cannot be written. */
-export async function externalParams(index: TensorIndex, cache = cacheFolder()): Promise<ExternalParams> {
+/** Weights that are merged when they are loaded. `key` says which: changes of one key are the same. */
+export interface Merged {
+  readonly changes: ReadonlyMap<string, Change>;
+  readonly key: string;
+}
+
+/**
+ * The parameters of an index over a folder, for Runtime.compile in Node. What `merged` changes goes to the cache like what is
+ * widened. Throws an Error where the cache cannot be written.
+ */
+export async function externalParams(
+  index: TensorIndex,
+  cache = cacheFolder(),
+  { changes, key }: Merged = { changes: new Map(), key: "" },
+): Promise<ExternalParams> {
   const files = new Map<string, ExternalFile>();
   for (const { file } of index.tensors.values())
     if (!files.has(file)) files.set(file, await placeOf(join(index.source.name, file)));
   const fileOf = (name: string): ExternalFile => files.get(name)!;
   const ready = externalArrays(index, fileOf);
-  if ([...index.tensors.values()].every(liesReady)) return { params: fromExternal(ready) };
+  if (changes.size === 0 && [...index.tensors.values()].every(liesReady)) return { params: fromExternal(ready) };
   const identity = indexIdentity(index, (file) => `${fileOf(file).location} ${fileOf(file).version}`);
-  const name = `${(await sha256(new TextEncoder().encode(identity))).slice(0, 32)}.safetensors`;
+  const name = `${(await sha256(new TextEncoder().encode(`${identity}${key}`))).slice(0, 32)}.safetensors`;
   const folder = join(cache, "float32");
   const known = await stat(join(folder, name)).then(
     () => true,
     () => false,
   );
-  if (!known) await writeAtomic(join(folder, name), widenedChunks(index));
+  if (!known) await writeAtomic(join(folder, name), widenedChunks(index, changes));
   const widened = await indexFile(folderSource(folder), name);
   const place = await placeOf(join(folder, name));
   return {

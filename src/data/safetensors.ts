@@ -147,10 +147,16 @@ export function decodeTensor(bytes: Uint8Array, { dtype, shape }: Pick<TensorEnt
   return { dtype, shape, data: decode[dtype]() };
 }
 
-/** A whole file in memory. */
+/** What every engine can hold in one array of bytes; pieces have no limit together. */
+const LARGEST_ARRAY = 2 ** 32;
+
+/** A whole file in memory. Throws a RangeError above 4 GiB: `safetensorsChunks` has no limit. */
 export function writeSafetensors(tensors: WritableTensors, metadata: Record<string, string> = {}): Uint8Array {
   const chunks = [...safetensorsChunks(tensors, metadata)];
-  const out = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+  const total = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  if (total > LARGEST_ARRAY)
+    throw new RangeError(`A file of ${total} bytes is too large for one array. Write the pieces of safetensorsChunks.`);
+  const out = new Uint8Array(total);
   let at = 0;
   for (const chunk of chunks) {
     out.set(chunk, at);

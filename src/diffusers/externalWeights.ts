@@ -3,6 +3,7 @@
 import { floatsOf, type LazyTensor, lazyChunks } from "../data/safetensors.ts";
 import { readTensor, type TensorIndex, type TensorPlace } from "../data/tensorIndex.ts";
 import type { ExternalArray } from "../nn/params.ts";
+import type { Change } from "./rewrite.ts";
 
 /** Whether float32 values lie in the file as they are read. */
 export const liesReady = ({ dtype, start, transposed }: TensorPlace): boolean =>
@@ -24,17 +25,25 @@ export function externalArrays(index: TensorIndex, file: (name: string) => Exter
   );
 }
 
-/** A safetensors file of those that do not lie ready, widened to float32; one tensor is held at a time. */
-export function widenedChunks(index: TensorIndex): AsyncGenerator<Uint8Array> {
+/**
+ * A safetensors file of those that do not lie ready, widened to float32, or are changed; one tensor is held at a time.
+ */
+export function widenedChunks(
+  index: TensorIndex,
+  changes: ReadonlyMap<string, Change> = new Map(),
+): AsyncGenerator<Uint8Array> {
   const lazy = [...index.tensors].flatMap(([key, place]): LazyTensor[] =>
-    liesReady(place)
+    liesReady(place) && !changes.has(key)
       ? []
       : [
           {
             key,
             dtype: "F32",
             shape: place.shape,
-            data: async () => floatsOf(new Map([[key, await readTensor(index, key)]]), key),
+            data: async () => {
+              const values = floatsOf(new Map([[key, await readTensor(index, key)]]), key);
+              return (await changes.get(key)?.(values)) ?? values;
+            },
           },
         ],
   );

@@ -1,4 +1,5 @@
 // Models of diffusers from its folders; their weights as they lie on disk; deltas and LoRAs.
+export * from "./changes.ts";
 export * from "./delta.ts";
 export * from "./deltaLora.ts";
 export { type ExternalFile, externalArrays, liesReady, widenedChunks } from "./externalWeights.ts";

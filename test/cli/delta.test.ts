@@ -166,6 +166,23 @@ describe("a folder of diffusers", () => {
     }
     expect(readFileSync(at("sd-new/unet/config.json"))).toEqual(readFileSync(at("sd/unet/config.json")));
   });
+  it("takes the student's scheduler, which must be one", async () => {
+    const scheduler = { _class_name: "PeRFlowScheduler", num_time_windows: 4 };
+    writeFileSync(at("s.json"), JSON.stringify(scheduler));
+    const args = ["delta", "apply", at("sd"), "--delta", at("delta-sd.safetensors"), "--scheduler"];
+    await ok(...args, at("s.json"), "--out", at("sd-scheduled"));
+    const file = at("sd-scheduled/scheduler/scheduler_config.json");
+    expect(JSON.parse(readFileSync(file, "utf8"))).toEqual(scheduler);
+    const config = at("sd/scheduler/scheduler_config.json");
+    expect(await failure(1, ...args, config, "--out", at("never"))).toContain('has no "_class_name"');
+    const file2 = ["delta", "apply", at("delta-sd.safetensors"), "--delta", at("delta-sd.safetensors")];
+    expect(await failure(2, ...file2, "--scheduler", at("s.json"), "--out", at("x.safetensors"))).toContain("is none");
+    // A single file becomes a single file.
+    await ok(...file2, "--out", at("twice.safetensors"));
+    expect([...read(at("twice.safetensors")).tensors.keys()]).toEqual([
+      ...read(at("delta-sd.safetensors")).tensors.keys(),
+    ]);
+  });
   it("a delta that fits in part only is refused with a list, and applied where told to", async () => {
     const { "conv_in.weight": _, ...rest } = unet(2);
     const wide = {

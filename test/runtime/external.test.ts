@@ -102,6 +102,20 @@ test("what was merged in memory wins over the file", async () => {
   close(await outputOf(fromExternal(places, weights(2))), await outputOf(fromConstants(weights(2))));
 });
 
+test("what is merged at load is written to the cache once for its key, and the rest stays where it is", async () => {
+  const index = await open(write("merged"));
+  const merged = { changes: new Map([["out.bias", (v: Float32Array) => v.map((x) => x + 2)]]), key: "plus 2" };
+  const { params, made } = await externalParams(index, join(scratch, "cache"), merged);
+  expect(made).toBeDefined();
+  expect((await externalParams(index, join(scratch, "cache"), merged)).made).toBeUndefined();
+  expect((await externalParams(index, join(scratch, "cache"), { ...merged, key: "else" })).made).toBeDefined();
+  const plain = await outputOf(fromConstants(weights()));
+  close(
+    await outputOf(params),
+    plain.map((x) => x + 2),
+  );
+});
+
 test("transposed and shifted tensors are widened too", async () => {
   const index = await open(write("turned"));
   const turned = mapTensors(index, (name, p) =>

@@ -1,13 +1,14 @@
 // fewstep delta: what a student has learned, as weights to add to other models (extract, apply), as a LoRA (to-lora), and how
 // it goes together with a style LoRA (conflict).
 import { z } from "zod";
+import { deltaValues } from "../../diffusers/changes.ts";
 import { type Conflict, conflictOf, conflictScore } from "../../diffusers/deltaLora.ts";
 import { matchLora, readLora } from "../../diffusers/lora.ts";
 import { command } from "../command.ts";
 import type { Context } from "../context.ts";
 import { applyDelta } from "../delta/apply.ts";
 import { extractDelta } from "../delta/extract.ts";
-import { deltaValues, openLora } from "../delta/open.ts";
+import { openLora } from "../delta/open.ts";
 import { deltaToLora } from "../delta/toLora.ts";
 import { UsageError } from "../failure.ts";
 import { openModelWeights, unetOf } from "../modelWeights.ts";

@@ -1,25 +1,15 @@
 // A delta and LoRAs added to a model, which is written again under its own names and types.
 import { someOf, type TensorIndex } from "../../data/tensorIndex.ts";
-import {
-  type BlockScales,
-  checkBlocks,
-  checkFit,
-  fitOf,
-  fitText,
-  type MergeRule,
-  mergeDelta,
-  scaleOf,
-} from "../../diffusers/delta.ts";
-import { type LoraModule, type LoraPart, matchLora, mergeLora, readLora } from "../../diffusers/lora.ts";
-import type { Change } from "../../diffusers/rewrite.ts";
-import type { Part } from "../../diffusers/singleFile.ts";
+import { type Changes, deltaChanges, joinChanges, loraChanges } from "../../diffusers/changes.ts";
+import { type BlockScales, fitText, type MergeRule } from "../../diffusers/delta.ts";
+import { readLora } from "../../diffusers/lora.ts";
 import type { Context } from "../context.ts";
 import { SCHEDULER_FILE } from "../diffusersFolder.ts";
-import { UsageError, usage } from "../failure.ts";
+import { UsageError } from "../failure.ts";
 import { readJson } from "../files.ts";
 import { type ModelWeights, openModelWeights, unetOf, writeChanged } from "../modelWeights.ts";
 import { saveMerged } from "./card.ts";
-import { deltaValues, hashOf, notesOf, openLora } from "./open.ts";
+import { hashOf, notesOf, openLora } from "./open.ts";
 
 export interface ApplyOptions {
   readonly base: string;
@@ -36,15 +26,6 @@ export interface ApplyOptions {
   readonly scheduler?: string;
 }
 
-/** Changes by part and name; several of one name follow each other. */
-type Changes = Map<Part, Map<string, Change>>;
-
-function addChange(changes: Changes, part: Part, name: string, change: Change): void {
-  const ofPart = changes.get(part) ?? new Map<string, Change>();
-  const before = ofPart.get(name);
-  changes.set(part, ofPart.set(name, before ? async (values) => change(await before(values)) : change));
-}
-
 /** Throws an Error for a delta or a LoRA of another architecture, before anything is written. */
 export async function applyDelta(o: ApplyOptions, context: Context): Promise<void> {
   if (o.delta === undefined && o.lora.length === 0)
@@ -54,15 +35,11 @@ export async function applyDelta(o: ApplyOptions, context: Context): Promise<voi
   if (o.delta === undefined && (o.blocks.size > 0 || o.scale !== 1))
     throw new UsageError("--scale and --block-scale are of the delta, and no --delta is given.");
   const model = await openModelWeights(o.base, o.variant);
-  const changes: Changes = new Map();
-  if (o.scheduler !== undefined) {
-    if (model.kind !== "folder") throw new UsageError("--scheduler is for diffusers folders; this base is none.");
-    const config = await readJson(o.scheduler);
-    if (typeof config !== "object" || config === null || !("_class_name" in config))
-      throw new Error(`${o.scheduler} has no "_class_name", expected a scheduler_config.json.`);
-  }
-  const delta = o.delta === undefined ? undefined : await addDelta(o.delta, o, model, changes, context);
-  for (const [i, path] of o.lora.entries()) await addLora(path, o.loraScale[i] ?? 1, model, changes, context);
+  if (o.scheduler !== undefined) await checkScheduler(o.scheduler, model);
+  const delta = o.delta === undefined ? undefined : unetOf(await openModelWeights(o.delta));
+  const lists = delta ? [await deltaPart(delta, o, unetOf(model), context)] : [];
+  for (const [i, path] of o.lora.entries()) lists.push(await loraPart(path, o.loraScale[i] ?? 1, model, context));
+  const changes = joinChanges(lists);
   const card = delta && notesOf(delta).card;
   if (card) await saveMerged(o, model, card, changes.get("unet") ?? new Map());
   else
@@ -85,55 +62,44 @@ export async function applyDelta(o: ApplyOptions, context: Context): Promise<voi
   );
 }
 
-async function addDelta(
-  path: string,
-  o: ApplyOptions,
-  model: ModelWeights,
-  changes: Changes,
-  { report }: Context,
-): Promise<TensorIndex> {
-  const base = unetOf(model);
-  const delta = unetOf(await openModelWeights(path));
-  const fit = fitOf(base.tensors, delta.tensors);
-  checkFit(fit, { base: o.base, delta: path }, o.whereShapesMatch);
-  for (const line of fitText(fit)) report.note(`${path}: ${line}.`);
-  usage(() => checkBlocks(fit.fitting, o.blocks));
-  const { base: from } = notesOf(delta);
-  if (from !== undefined && from !== (await hashOf(base)))
-    report.note(`${path} was extracted from another base: the result is like its student, and is not it.`);
-  for (const name of fit.fitting) {
-    const scale = scaleOf(name, o.scale, o.blocks);
-    addChange(changes, "unet", name, async (values) =>
-      mergeDelta(values, await deltaValues(delta, name), { scale, rule: o.merge }),
-    );
-  }
-  return delta;
+async function checkScheduler(file: string, { kind, path }: ModelWeights): Promise<void> {
+  if (kind !== "folder") throw new UsageError(`--scheduler is for diffusers folders, and ${path} is none.`);
+  const config = await readJson(file);
+  if (typeof config !== "object" || config === null || !("_class_name" in config))
+    throw new Error(`${file} has no "_class_name", expected a scheduler_config.json.`);
 }
 
-async function addLora(
-  path: string,
-  scale: number,
-  model: ModelWeights,
-  changes: Changes,
+async function deltaPart(
+  delta: TensorIndex,
+  o: ApplyOptions,
+  base: TensorIndex,
   { report }: Context,
-): Promise<void> {
-  const modules: readonly LoraModule[] = await readLora(await openLora(path));
-  const parts = new Map(
-    [...model.parts].flatMap(([part, index]): [LoraPart, TensorIndex["tensors"]][] =>
-      part === "vae" ? [] : [[part, index.tensors]],
-    ),
+): Promise<Changes> {
+  const { changes, fit } = usageOf(() =>
+    deltaChanges(base, delta, { scale: o.scale, blocks: o.blocks, rule: o.merge, partly: o.whereShapesMatch }),
   );
-  const { targets, unmatched } = matchLora(modules, parts, path);
+  for (const line of fitText(fit)) report.note(`${o.delta}: ${line}.`);
+  const { base: from } = notesOf(delta);
+  if (from !== undefined && from !== (await hashOf(base)))
+    report.note(`${o.delta} was extracted from another base: the result is like its student, and is not it.`);
+  return changes;
+}
+
+/** A block that there is not is a wrong option; a delta that does not fit is no fault of the command line. */
+function usageOf<T>(make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    throw error instanceof RangeError ? new UsageError(error.message, { cause: error }) : error;
+  }
+}
+
+async function loraPart(path: string, scale: number, model: ModelWeights, { report }: Context): Promise<Changes> {
+  const modules = await readLora(await openLora(path));
+  const { changes, unmatched } = loraChanges(model.parts, modules, scale, path);
   if (unmatched.length > 0)
     report.note(
       `${path}: ${unmatched.length} of ${modules.length} modules fit no weight and are left out: ${someOf(unmatched)}.`,
     );
-  for (const [part, ofPart] of targets)
-    for (const [name, list] of ofPart)
-      addChange(changes, part, name, (values) =>
-        mergeLora(
-          values,
-          list.map((module) => ({ module, scale })),
-        ),
-      );
+  return changes;
 }

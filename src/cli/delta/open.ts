@@ -2,17 +2,10 @@
 import { stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import type { TensorIndex } from "../../data/tensorIndex.ts";
-import { indexFile, readTensor } from "../../data/tensorIndex.ts";
+import { indexFile } from "../../data/tensorIndex.ts";
 import { type Card, parseCard } from "../../run/card.ts";
 import { nodeHasher } from "../../runtime/node.ts";
 import { folderSource } from "../files.ts";
-
-/** Values of a delta as they are stored: float64 stays. Throws an Error for one that is no floats. */
-export async function deltaValues(index: TensorIndex, name: string): Promise<Float32Array | Float64Array> {
-  const { data, dtype } = await readTensor(index, name);
-  if (data instanceof Float32Array || data instanceof Float64Array) return data;
-  throw new Error(`"${name}" of ${index.name} is stored as ${dtype}, expected floats.`);
-}
 
 export async function openLora(path: string): Promise<TensorIndex> {
   const info = await stat(path).catch(() => undefined);

@@ -1,12 +1,12 @@
 // A delta as a LoRA, with what is lost.
 
+import { deltaValues } from "../../diffusers/changes.ts";
 import { approximate } from "../../diffusers/deltaLora.ts";
 import { type LoraModule, type LoraNaming, loraTensors } from "../../diffusers/lora.ts";
 import { checkWritable } from "../atomic.ts";
 import { type Context, checkInterrupt } from "../context.ts";
 import { writeSafetensors } from "../files.ts";
 import { openModelWeights, unetOf } from "../modelWeights.ts";
-import { deltaValues } from "./open.ts";
 
 export interface ToLoraOptions {
   readonly delta: string;
