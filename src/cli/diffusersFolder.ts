@@ -27,7 +27,8 @@ export async function isDiffusers(folder: string): Promise<boolean> {
 /** Throws an Error that says what is there, what was expected, and what to do. */
 export async function networkFile(folder: string): Promise<NetworkFile> {
   const [unet, transformer] = await Promise.all(parts.map((part) => namesIn(join(folder, part))));
-  if (weightsAmong(unet).length > 0 && !unet.includes(ONNX_FILE)) {
+  const shards = unet.some((name) => /-\d+-of-\d+\.safetensors$/.test(name));
+  if ((weightsAmong(unet).length > 0 || shards) && !unet.includes(ONNX_FILE)) {
     const { file } = chooseWeights(`${folder}/unet`, unet);
     if (!unet.includes("config.json"))
       throw new Error(`${folder}/unet holds ${file}, but no config.json. Add the one that was saved with it.`);

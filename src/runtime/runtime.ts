@@ -72,7 +72,7 @@ export interface Program<K extends string = string, H extends K = never> {
 export interface CompileOptions<H extends string = string> {
   /** float16: products and convolutions in half precision, inputs and outputs in float32. Default float32. */
   precision?: Precision;
-  /** Default: all; extended where weights lie in files, for which "all" pays from about a dozen evaluations on. */
+  /** Default: all; extended where weights lie in files, for which "all" pays from about twenty evaluations on. */
   optimization?: "basic" | "extended" | "all";
   /**
    * Whether matrices are copied into the order that is fastest for them. Default: yes, but not those in files, which are used

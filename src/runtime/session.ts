@@ -27,8 +27,8 @@ export async function openSession(
   const kept = keeps(device) ? model.outputs.filter((o) => options.keep?.includes(o.key)) : [];
   const session = ort.InferenceSession.create(model.bytes, {
     executionProviders: [device],
-    // Of weights in files "all" would make copies in its own layout of convolutions: slower to load by more than ten
-    // evaluations gain, and several GiB more at the peak.
+    // Of weights in files "all" would make copies of convolutions in its own layout: about twenty evaluations of a large
+    // network win back what loading takes longer (docs/delta-weights.md).
     graphOptimizationLevel: options.optimization ?? (model.external ? "extended" : "all"),
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
