@@ -2,6 +2,7 @@
 import type { Command } from "../command.ts";
 import { accelerateCommand } from "./accelerate.ts";
 import { deltaCommand } from "./delta.ts";
+import { doctorCommand } from "./doctor.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { infoCommand } from "./info.ts";
 import { sampleCommand } from "./sample.ts";
@@ -14,4 +15,5 @@ export const commands: readonly Command[] = [
   evaluateCommand,
   deltaCommand,
   infoCommand,
+  doctorCommand,
 ];
