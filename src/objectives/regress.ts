@@ -29,7 +29,7 @@ export function regress<P>(model: Model<P>, { compare, distance, weight }: Regre
     const value = draws.note("value", read(student, row));
     const error = distance(value, draws.note("target", read(pair, row)));
     const loss = meanOfSample(error);
-    return weight ? mul(loss, pair.clock.column(weight, 1)) : loss;
+    return weight ? mul(loss, draws.note("weight", pair.clock.column(weight, 1))) : loss;
   };
 }
 

@@ -49,7 +49,8 @@ export function follow(
         "state",
         read(pair, (time) => form.at(time)),
       );
-      const followed = draws.cond(o.guidance === 1 ? "dropped" : "full");
+      // The teacher always knows the condition; on average over conditions its steps are the unconditional ones.
+      const followed = draws.cond("full");
       const near = o.distill ? solve(asked, params, x, [t, s], followed) : read(pair, (time) => form.at(time), s);
       const target = table(STUDENT, o.target === "average" ? "target" : undefined);
       const solved = { x: draws.note("solved", near), clock: s };

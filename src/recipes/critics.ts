@@ -3,7 +3,7 @@
 import { times } from "../clock.ts";
 import { startScale, uniform } from "../core/index.ts";
 import type { Draws } from "../draws.ts";
-import { input, mul, type Tensor } from "../graph/index.ts";
+import { concat, input, mul, type Tensor } from "../graph/index.ts";
 import type { Model } from "../model.ts";
 import { features, headSpec, heads, middleFeatures } from "../nn/features.ts";
 import { initialize } from "../nn/initialize.ts";
@@ -61,11 +61,13 @@ export function discriminator(start: Start, model: NetModel, named: readonly str
     judge(p, sample, at, prefix, draws) {
       const t = draws.clock(at.t, inside);
       const state = read(noised(t, sample, draws.normal(at.noise)), (time) => model.form.at(time));
-      return heads(
+      const logits = heads(
         p.heads,
         names,
         see(p.network, draws.note(`state_${at.noise}`, state), t, draws.cond("full", prefix)),
       );
+      draws.note(`logits_${at.noise}`, concat(logits, 1));
+      return logits;
     },
   };
 }

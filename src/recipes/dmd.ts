@@ -94,12 +94,13 @@ export const dmd = recipe({
           x,
           draws.normal("critic_noise"),
         );
-        const loss = follow(table(CRITIC), pair, draws.cond("full"), draws);
+        const loss = draws.note("losses_diffusion", follow(table(CRITIC), pair, draws.cond("full"), draws));
         if (!judge) return loss;
         const p = { network: table(CRITIC), heads: table(CRITIC) };
         const ofFake = judge.judge(p, x, { t: "critic_t_gan", noise: "critic_noise_fake" }, "", draws);
         const ofReal = judge.judge(p, draws.data("x"), { t: "critic_t_gan", noise: "critic_noise_real" }, "", draws);
-        const gan = draws.note("discriminator", discriminatorLoss("logistic", averaged(ofFake), averaged(ofReal)));
+        const gan = discriminatorLoss("logistic", averaged(ofFake), averaged(ofReal));
+        draws.note("losses_gan", draws.note("discriminator", gan));
         return add(loss, mul(gan, o.ganCritic));
       },
     };

@@ -56,10 +56,11 @@ export function columnsOf({ model, source }: Pick<Stage, "model" | "source">): D
 
 /**
  * Inputs: the players' vectors; "<player>.rate", ".decay", ".floor" and ".average.<name>.decay" []; what the losses asked
- * of `draws`; lossScale. All gradients are taken at the parameters that the step begins with.
+ * of `draws`; lossScale. All gradients are taken at the parameters that the step begins with. `own`: other draws than the
+ * random ones of `drawsOf`.
  */
-export function stepProgram(stage: Stage, due: readonly Player[], o: StepOptions): StepProgram {
-  const { draws, table, parts, factor } = begin(stage, o);
+export function stepProgram(stage: Stage, due: readonly Player[], o: StepOptions, own?: HostDraws): StepProgram {
+  const { draws, table, parts, factor } = begin(stage, o, own);
   const outputs: Record<string, Tensor | readonly Tensor[]> = {};
   for (const player of due) {
     const { gradient, losses, loss } = gradientOf(player, table, parts, draws, factor);
@@ -70,8 +71,8 @@ export function stepProgram(stage: Stage, due: readonly Player[], o: StepOptions
 }
 
 /** The first half: "<player>.gradient" [P] (times lossScale, if there is one), ".loss" and ".losses". */
-export function gradientProgram(stage: Stage, due: readonly Player[], o: StepOptions): StepProgram {
-  const { draws, table, parts, factor } = begin(stage, o);
+export function gradientProgram(stage: Stage, due: readonly Player[], o: StepOptions, own?: HostDraws): StepProgram {
+  const { draws, table, parts, factor } = begin(stage, o, own);
   const outputs: Record<string, Tensor | readonly Tensor[]> = {};
   for (const player of due) {
     const { gradient, losses, loss } = gradientOf(player, table, parts, draws, factor);
@@ -95,8 +96,8 @@ export function updateProgram(due: readonly Player[], o: StepOptions): Outputs<s
 
 type Parts = (name: string) => readonly Tensor[];
 
-function begin(stage: Stage, { batch, scaleLoss, gradientCheckpointing }: StepOptions) {
-  const draws = drawsOf(batch, stage.model.sampleShape, stage.model.conditions, columnsOf(stage));
+function begin(stage: Stage, { batch, scaleLoss, gradientCheckpointing }: StepOptions, own?: HostDraws) {
+  const draws = own ?? drawsOf(batch, stage.model.sampleShape, stage.model.conditions, columnsOf(stage));
   const vectors = new Map<string, readonly Tensor[]>();
   const player = (name: string): Player => {
     const found = stage.players.find((p) => p.name === name);
