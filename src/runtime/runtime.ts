@@ -76,7 +76,7 @@ export interface CompileOptions<H extends string = string> {
   optimization?: "basic" | "extended" | "all";
   /**
    * Whether matrices are copied into the order that is fastest for them. Default: yes, but not those in files, which are used
-   * as they lie there: programs, also of other processes, hold them once, and with large networks nothing is lost.
+   * as they lie there: programs, also of other processes, hold them once (docs/delta-weights.md has what it costs).
    */
   prepack?: boolean;
   /** Writes an ONNX Runtime profile with this prefix when the program is disposed. */
