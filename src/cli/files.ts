@@ -15,14 +15,14 @@ import {
   safetensorsChunks,
   type WritableTensors,
 } from "../data/safetensors.ts";
-import type { FileSource } from "../data/source.ts";
+import type { FileSource, RangeSource } from "../data/source.ts";
 import { openWebDataset } from "../data/webDataset.ts";
 import { writeAtomic } from "./atomic.ts";
 import { decodeImage } from "./decode.ts";
 import { globMatcher, isGlob } from "./glob.ts";
 
 /** All files under a folder, by their path inside it. Throws an Error if there is no such folder. */
-export function folderSource(folder: string): FileSource {
+export function folderSource(folder: string): RangeSource {
   return {
     name: folder,
     async list() {
@@ -32,6 +32,20 @@ export function folderSource(folder: string): FileSource {
         .map((entry) => join(entry.parentPath, entry.name).slice(join(folder, sep).length).replaceAll(sep, "/"));
     },
     read: (name) => readFile(join(folder, name)).catch(missing(join(folder, name))),
+    size: async (name) => {
+      const info = await stat(join(folder, name)).catch(missing(join(folder, name)));
+      if (info.isDirectory()) throw new Error(`${join(folder, name)} is a folder, expected a file.`);
+      return info.size;
+    },
+    async range(name, from, length) {
+      const path = join(folder, name);
+      const file = await open(path, "r").catch(missing(path));
+      try {
+        return await readBytes(file, from, length, path);
+      } finally {
+        await file.close();
+      }
+    },
     stream: (name) => createReadStream(join(folder, name), { highWaterMark: 1 << 20 }),
   };
 }

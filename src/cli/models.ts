@@ -1,17 +1,19 @@
 // Models on disk: a folder with card.json and model.safetensors, a run folder, or a folder of diffusers.
 import { readdir, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { readFolder, readOnnxFolder } from "../diffusers/folder.ts";
+import { describeFolder, readOnnxFolder } from "../diffusers/folder.ts";
+import { checkWeights, modernIndex, openWeights, readParams } from "../diffusers/weights.ts";
 import { collect, type Network } from "../nn/network.ts";
 import { WEIGHTS_FILE } from "../nn/onnxNetwork.ts";
 import { flatten, fromConstants, type ParamMap, type ParamSpec, unflatten } from "../nn/params.ts";
 import { toParams } from "../nn/weights.ts";
 import type { Teacher } from "../recipes/recipe.ts";
 import { type BuiltModel, type Card, modelOf, parseCard, type SamplerSpec } from "../run/card.ts";
-import { sha256 } from "../runtime/hash.ts";
+import { sha256With } from "../runtime/hash.ts";
+import { nodeHasher } from "../runtime/node.ts";
 import { makeFolder } from "./atomic.ts";
 import { isDiffusers, networkFile, readSchedulerOf } from "./diffusersFolder.ts";
-import { openSafetensors, readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";
+import { folderSource, openSafetensors, readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";
 import { ONNX_FILE, readOnnx, writeOnnx } from "./onnxFiles.ts";
 
 export interface LoadedModel extends BuiltModel {
@@ -154,14 +156,17 @@ async function loadDiffusers(path: string): Promise<LoadedModel> {
           config: (await exists(config)) ? await readJson(config) : {},
           scheduler,
         })
-      : readFolder({
-          name: path,
-          unet: await readJson(config),
-          scheduler,
-          tensors: (await readSafetensors(found.file)).tensors,
-        });
+      : await readUNet(path, await readJson(config), scheduler);
   const rest = await weighed(built, params, found.file);
   return { ...built, ...rest, path, name: basename(resolve(path)), kind: "diffusers", sampler: plainSampler, notes };
+}
+
+/** What the configurations refuse is refused before the weights are read; those then one tensor after the other. */
+async function readUNet(path: string, unet: unknown, scheduler: unknown) {
+  const described = describeFolder({ name: path, unet, scheduler });
+  const index = modernIndex(await openWeights(folderSource(path), "unet"));
+  checkWeights(collect(described.network), index);
+  return { ...described, params: await readParams(index) };
 }
 
 async function weighed({ network }: BuiltModel, params: ParamMap, file: string) {
@@ -169,7 +174,7 @@ async function weighed({ network }: BuiltModel, params: ParamMap, file: string) 
   const theta = inFile(file, () => flatten(spec, params));
   const broken = theta.findIndex((value) => !Number.isFinite(value));
   if (broken >= 0) throw new Error(`${file} holds ${theta[broken]} among its weights, so it is damaged. Get it again.`);
-  const hash = await sha256(new Uint8Array(theta.buffer, theta.byteOffset, theta.byteLength));
+  const hash = await sha256With(nodeHasher, new Uint8Array(theta.buffer, theta.byteOffset, theta.byteLength));
   return { spec, params, theta, hash };
 }
 

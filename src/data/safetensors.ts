@@ -147,10 +147,16 @@ export function decodeTensor(bytes: Uint8Array, { dtype, shape }: Pick<TensorEnt
   return { dtype, shape, data: decode[dtype]() };
 }
 
-/** A whole file in memory. */
+/** What every engine can hold in one array of bytes; pieces have no limit together. */
+const LARGEST_ARRAY = 2 ** 32;
+
+/** A whole file in memory. Throws a RangeError above 4 GiB: `safetensorsChunks` has no limit. */
 export function writeSafetensors(tensors: WritableTensors, metadata: Record<string, string> = {}): Uint8Array {
   const chunks = [...safetensorsChunks(tensors, metadata)];
-  const out = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+  const total = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  if (total > LARGEST_ARRAY)
+    throw new RangeError(`A file of ${total} bytes is too large for one array. Write the pieces of safetensorsChunks.`);
+  const out = new Uint8Array(total);
   let at = 0;
   for (const chunk of chunks) {
     out.set(chunk, at);
@@ -167,18 +173,52 @@ export function* safetensorsChunks(
   const list = (tensors instanceof Map ? [...tensors] : Object.entries(tensors)).map(
     ([key, tensor]: [string, WritableTensor]) => ({ key, ...tensor, dtype: tensor.dtype ?? dtypeOf(tensor.data) }),
   );
-  list.sort((a, b) => rank.indexOf(b.dtype) - rank.indexOf(a.dtype) || compareBytes(a.key, b.key));
+  for (const { key, shape, data } of list) checkCount(key, shape, data);
+  const { header, order } = safetensorsLayout(list, metadata);
+  yield header;
+  for (const { key, dtype, data } of order) yield encodeTensor(key, dtype, data);
+}
+
+/** A tensor whose values are made when its turn comes. */
+export interface LazyTensor {
+  readonly key: string;
+  readonly dtype: StoredDtype;
+  readonly shape: readonly number[];
+  data(): Promise<TensorData>;
+}
+
+/** The same for tensors that are too large to be held together: one at a time. Bytes are as those of `safetensorsChunks`. */
+export async function* lazyChunks(
+  tensors: readonly LazyTensor[],
+  metadata: Record<string, string> = {},
+): AsyncGenerator<Uint8Array> {
+  const { header, order } = safetensorsLayout(tensors, metadata);
+  yield header;
+  for (const { key, dtype, shape, data } of order) {
+    const values = await data();
+    checkCount(key, shape, values);
+    yield encodeTensor(key, dtype, values);
+  }
+}
+
+function checkCount(key: string, shape: readonly number[], data: TensorData): void {
+  const count = shape.reduce((product, n) => product * n, 1);
+  if (data.length === count) return;
+  throw new RangeError(`"${key}" has ${data.length} values, expected ${count} for the shape [${shape.join(", ")}].`);
+}
+
+/** The header of a file with these tensors, and the order in which their bytes follow. */
+export function safetensorsLayout<
+  T extends { readonly key: string; readonly dtype: StoredDtype; readonly shape: readonly number[] },
+>(tensors: readonly T[], metadata: Record<string, string> = {}): { header: Uint8Array; order: T[] } {
+  const order = [...tensors].sort(
+    (a, b) => rank.indexOf(b.dtype) - rank.indexOf(a.dtype) || compareBytes(a.key, b.key),
+  );
   const entries: [string, unknown][] = [];
   let at = 0;
-  for (const { key, dtype, shape, data } of list) {
-    const count = shape.reduce((product, n) => product * n, 1);
+  for (const { key, dtype, shape } of order) {
     if (key === "__metadata__") throw new RangeError('"__metadata__" cannot name a tensor in safetensors.');
-    if (data.length !== count) {
-      throw new RangeError(
-        `"${key}" has ${data.length} values, expected ${count} for the shape [${shape.join(", ")}].`,
-      );
-    }
-    const end = at + count * bytesPer[dtype];
+    const end = at + shape.reduce((product, n) => product * n, bytesPer[dtype]);
     entries.push([key, { dtype, shape, data_offsets: [at, end] }]);
     at = end;
   }
@@ -189,11 +229,11 @@ export function* safetensorsChunks(
   const header = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(0x20);
   new DataView(header.buffer).setBigUint64(0, BigInt(header.length - 8), true);
   header.set(json, 8);
-  yield header;
-  for (const { key, dtype, data } of list) yield encode(key, dtype, data);
+  return { header, order };
 }
 
-function encode(key: string, dtype: StoredDtype, data: TensorData): Uint8Array {
+/** The bytes of a tensor; a Float32Array is rounded where F16 or BF16 is asked for. Throws a RangeError where it cannot be. */
+export function encodeTensor(key: string, dtype: StoredDtype, data: TensorData): Uint8Array {
   const raw = (array: TensorData) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
   if (data instanceof Float32Array && dtype === "F16") return raw(toHalf(data));
   if (data instanceof Float32Array && dtype === "BF16") return raw(toBfloat(data));

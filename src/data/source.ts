@@ -10,15 +10,31 @@ export interface FileSource {
   stream?(name: string): AsyncIterable<Uint8Array>;
 }
 
+/** A source whose files can be read in part. */
+export interface RangeSource extends FileSource {
+  /** In bytes. */
+  size(name: string): Promise<number>;
+  /** Exactly the bytes [from, from + length). Throws an Error where the file ends before. */
+  range(name: string, from: number, length: number): Promise<Uint8Array>;
+}
+
 /** A source over files in memory. */
-export function memorySource(files: Readonly<Record<string, Uint8Array>>, name = "memory"): FileSource {
+export function memorySource(files: Readonly<Record<string, Uint8Array>>, name = "memory"): RangeSource {
+  const read = (file: string): Uint8Array => {
+    const bytes = Object.hasOwn(files, file) ? files[file] : undefined;
+    if (!bytes) throw new Error(`${name} has no file "${file}"; it has ${Object.keys(files).sort().join(", ")}.`);
+    return bytes;
+  };
   return {
     name,
     list: async () => Object.keys(files),
-    read: async (file) => {
-      const bytes = Object.hasOwn(files, file) ? files[file] : undefined;
-      if (!bytes) throw new Error(`${name} has no file "${file}"; it has ${Object.keys(files).sort().join(", ")}.`);
-      return bytes;
+    read: async (file) => read(file),
+    size: async (file) => read(file).length,
+    range: async (file, from, length) => {
+      const bytes = read(file);
+      if (from + length > bytes.length)
+        throw new Error(`${name}/${file} is cut off at byte ${bytes.length}, expected ${from + length}.`);
+      return bytes.slice(from, from + length);
     },
   };
 }

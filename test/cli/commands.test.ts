@@ -243,5 +243,13 @@ test("an option's name, type and default come from its schema", async () => {
   );
   expect(seen).toEqual({ files: ["x", "y"], stepCounts: [4, 8], isOn: true, mode: "a" });
   expect(await runProgram([probe], ["probe", "--step-counts", "4,x"], streams)).toBe(exitCode.wrongUse);
-  expect(commands.map(({ name }) => name)).toEqual(["train", "accelerate", "sample", "evaluate", "info", "doctor"]);
+  expect(commands.map(({ name }) => name)).toEqual([
+    "train",
+    "accelerate",
+    "sample",
+    "evaluate",
+    "delta",
+    "info",
+    "doctor",
+  ]);
 });
