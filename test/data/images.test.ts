@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { openClassFolders } from "../../src/data/classFolders.ts";
 import { openFiles } from "../../src/data/open.ts";
-import { decodePng } from "../../src/data/png.ts";
+import { decodePng } from "../../src/data/pngDecode.ts";
 import { memorySource } from "../../src/data/source.ts";
 import { picture } from "./bytes.ts";
 
