@@ -105,7 +105,7 @@ function layoutOf(start: Uint8Array, name: string, { expected, least, fits }: Ki
         : isGzip(start)
           ? ", of gzip (whose name ends in .gz)"
           : "";
-    throw new Error(`${file} has the magic number ${magic}${found}, expected ${expected}.`);
+    throw new Error(`${file} has the magic number ${magic}, expected ${expected}${found}.`);
   }
   const header = 4 + 4 * dims;
   if (start.length < header) {
