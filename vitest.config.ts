@@ -6,5 +6,8 @@ export default defineConfig({
     // Two workers: ONNX Runtime's own threads already use the cores.
     maxWorkers: 2,
     testTimeout: 60_000,
+    hookTimeout: 60_000,
+    // For the tests that import onnxruntime-node themselves.
+    env: { ORT_DISABLE_TELEMETRY: "1" },
   },
 });

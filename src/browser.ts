@@ -1,5 +1,8 @@
 // Everything that does not need Node. In a browser: `createRuntime(ort, "wasm", 1)` with the module onnxruntime-web.
 
+// What a step is fed, and what networks are told.
+export { type Clock, type Clocks, clocks, type Times, times } from "./clock.ts";
+export { type Column, type Columns, type Cond, classCount, labelColumn, nullLabel } from "./condition.ts";
 // Times, forms, predictions.
 export {
   chord,
@@ -20,6 +23,7 @@ export {
   type Row,
   read,
   spacedGrid,
+  startScale,
   subVp,
   type TimeLaw,
   table,
@@ -36,7 +40,7 @@ export {
   x0,
 } from "./core/index.ts";
 // How batches become trajectories to learn from.
-export type { BatchTensors, Coupling, Draw } from "./couplings/coupling.ts";
+export type { Coupling } from "./couplings/coupling.ts";
 export { independent } from "./couplings/independent.ts";
 export { storedPairs } from "./couplings/storedPairs.ts";
 export { type WindowPairsOptions, windowPairs } from "./couplings/windowPairs.ts";
@@ -55,6 +59,7 @@ export {
   readFolder,
   readOnnxFolder,
 } from "./diffusers/folder.ts";
+export { type Batch as StepBatch, type Draws, drawsOf } from "./draws.ts";
 export { guided, inForm, type Model, networkModel, predict, type TimeInput } from "./model.ts";
 export {
   buildNetwork,
@@ -72,7 +77,7 @@ export {
 } from "./nn/index.ts";
 // Objectives and recipes.
 export { type DistanceSpec, distance } from "./objectives/distances.ts";
-export { type Objective, type RegressOptions, regress } from "./objectives/regress.ts";
+export { type Regression, type RegressOptions, regress } from "./objectives/regress.ts";
 // Models of others.
 export {
   externalFiles,
@@ -82,11 +87,16 @@ export {
   type OnnxParameter,
   type ParameterSource,
 } from "./onnx/index.ts";
+export { noised, type Pair, read as readPair } from "./pair.ts";
 export { fold, type Key, key, normal } from "./random.ts";
 export * from "./recipes/index.ts";
+export { recipe } from "./recipes/recipe.ts";
+export { startOf } from "./recipes/start.ts";
 // Training, sampling, pairs.
 export { type Card, describeModel, modelOf, parseCard, type SamplerSpec } from "./run/card.ts";
 export { type EvaluateOptions, type Evaluation, endsOf, evaluate, type FeatureMap } from "./run/evaluate.ts";
+export { type Job, type JobEvent, runJob, type Store } from "./run/job.ts";
+export { outline, stagesOf } from "./run/outline.ts";
 export { type Pairs, type PairsEvent, type PairsOptions, shardCount, teacherPairs } from "./run/pairs.ts";
 export { measurePaths, type Paths, type PathsOptions, pathGrid } from "./run/paths.ts";
 export {
@@ -98,13 +108,12 @@ export {
   sampleAll,
   sampler,
   samplingGrid,
-  startScale,
 } from "./run/sample.ts";
 export {
   freshState,
+  keptOf,
   NotFinite,
-  randomState,
-  type TrainBatch,
+  randomWeights,
   type TrainEvent,
   type TrainOptions,
   type TrainState,
@@ -121,5 +130,6 @@ export {
   type Program,
   type Runtime,
 } from "./runtime/index.ts";
+export { type SolverInGraph, solve } from "./solve.ts";
 export { integrate, type Solver, solverByName, solvers } from "./solvers/index.ts";
 export { version } from "./version.ts";

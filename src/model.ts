@@ -1,25 +1,32 @@
 // A model: a network with the form it lives in and what it predicts. Guidance and change of form are functions
 // from model to model.
 
+import type { Clock } from "./clock.ts";
+import { type Columns, type Cond, canBeGuided, withoutData } from "./condition.ts";
 import { type Form, logSnr, type Prediction } from "./core/index.ts";
-import { add, constant, mul, type Tensor } from "./graph/index.ts";
-import type { Clock, Pair } from "./pair.ts";
+import { add, mul, perSample, sub, type Tensor } from "./graph/index.ts";
+import type { Pair } from "./pair.ts";
 
 export interface Model<P> {
   readonly form: Form;
   readonly prediction: Prediction;
   /** Shape of one sample, e.g. [1, 28, 28]. */
   readonly sampleShape: readonly number[];
-  /** Rows of the label embedding, the last for "no label"; null: unconditional. */
-  readonly labelCount: number | null;
-  /** The prediction at x [B, ...sampleShape]; labels int64 [B]. `p` gives the parameters. */
-  apply(p: P, x: Tensor, clock: Clock, labels?: Tensor): Tensor;
+  /** What it is conditioned on besides the time; {}: nothing. */
+  readonly conditions: Columns;
+  /** The prediction at x [B, ...sampleShape]; `cond` has the columns of `conditions`. `p` gives the parameters. */
+  apply(p: P, x: Tensor, clock: Clock, cond: Cond): Tensor;
+  /** The form that its network knows, where it is read in another one: see `inForm`. */
+  readonly native?: Form;
+  /** What its network predicts, where `prediction` is made of that; and how: see objectives/boundary.ts. */
+  readonly own?: Prediction;
+  readonly boundary?: { readonly kind: "edm" | "lcm"; readonly sigmaData: number };
 }
 
 export interface NetworkLike<P> {
   readonly sampleShape: readonly number[];
-  readonly labelCount: number | null;
-  apply(p: P, x: Tensor, tau: Tensor, labels?: Tensor): Tensor;
+  readonly conditions: Columns;
+  apply(p: P, x: Tensor, tau: Tensor, cond: Cond): Tensor;
 }
 
 /** What the network is told for a time t: scale·t + offset. Diffusers' tables of 1000 entries: 1000·t − 1. */
@@ -43,38 +50,46 @@ export function networkModel<P>(
     form,
     prediction,
     sampleShape: network.sampleShape,
-    labelCount: network.labelCount,
-    apply: (p, x, clock, labels) => network.apply(p, seen(x, clock), clock.column(tau, 1), labels),
+    conditions: network.conditions,
+    apply(p, x, clock, cond) {
+      // A span of time is told on the scale of time.
+      const told = cond.span ? { ...cond, span: mul(cond.span, time.scale) } : cond;
+      return network.apply(p, seen(x, clock), clock.column(tau, 1), told);
+    },
   };
 }
 
 /** State and prediction of one evaluation: everything the model knows at x. */
-export function predict<P>(model: Model<P>, p: P, x: Tensor, clock: Clock, labels?: Tensor): Pair {
+export function predict<P>(model: Model<P>, p: P, x: Tensor, clock: Clock, cond: Cond): Pair {
   return {
     clock,
     a: x,
     rowA: (t) => model.form.at(t),
-    b: model.apply(p, x, clock, labels),
+    b: model.apply(p, x, clock, cond),
     rowB: (t) => model.prediction.row(model.form, t),
   };
 }
 
 /**
- * Classifier-free guidance (Ho & Salimans 2022): null + scale·(conditional − null); 1 is no guidance.
- * A combination of predictions at one row stays at that row, so it is the same in any prediction.
+ * Classifier-free guidance (Ho & Salimans 2022): null + scale·(conditional − null); 1 is no guidance. `scale` may be one
+ * per sample [B]. A combination of predictions at one row stays at that row, so it is the same in any prediction.
+ * Throws a RangeError for a model to which nothing is given that could be left out.
  */
-export function guided<P>(model: Model<P>, scale: number): Model<P> {
-  const { labelCount } = model;
+export function guided<P>(model: Model<P>, scale: number | Tensor): Model<P> {
+  const { conditions } = model;
   if (scale === 1) return model;
-  if (labelCount === null)
-    throw new RangeError(`Guidance ${scale} needs a conditional model; this one has no labels. Use guidance 1.`);
+  if (!canBeGuided(conditions)) {
+    const why = conditions.labels ? `was trained without a "no label"` : "has no labels";
+    const said = typeof scale === "number" ? `Guidance ${scale}` : "Guidance";
+    throw new RangeError(`${said} needs a conditional model; this one ${why}. Use guidance 1.`);
+  }
   return {
     ...model,
-    apply(p, x, clock, labels) {
-      const none = constant(new BigInt64Array(clock.batch).fill(BigInt(labelCount - 1)), [clock.batch]);
-      const unconditional = model.apply(p, x, clock, none);
-      const conditional = model.apply(p, x, clock, labels);
-      return add(mul(conditional, scale), mul(unconditional, 1 - scale));
+    apply(p, x, clock, cond) {
+      const unconditional = model.apply(p, x, clock, withoutData(conditions, cond, clock.batch));
+      const conditional = model.apply(p, x, clock, cond);
+      const g = typeof scale === "number" ? scale : perSample(scale, x.shape.length);
+      return add(mul(conditional, g), mul(unconditional, typeof g === "number" ? 1 - g : sub(1, g)));
     },
   };
 }
@@ -94,12 +109,13 @@ export function inForm<P>(model: Model<P>, form: Form): Model<P> {
   return {
     ...model,
     form: { ...form, tMin, tMax },
+    native: model.form,
+    own: model.own ?? model.prediction,
     prediction: {
       ...model.prediction,
       // Rows of the native form read the same hidden pair, so they are right as they are.
       row: (_, t) => model.prediction.row(model.form, native(t)),
     },
-    apply: (p, x, clock, labels) =>
-      model.apply(p, mul(x, clock.column(scale, x.shape.length)), clock.at(native), labels),
+    apply: (p, x, clock, cond) => model.apply(p, mul(x, clock.column(scale, x.shape.length)), clock.at(native), cond),
   };
 }

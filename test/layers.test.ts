@@ -92,9 +92,23 @@ test("only cli and runtime/node.ts know Node", () => {
   );
   expect(wrong.map(show)).toEqual([]);
   const touches = files.filter(
-    (file) => layerOf(file) !== "cli" && /\bprocess\.|\bBuffer\b/.test(readFileSync(join(src, file), "utf8")),
+    (file) =>
+      layerOf(file) !== "cli" &&
+      file.replaceAll("\\", "/") !== "runtime/node.ts" &&
+      /\bprocess\.|\bBuffer\b/.test(readFileSync(join(src, file), "utf8")),
   );
   expect(touches, "Node's globals").toEqual([]);
+});
+
+test("onnxruntime-node is loaded in one place, behind the line that turns its telemetry off", () => {
+  const loads = /(\bfrom |\bimport ?\(?|require\b.*\()"onnxruntime-node"/i;
+  const found = files.flatMap((file) =>
+    readFileSync(join(src, file), "utf8")
+      .split("\n")
+      .filter((line) => loads.test(line) && !/\btypeof import\(/.test(line))
+      .map((line) => `${file.replaceAll("\\", "/")}: ${line.trim()}`),
+  );
+  expect(found).toEqual([expect.stringMatching(/^runtime\/node\.ts: loaded \?\?= createRequire\(/)]);
 });
 
 test("core, graph and solvers import no packages but the encoder", () => {

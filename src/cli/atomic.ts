@@ -1,6 +1,6 @@
 // Files appear complete or not at all: written under a temporary name, flushed to the disk, renamed.
 import { randomBytes } from "node:crypto";
-import { access, constants, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { access, constants, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 export type FileContent = string | Uint8Array | Iterable<Uint8Array>;
@@ -17,7 +17,7 @@ export interface Disk {
  */
 export async function writeAtomic(path: string, content: FileContent, disk: Disk = { open, rename }): Promise<void> {
   const folder = dirname(path);
-  const temporary = join(folder, `.${basename(path)}.${randomBytes(4).toString("hex")}.tmp`);
+  const temporary = join(folder, temporaryName(basename(path)));
   try {
     await mkdirs(folder);
     const file = await disk.open(temporary, "wx");
@@ -37,6 +37,30 @@ export async function writeAtomic(path: string, content: FileContent, disk: Disk
     throw new Error(`${path} could not be written: ${explain(cause)}`, { cause });
   }
   await syncFolder(folder, disk);
+}
+
+const temporaryName = (name: string) => `.${name}.${randomBytes(4).toString("hex")}.tmp`;
+const isTemporary = (name: string) => /^\..+\.[0-9a-f]{8}\.tmp$/s.test(name);
+
+/**
+ * Removes what writes that were killed left behind in these folders, not below them, and returns the paths. For folders in
+ * which no other process writes: those of a run whose lock is held.
+ */
+export async function sweepTemporary(folders: readonly string[]): Promise<string[]> {
+  const swept: string[] = [];
+  for (const folder of folders) {
+    const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
+      if (["ENOENT", "ENOTDIR"].includes(codeOf(error))) return [];
+      throw error;
+    });
+    for (const entry of entries) {
+      if (!entry.isFile() || !isTemporary(entry.name)) continue;
+      const path = join(folder, entry.name);
+      await rm(path, { force: true });
+      swept.push(path);
+    }
+  }
+  return swept;
 }
 
 /** Makes a folder and those above it. Throws an Error that names the path and the cause. */

@@ -1,57 +1,183 @@
 // The state of a run as one file, written atomically: a kill at any moment leaves the old state or the new one.
 import { open, rename } from "node:fs/promises";
 import { join } from "node:path";
+import { z } from "zod";
 import { safetensorsChunks } from "../data/safetensors.ts";
+import { countParams, type ParamSpec } from "../nn/params.ts";
 import type { LossScale } from "../optim/lossScale.ts";
-import type { TrainState } from "../run/train.ts";
+import { KEPT, STUDENT } from "../recipes/recipe.ts";
+import type { Progress } from "../run/job.ts";
+import type { PlayerState, TrainState } from "../run/train.ts";
+import { sha256 } from "../runtime/hash.ts";
 import { type Disk, writeAtomic } from "./atomic.ts";
-import { readSafetensors } from "./files.ts";
+import { readSafetensors, writeSafetensors } from "./files.ts";
 import type { RunDir } from "./runDir.ts";
-
-const parts = ["theta", "m", "v", "ema"] as const;
 
 /** What a state belongs to; a resume with something else is refused. */
 export type StateIdentity = Readonly<Record<string, string>>;
 
-export const stateFile = (run: Pick<RunDir, "state">): string => join(run.state, "state.safetensors");
+const FORMAT = "fewstep-state-2";
 
-/** `disk` is for tests. */
+export const stateFile = (run: Pick<RunDir, "state">): string => join(run.state, "state.safetensors");
+const resultFile = (run: Pick<RunDir, "state">, stage: number) => join(run.state, `stage-${stage}.safetensors`);
+
+/** `disk` is for tests. Throws an Error for a state that holds what is no number: it is not written. */
 export async function saveState(
   run: Pick<RunDir, "state">,
-  state: TrainState,
+  { stage, state }: Progress,
   identity: StateIdentity,
   disk: Disk = { open, rename },
 ): Promise<void> {
-  for (const part of parts) checkFinite(state[part], part, state.step);
-  const tensors = Object.fromEntries(parts.map((p) => [p, { shape: [state[p].length], data: state[p] }]));
-  const scale = state.scale && { lossScale: JSON.stringify(state.scale) };
-  const metadata = { ...identity, ...scale, format: "fewstep-state-1", step: String(state.step) };
+  const vectors = vectorsOf(state);
+  for (const [name, values] of Object.entries(vectors)) checkFinite(values, name, state.step);
+  const tensors = Object.fromEntries(
+    Object.entries(vectors).map(([name, data]) => [name, { shape: [data.length], data }]),
+  );
+  const updates = Object.fromEntries(Object.entries(state.players).map(([name, player]) => [name, player.updates]));
+  const metadata = {
+    ...identity,
+    ...(state.scale ? { lossScale: JSON.stringify(state.scale) } : {}),
+    format: FORMAT,
+    stage: String(stage),
+    step: String(state.step),
+    updates: JSON.stringify(updates),
+    sha256: await checksum(vectors),
+  };
   await writeAtomic(stateFile(run), safetensorsChunks(tensors, metadata), disk);
 }
 
-/** Throws an Error where the file is missing, damaged, or belongs to something else. */
-export async function loadState(
-  run: Pick<RunDir, "state">,
-  identity: StateIdentity,
-  size: number,
-): Promise<TrainState> {
+/** Undefined where there is none. Throws an Error where the file is damaged or belongs to something else. */
+export async function loadState(run: Pick<RunDir, "state">, identity: StateIdentity): Promise<Progress | undefined> {
   const file = stateFile(run);
-  const { tensors, metadata } = await readSafetensors(file);
-  if (metadata.format !== "fewstep-state-1") throw new Error(`${file} is no state of a run, or of a newer version.`);
+  const read = await readSafetensors(file).catch((error: unknown) => {
+    if (error instanceof Error && error.message.endsWith("does not exist.")) return undefined;
+    throw error;
+  });
+  if (!read) return undefined;
+  const { tensors, metadata } = read;
+  const floats = new Map<string, Float32Array>();
+  for (const [name, { data }] of tensors) if (data instanceof Float32Array) floats.set(name, data);
+  if (metadata.format === "fewstep-state-1") return { stage: 0, state: firstFormat(file, floats, metadata) };
+  if (metadata.format !== FORMAT) throw new Error(`${file} is no state of a run, or of a newer version.`);
   for (const [key, value] of Object.entries(identity))
     if (metadata[key] !== value)
       throw new Error(
-        `${file} belongs to another ${key} (${metadata[key]}) than the one given now (${value}). Resume with what the run was started with.`,
+        `${file} belongs to another ${key} than the one given now: its contents differ. Resume with what the run was started with.`,
       );
-  const step = Number(metadata.step);
-  const array = (name: string): Float32Array => {
-    const data = tensors.get(name)?.data;
-    if (!(data instanceof Float32Array) || data.length !== size)
-      throw new Error(`${file} has ${data?.length ?? "no"} values of "${name}", expected ${size} for this network.`);
+  if ((await checksum(Object.fromEntries(floats))) !== metadata.sha256)
+    throw new Error(
+      `${file} is damaged: its checksum is another. Start the run again, or put back a copy of the file.`,
+    );
+  const players: Record<string, PlayerState> = {};
+  const updates = parsed(file, "updates", updatesSchema, metadata.updates);
+  for (const [player, count] of Object.entries(updates)) {
+    const vector = (part: string): Float32Array => {
+      const data = floats.get(`${player}.${part}`);
+      if (!data) throw new Error(`${file} has no "${player}.${part}".`);
+      return data;
+    };
+    const prefix = `${player}.average.`;
+    const averages = [...floats].filter(([name]) => name.startsWith(prefix));
+    players[player] = {
+      updates: count,
+      theta: vector("theta"),
+      m: vector("m"),
+      v: vector("v"),
+      averages: Object.fromEntries(averages.map(([name, data]) => [name.slice(prefix.length), data])),
+    };
+  }
+  const state: TrainState = { step: whole(file, "step", metadata.step), players, ...scaleIn(file, metadata.lossScale) };
+  return { stage: whole(file, "stage", metadata.stage), state };
+}
+
+/** The kept weights of a stage that has ended. */
+export async function saveResult(run: Pick<RunDir, "state">, stage: number, theta: Float32Array): Promise<void> {
+  const metadata = { sha256: await checksum({ theta }) };
+  await writeSafetensors(resultFile(run, stage), { theta: { shape: [theta.length], data: theta } }, metadata);
+}
+
+export async function loadResult(
+  run: Pick<RunDir, "state">,
+  stage: number,
+  spec: readonly ParamSpec[],
+): Promise<Float32Array> {
+  const file = resultFile(run, stage);
+  const { tensors, metadata } = await readSafetensors(file);
+  const theta = tensors.get("theta")?.data;
+  const size = countParams(spec);
+  if (!(theta instanceof Float32Array) || theta.length !== size)
+    throw new Error(`${file} has ${theta?.length ?? "no"} weights, expected ${size} for this network.`);
+  if ((await checksum({ theta })) !== metadata.sha256) throw new Error(`${file} is damaged: its checksum is another.`);
+  return theta;
+}
+
+/** Runs of version 1 had one network and no checksum; what they learned from is not compared. */
+function firstFormat(
+  file: string,
+  floats: ReadonlyMap<string, Float32Array>,
+  metadata: Readonly<Record<string, string>>,
+): TrainState {
+  const vector = (name: string): Float32Array => {
+    const data = floats.get(name);
+    if (!data) throw new Error(`${file} has no values of "${name}".`);
     return data;
   };
-  const scale = metadata.lossScale === undefined ? {} : { scale: JSON.parse(metadata.lossScale) as LossScale };
-  return { step, theta: array("theta"), m: array("m"), v: array("v"), ema: array("ema"), ...scale };
+  const step = whole(file, "step", metadata.step);
+  const scale = scaleIn(file, metadata.lossScale);
+  const student: PlayerState = {
+    updates: step - (scale.scale?.skipped ?? 0),
+    theta: vector("theta"),
+    m: vector("m"),
+    v: vector("v"),
+    averages: { [KEPT]: vector("ema") },
+  };
+  return { step, players: { [STUDENT]: student }, ...scale };
+}
+
+function vectorsOf({ players }: TrainState): Record<string, Float32Array> {
+  return Object.fromEntries(
+    Object.entries(players).flatMap(([name, { theta, m, v, averages }]) => [
+      [`${name}.theta`, theta],
+      [`${name}.m`, m],
+      [`${name}.v`, v],
+      ...Object.entries(averages).map(([average, data]) => [`${name}.average.${average}`, data] as const),
+    ]),
+  );
+}
+
+/** Of names and values, in the order of names. */
+async function checksum(vectors: Readonly<Record<string, Float32Array>>): Promise<string> {
+  const sums: string[] = [];
+  for (const name of Object.keys(vectors).sort()) {
+    const { buffer, byteOffset, byteLength } = vectors[name];
+    sums.push(`${name} ${await sha256(new Uint8Array(buffer, byteOffset, byteLength))}`);
+  }
+  return sha256(new TextEncoder().encode(sums.join("\n")));
+}
+
+const count = z.int().nonnegative();
+const updatesSchema = z.record(z.string(), count);
+const scaleSchema = z.strictObject({ value: z.number().positive(), good: count, skipped: count });
+
+const scaleIn = (file: string, text: string | undefined): { scale?: LossScale } =>
+  text === undefined ? {} : { scale: parsed(file, "lossScale", scaleSchema, text) };
+
+function parsed<T>(file: string, what: string, schema: z.ZodType<T>, text: string | undefined): T {
+  const result = schema.safeParse(jsonOf(text));
+  if (result.success) return result.data;
+  throw new Error(`${file} is damaged: its "${what}" is ${JSON.stringify(text?.slice(0, 60) ?? "missing")}.`);
+}
+
+function jsonOf(text: string | undefined): unknown {
+  try {
+    return JSON.parse(text ?? "");
+  } catch {
+    return undefined;
+  }
+}
+
+function whole(file: string, what: string, text: string | undefined): number {
+  return parsed(file, what, count, text);
 }
 
 /** Broken weights must not replace good ones. */

@@ -11,6 +11,8 @@ export interface Command {
   readonly options: z.ZodObject;
   /** For the commands that a run folder can resume: options that may differ from the run's. */
   readonly mayChange?: readonly string[];
+  /** Runs also where ONNX Runtime or the device does not: `context.runtime` is opened when it is asked for. */
+  readonly standalone?: boolean;
   /** Throws UsageError for wrong options. */
   run(values: Readonly<Record<string, unknown>>, context: Context): Promise<void>;
 }

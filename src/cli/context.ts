@@ -7,7 +7,7 @@ import { type Reporter, silent } from "./reporter.ts";
 export interface Context {
   readonly report: Reporter;
   readonly runtime: Runtime;
-  /** Aborted by Ctrl-C. */
+  /** Aborted by Ctrl-C, SIGTERM or SIGHUP (signals.ts). */
   readonly signal: AbortSignal;
   readonly seed: number;
 }

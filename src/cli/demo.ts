@@ -15,6 +15,7 @@ import { saveFigure } from "./figures.ts";
 import { type LoadedModel, loadModel } from "./models.ts";
 import { formatSeconds } from "./progress.ts";
 import { reporter } from "./reporter.ts";
+import { stopOnSignals } from "./signals.ts";
 
 const assets = join(import.meta.dirname, "../../assets");
 const teacherPath = join(assets, "mnist-teacher");
@@ -41,12 +42,10 @@ async function main(): Promise<void> {
     options: { seed: { type: "string", default: "0" }, out: { type: "string", default: "runs/demo" } },
   });
   const began = performance.now();
-  const controller = new AbortController();
-  process.once("SIGINT", () => controller.abort());
   const context: Context = {
     report: reporter(process, { json: false, quiet: false }),
     runtime: nodeRuntime(),
-    signal: controller.signal,
+    signal: stopOnSignals(process).signal,
     seed: Number(values.seed),
   };
   const say = context.report.note;

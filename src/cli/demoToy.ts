@@ -16,8 +16,10 @@ import type { Context } from "./context.ts";
 import { codeOf, sentence } from "./failure.ts";
 import { figureContext, saveFigure } from "./figures.ts";
 import { type LoadedModel, loadModel } from "./models.ts";
+import { claimFile } from "./outputs.ts";
 import { formatSeconds } from "./progress.ts";
 import { reporter } from "./reporter.ts";
+import { stopOnSignals } from "./signals.ts";
 import { textTable } from "./textTable.ts";
 
 const data = "toy:checkerboard";
@@ -63,15 +65,16 @@ async function main(): Promise<void> {
     options: { seed: { type: "string", default: "0" }, out: { type: "string", default: "runs/demo-toy" } },
   });
   const began = performance.now();
-  const controller = new AbortController();
-  process.once("SIGINT", () => controller.abort());
   const context: Context = {
     report: reporter(process, { json: false, quiet: false }),
     runtime: nodeRuntime(),
-    signal: controller.signal,
+    signal: stopOnSignals(process).signal,
     seed: Number(values.seed),
   };
   const out = values.out;
+  const figure = join(out, "trajectories");
+  for (const kind of ["png", "svg"] as const)
+    await claimFile(`${figure}.${kind}`, { option: "The figure", kind, force: false });
   const trained = await trainTeacher(trainOptions.parse({ ...common, ...teacherRecipe, out }), context);
   if (!trained) return;
   const faster = async (recipe: object) => {
@@ -104,7 +107,6 @@ async function main(): Promise<void> {
       const [own, teacher] = [await far(models[name], n), await far(models.teacher, n)];
       lines.push([name, String(n), own.toFixed(4), name === "teacher" ? "" : `${(own / teacher).toFixed(2)} x`]);
     }
-  const figure = join(out, "trajectories");
   await draw(figure, models, reference.data, context);
   context.report.result(`\n${textTable(["model", "steps", "sliced Wasserstein", "of the teacher's"], lines)}`);
   context.report.result(

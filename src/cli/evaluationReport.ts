@@ -6,10 +6,10 @@ import { type PathVariationSeries, pathVariation } from "../figures/pathVariatio
 import { type Measured, onPlane, principalPlane } from "../metrics/index.ts";
 import type { Evaluation } from "../run/evaluate.ts";
 import type { Paths } from "../run/paths.ts";
-import { makeFolder, writeAtomic } from "./atomic.ts";
+import { writeAtomic } from "./atomic.ts";
 import type { Context } from "./context.ts";
 import { figureContext, saveFigure } from "./figures.ts";
-import { writeJson } from "./files.ts";
+import { replaceReport } from "./reportFolder.ts";
 import { textTable } from "./textTable.ts";
 
 export interface ModelResult {
@@ -32,22 +32,46 @@ export interface Report {
 export interface ReportOptions {
   readonly out: string;
   readonly n: number;
+  readonly force: boolean;
 }
 
 export async function writeReport(
   report: Report,
   shape: readonly number[],
-  o: ReportOptions,
+  { force, ...o }: ReportOptions,
   context: Context,
 ): Promise<void> {
-  await makeFolder(o.out);
-  const plain = report.results.map(({ evaluations, paths, ...model }) => ({
-    ...model,
-    evaluations: evaluations.map(({ shown, kind, ...numbers }) => numbers),
-    paths: paths.map(({ trace, ...numbers }) => numbers),
-  }));
-  await writeJson(join(o.out, "report.json"), { options: o, seed: context.seed, ...report, results: plain });
   const names = metricNames(report);
+  await replaceReport(o.out, force, async (folder) => {
+    await drawMetrics(report, names, folder, o.n, context);
+    const paths = drawPaths(report);
+    if (paths) await saveFigure(join(folder, "paths"), paths);
+    const samples = sampleRows(report, shape, o.n);
+    if (samples) await writeAtomic(join(folder, "samples.png"), samples);
+    const results = report.results.map(({ evaluations, paths, ...model }) => ({
+      ...model,
+      evaluations: evaluations.map(({ shown, kind, ...numbers }) => numbers),
+      paths: paths.map(({ trace, ...numbers }) => numbers),
+    }));
+    return { options: o, seed: context.seed, ...report, results };
+  });
+  context.report.event({ kind: "done", path: o.out });
+  context.report.result(reportTable(report, names));
+  if (report.results.some(({ paths }) => paths.length > 0)) context.report.result(`\n${pathTable(report)}`);
+  for (const note of report.notes) context.report.result(note);
+  context.report.note(
+    `Report${names.length > 0 ? ", charts" : ""}${isPicture(shape) ? ", samples (one row per line of the table)" : ""}: ${o.out}`,
+  );
+}
+
+/** One chart per metric. */
+async function drawMetrics(
+  report: Report,
+  names: readonly string[],
+  folder: string,
+  n: number,
+  context: Context,
+): Promise<void> {
   for (const name of names) {
     const series = report.results.map(
       (model): NfeSeries => ({
@@ -60,34 +84,30 @@ export async function writeReport(
     );
     const drawn = series.filter(({ points }) => points.length > 0);
     const better = name === "precision" || name === "recall" ? "higher" : "lower";
-    const subtitle = `${o.n.toLocaleString("en-US")} samples, seed ${context.seed}`;
+    const subtitle = `${n.toLocaleString("en-US")} samples, seed ${context.seed}`;
     await saveFigure(
-      join(o.out, name),
+      join(folder, name),
       metricVsNfe({ metric: title(name), better, subtitle, series: drawn }, figureContext()),
     );
   }
-  const paths = drawPaths(report);
-  if (paths) await saveFigure(join(o.out, "paths"), paths);
+}
+
+/** Images of one or three channels can be shown; latents of four cannot. */
+export const isPicture = ([channels, height = 1, width = 1]: readonly number[]): boolean =>
+  (height > 1 || width > 1) && (channels === 1 || channels === 3);
+
+/** The first samples of every evaluation, a row each; undefined for what is no picture. */
+function sampleRows({ results }: Report, shape: readonly number[], n: number): Uint8Array | undefined {
+  if (!isPicture(shape)) return undefined;
   const [channels, height = 1, width = 1] = shape;
-  if (height > 1) {
-    const columns = Math.min(16, o.n);
-    const size = channels * height * width;
-    const all = report.results.flatMap(({ evaluations }) =>
-      evaluations.map(({ shown }) => shown.subarray(0, columns * size)),
-    );
-    const grid = new Float32Array(all.length * columns * size);
-    all.forEach((row, i) => {
-      grid.set(row, i * columns * size);
-    });
-    await writeAtomic(join(o.out, "samples.png"), gridPng(grid, [channels, height, width], { columns }));
-  }
-  context.report.event({ kind: "done", path: o.out });
-  context.report.result(reportTable(report, names));
-  if (report.results.some(({ paths }) => paths.length > 0)) context.report.result(`\n${pathTable(report)}`);
-  for (const note of report.notes) context.report.result(note);
-  context.report.note(
-    `${height > 1 ? "Report, charts and samples (one row per line of the table)" : "Report and charts"} are in ${o.out}.`,
-  );
+  const columns = Math.min(16, n);
+  const size = channels * height * width;
+  const all = results.flatMap(({ evaluations }) => evaluations.map(({ shown }) => shown.subarray(0, columns * size)));
+  const grid = new Float32Array(all.length * columns * size);
+  all.forEach((row, i) => {
+    grid.set(row, i * columns * size);
+  });
+  return gridPng(grid, [channels, height, width], { columns });
 }
 
 const metricNames = ({ results }: Report): string[] => [

@@ -22,12 +22,16 @@ import {
 import { fold, key, permutation } from "../random.ts";
 import type { FeatureMap } from "../run/evaluate.ts";
 import { openForeign } from "../runtime/foreign.ts";
-import type { OrtModule, Runtime } from "../runtime/index.ts";
+import type { Runtime } from "../runtime/index.ts";
+import { onnxruntime } from "../runtime/node.ts";
+import { type Context, checkInterrupt } from "./context.ts";
 import { readJson } from "./files.ts";
 
 export interface Measuring {
   readonly features: FeatureMap;
   readonly metrics: readonly Metric<Rows>[];
+  /** What is not measured, and why. */
+  readonly notes: readonly string[];
   /** What numbers must share to be compared. */
   readonly protocol: object;
   dispose(): Promise<void>;
@@ -37,6 +41,13 @@ const assets = join(import.meta.dirname, "../../assets/mnist-classifier");
 
 /** Samples of the data that statistics are taken from, at most. */
 const REFERENCE = 10_000;
+/**
+ * Fewer samples are compared by nothing. Points span a space of `dim` features twice over from 2·dim on (where the Fréchet
+ * distance begins too); from a block of the kernel distance (200) on its estimate is unbiased and of use in any dimension; and
+ * a share such as the precision of 50 samples is known to 0.5/√50 = 0.07 at best.
+ */
+export const fewestSamples = (dim: number): number => Math.max(50, Math.min(2 * dim, 200));
+
 /** Beyond this many samples, precision and recall take minutes. */
 const MANIFOLD = 5000;
 
@@ -47,7 +58,7 @@ const MANIFOLD = 5000;
 export async function measuring(
   wanted: string,
   data: Dataset,
-  { runtime, seed, n }: { readonly runtime: Runtime; readonly seed: number; readonly n: number },
+  { runtime, seed, n, report, signal }: Context & { readonly n: number },
 ): Promise<Measuring | undefined> {
   if (wanted === "none") return undefined;
   const plane = data.shape.join() === "2,1,1";
@@ -55,7 +66,35 @@ export async function measuring(
   if (!features && !plane) return undefined;
   const map: FeatureMap = features ?? { name: "coordinates", dim: 2, apply: async (x) => x };
   const order = permutation(fold(key(seed), "reference"), data.size).subarray(0, REFERENCE);
-  const all = rows(await featuresOf(data, order, map), map.dim);
+  const common = {
+    features: map,
+    protocol: {
+      ...(features?.protocol ?? { network: "coordinates" }),
+      reference: { data: data.name, n: order.length, seed },
+    },
+    dispose: async () => features?.dispose(),
+  };
+  const [least, used] = [fewestSamples(map.dim), Math.min(n, order.length)];
+  if (used < least) {
+    const whose =
+      used < n ? `The ${used} samples of the data are` : used === 1 ? "One sample is" : `${used} samples are`;
+    const what = `too few to be compared by ${map.dim} ${features ? "features" : "coordinates"}`;
+    return { ...common, metrics: [], notes: [`${whose} ${what}: at least ${least} are needed (--n ${least}).`] };
+  }
+  const line = report.progress("features of the data");
+  let all: Rows;
+  try {
+    const onBatch = (done: number) => {
+      checkInterrupt({ signal }, "Nothing was written.");
+      line.update({ done, total: order.length, unit: "samples" });
+    };
+    all = rows(await featuresOf(data, order, map, onBatch), map.dim);
+  } catch (error) {
+    await features?.dispose();
+    throw error;
+  } finally {
+    line.end();
+  }
   const part = rows(all.data.subarray(0, Math.min(all.n, n) * map.dim), map.dim);
   const reference = gaussianOf(addMoments(noMoments(map.dim), all));
   const shape = n <= MANIFOLD ? [precision({ reference: part }), recall({ reference: part })] : [];
@@ -66,21 +105,15 @@ export async function measuring(
         ...shape,
       ]
     : [frechet({ reference }), kid({ reference: all }), ...shape];
-  return {
-    features: map,
-    metrics: metrics as readonly Metric<Rows>[],
-    protocol: { ...(features?.protocol ?? { network: "coordinates" }), reference: { data: data.name, n: all.n, seed } },
-    dispose: async () => features?.dispose(),
-  };
+  return { ...common, metrics: metrics as readonly Metric<Rows>[], notes: [] };
 }
 
 async function openFeatures(wanted: string, data: Dataset, runtime: Runtime): Promise<Features | undefined> {
   if (wanted !== "auto") {
-    const ort = (await import("onnxruntime-node")) as unknown as OrtModule;
     const bytes = await readFile(wanted).catch(() => {
       throw new Error(`${wanted} cannot be read, expected an .onnx file for --features.`);
     });
-    const network = await openForeign(ort, bytes).catch((cause: unknown) => {
+    const network = await openForeign(onnxruntime(), bytes).catch((cause: unknown) => {
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new Error(`${wanted} cannot be used for --features: ${why} Expected an .onnx file.`, { cause });
     });
@@ -91,12 +124,19 @@ async function openFeatures(wanted: string, data: Dataset, runtime: Runtime): Pr
   return mnistClassifier(runtime, { model, card });
 }
 
-async function featuresOf(data: Dataset, order: Uint32Array, { dim, apply }: FeatureMap): Promise<Float32Array> {
+async function featuresOf(
+  data: Dataset,
+  order: Uint32Array,
+  { dim, apply }: FeatureMap,
+  onBatch: (done: number) => void,
+): Promise<Float32Array> {
   const out = new Float32Array(order.length * dim);
   const batch = 500;
   for (let from = 0; from < order.length; from += batch) {
+    onBatch(from);
     const indices = order.subarray(from, from + batch);
     out.set(await apply(data.batch(indices).x, indices.length), from * dim);
   }
+  onBatch(order.length);
   return out;
 }

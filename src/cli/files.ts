@@ -1,6 +1,7 @@
 // Files on disk: sources for the readers of src/data, datasets by path, weights.
 import { type FileHandle, stat } from "node:fs/promises";
 import type { Dataset } from "../data/dataset.ts";
+import type { Decode, Image } from "../data/images.ts";
 import { parseJson } from "../data/json.ts";
 import { isToyPath, type OpenOptions, openFiles, openToy } from "../data/open.ts";
 import {
@@ -26,20 +27,47 @@ import { inWords, openRegular, readRegular } from "./regular.ts";
  * Opens what `--data` names: a folder (IDX, class folders, tars), a tar, a pattern of tars, or "toy:<name>".
  * Throws an Error that says which file is wrong, what it holds and what was expected.
  */
-export async function openData(path: string, options: OpenOptions = {}): Promise<Dataset> {
+export const openData = (path: string, options: OpenOptions = {}): Promise<Dataset> =>
+  openDecoded(path, decodeImage, options);
+
+export interface CountedData {
+  readonly size: number;
+  /** [C, H, W]; of encoded pictures the first one's, and no other was decoded. */
+  readonly shape: readonly number[];
+  readonly classes: number;
+  readonly encoded: boolean;
+}
+
+/** What `openData` would find, without decoding more than one picture. Throws as it does, but not for another size. */
+export async function countData(path: string): Promise<CountedData> {
+  let first: Promise<Image> | undefined;
+  const pixel = { width: 1, height: 1, channels: 1, data: new Uint8Array(1) };
+  const { size, shape, classes } = await openDecoded(path, async (bytes, name) => {
+    first ??= decodeImage(bytes, name);
+    await first;
+    return pixel;
+  });
+  const image = await first;
+  if (!image) return { size, shape, classes, encoded: false };
+  // An alpha channel is dropped in training.
+  const channels = image.channels - (image.channels % 2 === 0 ? 1 : 0);
+  return { size, shape: [channels, image.height, image.width], classes, encoded: true };
+}
+
+async function openDecoded(path: string, decode: Decode, options: OpenOptions = {}): Promise<Dataset> {
   if (isToyPath(path)) return openToy(path, options);
   const { shape } = options;
   const info = await stat(path).catch((error: unknown) => {
     if (isGlob(path)) return undefined;
     return inWords(path)(error);
   });
-  if (info?.isDirectory()) return openFiles(folderSource(path), decodeImage, options);
+  if (info?.isDirectory()) return openFiles(folderSource(path), decode, options);
   if (!/\.tar$/i.test(path)) {
     throw new Error(
       `${brief(path)} is not data: expected a folder, a .tar file, a pattern like "train-*.tar", or toy:<name>.`,
     );
   }
-  return openWebDataset(tarSource(path, info !== undefined), decodeImage, { shape });
+  return openWebDataset(tarSource(path, info !== undefined), decode, { shape });
 }
 
 /** Larger files are no configuration. */

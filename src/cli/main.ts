@@ -3,19 +3,22 @@
 import { commands } from "./commands/index.ts";
 import { exitCode, sentence } from "./failure.ts";
 import { runProgram } from "./program.ts";
+import { stopOnSignals } from "./signals.ts";
 
-const stop = new AbortController();
-for (const signal of ["SIGINT", "SIGTERM"] as const)
-  process.on(signal, () => {
-    if (stop.signal.aborted) process.exit(exitCode.interrupted);
-    stop.abort();
-  });
-// A reader that went away (`fewstep … | head`) ends a command like Ctrl-C.
+const stop = stopOnSignals(process);
+// A reader that went away (`fewstep … | head`), or a terminal that was closed, ends a command like Ctrl-C.
+let closed = false;
 for (const stream of [process.stdout, process.stderr])
   stream.on("error", (error: NodeJS.ErrnoException) => {
     stop.abort();
-    if (error.code === "EPIPE") return;
+    if (error.code === "EIO" && stream.isTTY) closed = true;
+    if (closed || error.code === "EPIPE") return;
     if (stream === process.stdout) process.stderr.write(`Error: The output cannot be written: ${sentence(error)}\n`);
     process.exit(exitCode.failed);
   });
 process.exitCode = await runProgram(commands, process.argv.slice(2), process, stop.signal);
+if (closed) {
+  // Node would abort on its way out, when it sets the terminal that is gone to what it was.
+  stop.dispose();
+  process.kill(process.pid, "SIGHUP");
+}

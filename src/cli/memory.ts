@@ -1,9 +1,9 @@
 // Whether a training run fits into memory: asked before anything is compiled, and answered in one sentence.
 import { freemem, totalmem } from "node:os";
 import { estimateMemory, type MemoryEstimate, valueBytes } from "../graph/memory.ts";
+import type { Stage } from "../recipes/recipe.ts";
 import { type StepOptions, stepProgram } from "../run/step.ts";
 import type { Context } from "./context.ts";
-import type { TrainingRun } from "./training.ts";
 
 /** Bytes. */
 export interface Available {
@@ -46,16 +46,18 @@ export interface MemoryQuestion extends StepOptions {
  * than there is at all, unless this is to be ignored. Only the CPU's memory is known.
  */
 export function checkMemory(
-  { plan, spec }: Pick<TrainingRun, "plan" | "spec">,
+  stage: Stage,
   question: MemoryQuestion,
   { report, runtime }: Context,
   { free, total } = availableMemory(),
 ): void {
   if (runtime.device !== "cpu") return;
   const bytes = (batch: number, gradientCheckpointing: boolean): number =>
-    trainingBytes(estimateMemory(stepProgram(plan, spec, { ...question, batch, gradientCheckpointing }).outputs));
+    trainingBytes(
+      estimateMemory(stepProgram(stage, stage.players, { ...question, batch, gradientCheckpointing }).outputs),
+    );
   const { batch, gradientCheckpointing = false, ignoreMemory } = question;
-  const { outputs } = stepProgram(plan, spec, question);
+  const { outputs } = stepProgram(stage, stage.players, question);
   // The plain case is not worth a second: all values together, with copies in other layouts.
   if (PROCESS + 4 * valueBytes(outputs) <= free) return;
   const needed = trainingBytes(estimateMemory(outputs));

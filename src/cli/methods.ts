@@ -1,145 +1,90 @@
-// What `fewstep accelerate` can do: the options of each method with their defaults, and the plan they make.
+// What `fewstep accelerate` can do follows from the recipes: flags with their texts and defaults, and what belongs to whom.
 import { z } from "zod";
-import type { DistanceSpec } from "../objectives/distances.ts";
-import { perflow } from "../recipes/perflow.ts";
-import type { Plan, Teacher } from "../recipes/plan.ts";
-import { rectifiedDiffusion } from "../recipes/rectifiedDiffusion.ts";
-import { rectifiedDiffusionPhased } from "../recipes/rectifiedDiffusionPhased.ts";
+import { recipes } from "../recipes/index.ts";
+import type { Recipe } from "../recipes/recipe.ts";
 import { UsageError } from "./failure.ts";
-import { flagName } from "./options.ts";
+import { defaultOf, flagName, parseOptions } from "./options.ts";
 
-const count = z.int().positive();
+export type AnyRecipe = Recipe;
+const all: readonly AnyRecipe[] = recipes as unknown as readonly AnyRecipe[];
 
-/** Options that only some methods have; unset, they take the method's default. */
-export const methodOptions = {
-  windows: count.optional().describe("Windows that [0, 1] is cut into."),
-  teacherSteps: count.optional().describe("The teacher's steps: per window, or per pair."),
-  teacherSolver: z.enum(["ddim", "dpm++2m"]).optional().describe("The teacher's solver."),
-  guidance: z.number().optional().describe("The teacher's guidance; other than 1 it is baked into the student."),
-  predict: z
-    .enum(["ddim_eps", "diff_eps", "velocity"])
-    .optional()
-    .describe("What the student predicts; default the closest to the teacher."),
-  weight: z.enum(["uniform", "endpoint"]).optional().describe("Weight of times in the loss."),
-  atStarts: z.number().min(0).max(1).optional().describe("Share of times at the windows' starts."),
-  atNoise: z.number().min(0).max(1).optional().describe("Share of times at pure noise."),
-  distance: z.enum(["mse", "pseudo-huber", "huber"]).optional().describe("How errors are measured."),
-  distanceScale: z.number().positive().optional().describe("The error at which a Huber distance bends."),
-  pairs: count.optional().describe("Pairs that the teacher makes beforehand."),
-  pairsMb: z.number().positive().optional().describe("Most megabytes of disk for them."),
-  pairsDir: z
-    .string()
-    .optional()
-    .describe("Where they are kept and shared; default inside the run.")
-    .meta({ value: "dir" }),
-};
-const methodSchema = z.object(methodOptions);
-type MethodOptions = z.output<typeof methodSchema>;
-type MethodKey = keyof MethodOptions;
+export const methods: readonly string[] = all.map(({ name }) => name);
 
-const phased = {
-  windows: 4,
-  teacherSteps: 8,
-  teacherSolver: "ddim",
-  guidance: 1,
-  atStarts: 0,
-  distance: "mse",
-  distanceScale: 1e-3,
-} as const;
-
-/** Defaults; a method has exactly these options. `undefined` follows from the teacher or from other options. */
-const defaults = {
-  perflow: { ...phased, predict: undefined, weight: "uniform" },
-  "rectified-diffusion": {
-    teacherSteps: 50,
-    teacherSolver: "ddim",
-    guidance: 1,
-    atNoise: 0.25,
-    distance: "pseudo-huber",
-    distanceScale: 1e-3,
-    pairs: 4096,
-    pairsMb: undefined,
-    pairsDir: undefined,
-  },
-  "rectified-diffusion-phased": { ...phased, teacherSteps: 10 },
-} satisfies Readonly<Record<string, Partial<MethodOptions>>>;
-
-/** lr and ema where they are not given, and the budget in images. */
-export const trainingDefaults: Readonly<Record<Method, { lr: number; ema: number; images: number }>> = {
-  perflow: { lr: 1e-4, ema: 0.99, images: 32_000 },
-  "rectified-diffusion": { lr: 1.5e-4, ema: 0.99, images: 32_000 },
-  "rectified-diffusion-phased": { lr: 1e-4, ema: 0.99, images: 32_000 },
-};
-
-export type Method = keyof typeof defaults;
-export const methods = Object.keys(defaults) as readonly Method[];
-
-/** Names that are agreed on and not there yet. */
-const later = [
-  "rectified-diffusion-cd",
-  "reflow",
-  "instaflow",
-  "consistency",
-  "lcm",
-  "progressive",
-  "dmd",
-  "swiftbrush",
-  "adversarial",
-];
-
-/** Throws UsageError for a method that this version lacks. */
-export function methodNamed(name: string): Method {
-  const found = methods.find((method) => method === name);
+/** Throws UsageError for a method that does not exist. */
+export function methodNamed(name: string): AnyRecipe {
+  const found = all.find((recipe) => recipe.name === name);
   if (found) return found;
-  const why = later.includes(name) ? "is not in this version" : "is no method";
-  throw new UsageError(`--method ${name} ${why}; there are: ${methods.join(", ")}.`);
+  throw new UsageError(`--method ${name} is no method; there are: ${methods.join(", ")}.`);
 }
 
-/** The options of a method with its defaults. Throws UsageError for one that it does not have. */
-export function resolveMethod(method: Method, given: MethodOptions): MethodOptions {
-  const own: Partial<MethodOptions> = defaults[method];
-  const keys = Object.keys(methodOptions) as MethodKey[];
-  for (const key of keys)
+function merged(key: string): z.ZodType {
+  const having = all.filter(({ options }) => key in options.shape);
+  const schemas = having.map(({ options }) => options.shape[key] as z.ZodType);
+  const inner = schemas.map(withoutDefault);
+  const choices = inner.flatMap((s) => (s instanceof z.ZodEnum ? s.options.map(String) : []));
+  const type = choices.length > 0 ? z.enum([...new Set(choices)] as [string, ...string[]]) : inner[0];
+  const texts = [...new Set(schemas.map((s) => String(s.meta()?.description ?? "")))];
+  // Texts that differ are said for their methods.
+  const text =
+    texts.length === 1
+      ? texts[0]
+      : having.map(({ name }, i) => `${name}: ${String(schemas[i].meta()?.description ?? "")}`).join(" ");
+  return type
+    .optional()
+    .describe(`${text} (${defaultsIn(having.map(({ name }, i) => [name, defaultOf(schemas[i])]))})`);
+}
+
+const withoutDefault = (schema: z.ZodType): z.ZodType =>
+  schema instanceof z.ZodDefault || schema instanceof z.ZodOptional
+    ? withoutDefault(schema.unwrap() as z.ZodType)
+    : schema;
+
+/** "default 8; rectified-diffusion 50": what most have, then who differs. */
+function defaultsIn(pairs: readonly (readonly [method: string, value: unknown])[]): string {
+  const shown = pairs.map(
+    ([method, value]) => [method, value === undefined ? "as the teacher" : textOf(value)] as const,
+  );
+  const counts = new Map<string, string[]>();
+  for (const [method, value] of shown) counts.set(value, [...(counts.get(value) ?? []), method]);
+  const groups = [...counts].sort(([, a], [, b]) => b.length - a.length);
+  const few = pairs.length <= 3 ? ` of ${pairs.map(([method]) => method).join(", ")}` : "";
+  if (groups.length === 1) return `default ${groups[0][0]}${few && `; option${few}`}`;
+  return `default ${groups.map(([value, who], i) => (i === 0 && who.length > 1 ? value : `${value} for ${who.join(", ")}`)).join("; ")}`;
+}
+
+const textOf = (value: unknown): string => (Array.isArray(value) && value.length === 0 ? "none" : String(value));
+
+/** Options that the methods have, each once and without its default, which the text says for every method that has it. */
+export const methodOptions: Readonly<Record<string, z.ZodType>> = Object.fromEntries(
+  [...new Set(all.flatMap(({ options }) => Object.keys(options.shape)))].map((key) => [key, merged(key)]),
+);
+
+/**
+ * The options of a method: what is given, then the preset, then its defaults. Throws UsageError for one that it does not
+ * have, or of another kind.
+ */
+export function resolveMethod(
+  recipe: AnyRecipe,
+  given: Readonly<Record<string, unknown>>,
+  preset: Readonly<Record<string, unknown>> = {},
+): Record<string, unknown> {
+  const own = recipe.options.shape;
+  for (const key of Object.keys(methodOptions))
     if (given[key] !== undefined && !(key in own))
       throw new UsageError(
-        `--${flagName(key)} does not belong to ${method}, which has: ${Object.keys(own)
+        `--${flagName(key)} does not belong to ${recipe.name}, which has: ${Object.keys(own)
           .map((k) => `--${flagName(k)}`)
           .join(", ")}.`,
       );
-  const set = Object.fromEntries(keys.filter((k) => given[k] !== undefined).map((k) => [k, given[k]]));
-  return { ...own, ...set };
+  const set = Object.fromEntries(
+    Object.keys(own).flatMap((key) => {
+      const value = given[key] ?? preset[key];
+      return value === undefined ? [] : [[key, value]];
+    }),
+  );
+  return parseOptions(recipe.options, set);
 }
 
-/** The prediction that a teacher's network is closest to; at pure noise, where eps says nothing of the data, velocity. */
-const inherited = ({ model: { form, prediction } }: Teacher): "ddim_eps" | "velocity" =>
-  prediction.name === "u" || form.at(form.tMax)[0] === 0 ? "velocity" : "ddim_eps";
-
-export function predictOf(method: Method, options: MethodOptions, teacher: Teacher): MethodOptions {
-  return method === "perflow" ? { ...options, predict: options.predict ?? inherited(teacher) } : options;
-}
-
-/** The plan of resolved options. */
-export function planOf(method: Method, teacher: Teacher, o: MethodOptions): Plan {
-  const need = <K extends MethodKey>(key: K): NonNullable<MethodOptions[K]> => {
-    const value = o[key];
-    if (value === undefined || value === null) throw new UsageError(`--${flagName(key)} is missing for ${method}.`);
-    return value as NonNullable<MethodOptions[K]>;
-  };
-  const distance = distanceOf(need("distance"), need("distanceScale"));
-  if (method === "rectified-diffusion") return rectifiedDiffusion(teacher, { atNoise: need("atNoise"), distance });
-  const shared = {
-    windows: need("windows"),
-    teacherSolver: need("teacherSolver"),
-    teacherSteps: need("teacherSteps"),
-    guidance: need("guidance"),
-    atStarts: need("atStarts"),
-    distance,
-  };
-  if (method === "rectified-diffusion-phased") return rectifiedDiffusionPhased(teacher, shared);
-  return perflow(teacher, { ...shared, predict: need("predict"), weight: need("weight") });
-}
-
-function distanceOf(kind: DistanceSpec["kind"], scale: number): DistanceSpec {
-  if (kind === "mse") return { kind };
-  return kind === "huber" ? { kind, delta: scale } : { kind, c: scale };
-}
+/** What a method takes beside its own options where nothing is given. */
+export const presetOf = (recipe: AnyRecipe, preset: "paper" | "small"): Readonly<Record<string, unknown>> =>
+  preset === "small" ? (recipe.small ?? {}) : {};

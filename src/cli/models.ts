@@ -6,12 +6,12 @@ import { collect, type Network } from "../nn/network.ts";
 import { WEIGHTS_FILE } from "../nn/onnxNetwork.ts";
 import { flatten, fromConstants, type ParamMap, type ParamSpec, unflatten } from "../nn/params.ts";
 import { toParams } from "../nn/weights.ts";
-import type { Teacher } from "../recipes/plan.ts";
+import type { Teacher } from "../recipes/recipe.ts";
 import { type BuiltModel, type Card, modelOf, parseCard, type SamplerSpec } from "../run/card.ts";
 import { sha256 } from "../runtime/hash.ts";
 import { makeFolder } from "./atomic.ts";
 import { isDiffusers, networkFile, readSchedulerOf } from "./diffusersFolder.ts";
-import { readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";
+import { openSafetensors, readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";
 import { ONNX_FILE, readOnnx, writeOnnx } from "./onnxFiles.ts";
 
 export interface LoadedModel extends BuiltModel {
@@ -59,14 +59,30 @@ export async function locate(path: string): Promise<Located> {
   if (await exists(join(path, cardFile))) return { kind: "fewstep", path, name };
   if (await exists(join(path, "model", cardFile))) return { kind: "fewstep", path: join(path, "model"), name };
   if (await isDiffusers(path)) return { kind: "diffusers", path, name };
-  const runs = (await readdir(path)).filter((entry) => /^\d{5,}-/.test(entry)).sort((a, b) => number(b) - number(a));
-  for (const run of runs) {
-    const model = join(path, run, "model");
-    if (await exists(join(model, cardFile))) return { kind: "fewstep", path: model, name: run };
-  }
+  const newest = await newestRun(path, DEPTH);
+  if (newest) return newest;
   throw new Error(
     `${path} holds no model: expected card.json with model.safetensors, a run folder, or a diffusers folder with unet/config.json or unet/model.onnx.`,
   );
+}
+
+/** Levels of folders in which runs are looked for: runs/demo/00000-perflow. */
+const DEPTH = 2;
+
+/** The run with the highest number that has a model; in the folders below, the newest of all, only where there is none here. */
+async function newestRun(path: string, depth: number): Promise<(Located & { readonly time: number }) | undefined> {
+  const entries = (await readdir(path, { withFileTypes: true })).filter((entry) => !entry.isFile());
+  const runs = entries.map(({ name }) => name).filter((name) => /^\d{5,}-/.test(name));
+  for (const name of runs.sort((a, b) => number(b) - number(a))) {
+    const model = join(path, name, "model");
+    const info = await stat(join(model, cardFile)).catch(() => undefined);
+    if (info) return { kind: "fewstep", path: model, name, time: info.mtimeMs };
+  }
+  if (depth === 0 || runs.length > 0) return undefined;
+  const below = await Promise.all(
+    entries.map(({ name }) => newestRun(join(path, name), depth - 1).catch(() => undefined)),
+  );
+  return below.filter((run) => run !== undefined).sort((a, b) => b.time - a.time)[0];
 }
 
 const number = (run: string) => Number.parseInt(run, 10);
@@ -76,20 +92,46 @@ const exists = (path: string) =>
     () => false,
   );
 
+/** What a model is, without its weights. */
+export type OutlinedModel = Omit<LoadedModel, "params" | "theta" | "hash">;
+
+/** As `loadModel`, but of a model of fewstep only headers are read. Throws an Error where a tensor is missing or of another shape. */
+export async function outlineModel(path: string): Promise<OutlinedModel> {
+  const found = await locate(path);
+  if (found.kind === "diffusers") return loadDiffusers(found.path);
+  const weights = join(found.path, weightsFile);
+  const { entries, metadata, close } = await openSafetensors(weights);
+  await close();
+  const { built, ...rest } = await described(found.path, found.name, metadata);
+  const spec = collect(built.network);
+  for (const { name, shape } of spec) {
+    const stored = entries.get(name)?.shape;
+    if (stored?.join() !== shape.join())
+      throw new Error(
+        `${weights} has ${stored ? `"${name}" of [${stored.join(", ")}]` : `no tensor "${name}"`}, expected [${shape.join(", ")}].`,
+      );
+  }
+  return { ...built, spec, ...rest };
+}
+
 async function loadOwn(path: string, name: string): Promise<LoadedModel> {
+  const { tensors, metadata } = await readSafetensors(join(path, weightsFile));
+  const { built, ...rest } = await described(path, name, metadata);
+  return { ...built, ...(await weighed(built, toParams(tensors), join(path, weightsFile))), ...rest };
+}
+
+/** By its card, and what the weights' metadata say. */
+async function described(path: string, name: string, metadata: Readonly<Record<string, string>>) {
   const file = join(path, cardFile);
   const stored = parseCard(await readJson(file), file);
-  const { tensors, metadata } = await readSafetensors(join(path, weightsFile));
   const card = { ...stored, ...progressIn(metadata) };
   const onnx = card.network.family === "onnx" ? await readOnnx(join(path, ONNX_FILE), [weightsFile]) : undefined;
   const built = inFile(file, () => modelOf(card, onnx?.file));
-  const weights = await weighed(built, toParams(tensors), join(path, weightsFile));
   return {
-    ...built,
-    ...weights,
+    built,
     path,
     name,
-    kind: "fewstep",
+    kind: "fewstep" as const,
     sampler: card.sampler,
     card,
     notes: untrained(name, card),

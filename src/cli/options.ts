@@ -30,6 +30,9 @@ function describe(schema: z.ZodType): Described {
   throw new TypeError(`An option cannot be a ${schema.def.type}.`);
 }
 
+/** The default of a schema; undefined: none. */
+export const defaultOf = (schema: z.ZodType): unknown => describe(schema).fallback;
+
 /** Whether an option takes several values. */
 export const isList = (schema: z.ZodType): boolean => describe(schema).kind === "array";
 

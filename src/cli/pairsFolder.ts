@@ -2,6 +2,8 @@
 // missing; a damaged shard is made again.
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import type { TensorData } from "../graph/index.ts";
+import type { NetModel } from "../recipes/recipe.ts";
 import { type Pairs, type PairsOptions, shardCount, teacherPairs } from "../run/pairs.ts";
 import type { Sampler } from "../run/sample.ts";
 import { sha256 } from "../runtime/hash.ts";
@@ -26,28 +28,28 @@ export interface PairsRequest extends PairsOptions {
  */
 export async function storedPairs(
   makeSampler: () => Promise<Sampler>,
-  sampleShape: readonly number[],
+  model: NetModel,
   { folder, identity, ...request }: PairsRequest,
   context: Context,
 ): Promise<Pairs> {
   await makeFolder(folder);
   await checkIdentity(join(folder, "pairs.json"), { ...identity, perShard: request.perShard });
-  const size = sampleShape.reduce((a, b) => a * b, 1);
   const { n, perShard } = request;
-  const all: Pairs = { x: new Float32Array(n * size), noise: new Float32Array(n * size), labels: new BigInt64Array(n) };
-  const put = (shard: number, pairs: Pairs) => {
-    all.x.set(pairs.x, shard * perShard * size);
-    all.noise.set(pairs.noise, shard * perShard * size);
-    all.labels.set(pairs.labels, shard * perShard);
+  const columns = columnsOf(model);
+  const all = emptyColumns(columns, n);
+  const put = (shard: number, { x, noise, cond }: Pairs) => {
+    const given: Readonly<Record<string, TensorData>> = { x, noise, ...cond };
+    for (const [name, { size }] of Object.entries(columns))
+      (all[name] as { set(from: TensorData, at: number): void }).set(given[name], shard * perShard * size);
   };
   const missing: number[] = [];
   for (let shard = 0; shard < shardCount(request); shard++) {
     const count = Math.min(perShard, n - shard * perShard);
-    const read = await readShard(shardFile(folder, shard), count, [count, ...sampleShape], context);
+    const read = await readShard(shardFile(folder, shard), count, columns, context);
     if (read) put(shard, read);
     else missing.push(shard);
   }
-  if (missing.length === 0) return all;
+  if (missing.length === 0) return asPairs(all);
   const made = Math.min(n, (shardCount(request) - missing.length) * perShard);
   const line = context.report.progress("pairs");
   const kept = `Finished shards are kept in ${folder} and used when the run goes on.`;
@@ -60,16 +62,54 @@ export async function storedPairs(
       line.update({ done: before + done / steps, total: n, unit: "pairs" });
     };
     for await (const event of teacherPairs(sampler, { ...request, shards: missing, onStep })) {
-      await writeShard(shardFile(folder, event.shard), event, sampleShape);
+      await writeShard(shardFile(folder, event.shard), event, columns);
       put(event.shard, event);
-      before += event.labels.length;
+      before += event.x.length / columns.x.size;
       context.report.event({ kind: "pairs", shard: event.shard, done: before, total: n });
     }
   } finally {
     line.end();
     await sampler.dispose();
   }
-  return all;
+  return asPairs(all);
+}
+
+interface PairColumn {
+  readonly shape: readonly number[];
+  readonly size: number;
+  readonly dtype: "float32" | "int64";
+}
+
+/** What a pair consists of. */
+function columnsOf({ sampleShape, conditions }: NetModel): Readonly<Record<string, PairColumn>> {
+  const column = (shape: readonly number[], dtype: "float32" | "int64"): PairColumn => ({
+    shape,
+    dtype,
+    size: shape.reduce((a, b) => a * b, 1),
+  });
+  return {
+    x: column(sampleShape, "float32"),
+    noise: column(sampleShape, "float32"),
+    ...Object.fromEntries(
+      Object.entries(conditions).flatMap(([name, c]) => (c.given === "data" ? [[name, column(c.shape, c.dtype)]] : [])),
+    ),
+  };
+}
+
+/** Bytes of one pair. */
+export const bytesPerPair = (model: NetModel): number =>
+  Object.values(columnsOf(model)).reduce((sum, { size, dtype }) => sum + size * (dtype === "int64" ? 8 : 4), 0);
+
+const emptyColumns = (columns: Readonly<Record<string, PairColumn>>, n: number): Record<string, TensorData> =>
+  Object.fromEntries(
+    Object.entries(columns).map(([name, { size, dtype }]) => [
+      name,
+      dtype === "int64" ? new BigInt64Array(n * size) : new Float32Array(n * size),
+    ]),
+  );
+
+function asPairs({ x, noise, ...cond }: Readonly<Record<string, TensorData>>): Pairs {
+  return { x: x as Float32Array, noise: noise as Float32Array, cond };
 }
 
 async function checkIdentity(file: string, identity: PairsIdentity): Promise<void> {
@@ -82,44 +122,57 @@ async function checkIdentity(file: string, identity: PairsIdentity): Promise<voi
       );
 }
 
-async function writeShard(file: string, { x, noise, labels }: Pairs, shape: readonly number[]): Promise<void> {
-  const n = labels.length;
-  const tensors = {
-    x: { shape: [n, ...shape], data: x },
-    noise: { shape: [n, ...shape], data: noise },
-    labels: { shape: [n], data: labels },
-  };
-  await writeSafetensors(file, tensors, { sha256: await digest({ x, noise, labels }) });
+async function writeShard(
+  file: string,
+  { x, noise, cond }: Pairs,
+  columns: Readonly<Record<string, PairColumn>>,
+): Promise<void> {
+  const given: Readonly<Record<string, TensorData>> = { x, noise, ...cond };
+  const n = x.length / columns.x.size;
+  const tensors = Object.fromEntries(
+    Object.entries(columns).map(([name, { shape }]) => [name, { shape: [n, ...shape], data: given[name] }]),
+  );
+  await writeSafetensors(file, tensors, { sha256: await digest(Object.keys(columns).map((name) => given[name])) });
 }
 
 /** Undefined for a shard that is missing, damaged or of another size (its file says so, and it is made again). */
 async function readShard(
   file: string,
   count: number,
-  shape: readonly number[],
+  columns: Readonly<Record<string, PairColumn>>,
   { report }: Context,
 ): Promise<Pairs | undefined> {
   if (!(await exists(file))) return undefined;
   try {
     const { tensors, metadata } = await readSafetensors(file);
-    const [x, noise, labels] = ["x", "noise", "labels"].map((name) => tensors.get(name));
-    if (x?.shape.join() !== shape.join() || noise?.shape.join() !== shape.join() || labels?.shape.join() !== `${count}`)
-      throw new Error(`${file} has pairs of another number or shape, expected ${shape.join(" x ")}.`);
-    const pairs = {
-      x: x.data as Float32Array,
-      noise: noise.data as Float32Array,
-      labels: labels.data as BigInt64Array,
-    };
-    if ((await digest(pairs)) !== metadata.sha256) throw new Error(`${file} is damaged: its checksum is another.`);
-    return pairs;
+    const found = emptyColumns(columns, 0);
+    for (const [name, { shape, dtype }] of Object.entries(columns)) {
+      const tensor = tensors.get(name);
+      const want = [count, ...shape];
+      if (tensor?.shape.join() !== want.join())
+        throw new Error(
+          `${file} has "${name}" of the shape ${tensor?.shape.join(" x ") ?? "none"}, expected ${want.join(" x ")}.`,
+        );
+      if (tensor.data instanceof BigInt64Array !== (dtype === "int64"))
+        throw new Error(`${file} has "${name}" of another type, expected ${dtype}.`);
+      found[name] = tensor.data as TensorData;
+    }
+    if ((await digest(Object.keys(columns).map((name) => found[name]))) !== metadata.sha256) {
+      // Version 1 wrote labels, all zero, also for models without classes.
+      const labels = tensors.get("labels")?.data;
+      const before = labels instanceof BigInt64Array && !("labels" in columns) ? [labels] : undefined;
+      if (!before || (await digest([found.x, found.noise, ...before])) !== metadata.sha256)
+        throw new Error(`${file} is damaged: its checksum is another.`);
+    }
+    return asPairs(found);
   } catch (error) {
     report.note(`${error instanceof Error ? error.message : String(error)} These pairs are made again.`);
     return undefined;
   }
 }
 
-async function digest({ x, noise, labels }: Pairs): Promise<string> {
-  const bytes = [x, noise, labels].map((array) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
+async function digest(columns: readonly TensorData[]): Promise<string> {
+  const bytes = columns.map((array) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
   const sums = await Promise.all(bytes.map(sha256));
   return sha256(new TextEncoder().encode(sums.join()));
 }

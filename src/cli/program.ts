@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { resolve as resolvePath } from "node:path";
 import { Command as Commander, CommanderError, Option } from "commander";
 import { z } from "zod";
+import type { Runtime } from "../runtime/index.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import { version } from "../version.ts";
 import type { Command } from "./command.ts";
@@ -19,6 +20,9 @@ const globals = z.object({
   seed: z.int().nonnegative().default(0).describe("Of all random numbers."),
   quiet: z.boolean().default(false).describe("Print results and errors only."),
 });
+
+/** After this many milliseconds without a word a command says that it is at work. */
+const SILENCE = 800;
 
 /** Options that say where and how loud a command runs, and not what it computes. */
 const machine = ["json", "quiet", "threads", "device"];
@@ -64,11 +68,26 @@ export async function runProgram(
         pick(values, (key) => key in globals.shape),
       );
       report = reporter(streams, shared);
-      const runtime = usage(() => nodeRuntime({ device: shared.device, threads: shared.threads }));
-      await one.run(
-        pick(values, (key) => !(key in globals.shape)),
-        { report, runtime, signal, seed: shared.seed },
-      );
+      let opened: Runtime | undefined;
+      const open = () => usage(() => nodeRuntime({ device: shared.device, threads: shared.threads }));
+      if (!one.standalone) opened = open();
+      const patience = sayIfSilent(report);
+      try {
+        await one.run(
+          pick(values, (key) => !(key in globals.shape)),
+          {
+            report: patience.report,
+            get runtime() {
+              opened ??= open();
+              return opened;
+            },
+            signal,
+            seed: shared.seed,
+          },
+        );
+      } finally {
+        patience.end();
+      }
     });
   }
   try {
@@ -94,7 +113,10 @@ async function resolve(
     return valuesOf(options, path, schema);
   };
   const base = config === undefined ? {} : await read(config, "is for");
-  const given = { ...base, ...flags };
+  const given: Record<string, unknown> = { ...base, ...flags };
+  // The same command makes a run and goes on with it.
+  if (given.resume === undefined && typeof given.run === "string" && (await exists(runAt(given.run).optionsFile)))
+    given.resume = given.run;
   if (!command.mayChange || typeof given.resume !== "string") return given;
   const file = runAt(given.resume).optionsFile;
   if (!(await exists(file)))
@@ -144,6 +166,29 @@ function fail(error: unknown, report: Reporter, streams: Streams, commands: read
     streams.stderr.write(`${error instanceof Interrupted ? "" : "Error: "}${message}\n`);
     return code;
   }
+}
+
+function sayIfSilent(report: Reporter): { readonly report: Reporter; end(): void } {
+  const timer = setTimeout(() => report.note("Reading and compiling …"), SILENCE);
+  const end = () => clearTimeout(timer);
+  const first =
+    <A extends unknown[], R>(say: (...args: A) => R) =>
+    (...args: A): R => {
+      end();
+      return say(...args);
+    };
+  return {
+    end,
+    report: {
+      event: report.event,
+      result: first(report.result),
+      note: first(report.note),
+      progress(label) {
+        const line = report.progress(label);
+        return { ...line, update: first(line.update), note: first(line.note) };
+      },
+    },
+  };
 }
 
 const pick = (values: Readonly<Record<string, unknown>>, keep: (key: string) => boolean): Record<string, unknown> =>

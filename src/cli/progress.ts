@@ -44,11 +44,13 @@ export function progressLine(output: ProgressOutput, label: string, options: Pro
     if (!last) return;
     const [first, latest] = [marks[0], marks[marks.length - 1]];
     const speed = latest.time > first.time ? (latest.done - first.done) / (latest.time - first.time) : undefined;
-    const line = formatProgress(label, last, speed);
+    // A longer line would wrap, and a wrapped line cannot be rewritten.
+    const columns = output.isTTY ? (output.columns || 80) - 1 : undefined;
+    const line = formatProgress(label, last, speed, columns);
     if (line === shown) return;
     shown = line;
     shownAt = now();
-    output.write(output.isTTY ? `\r${cut(line, output.columns)}\x1b[K` : `${line}\n`);
+    output.write(output.isTTY ? `\r${columns === undefined ? line : line.slice(0, columns)}\x1b[K` : `${line}\n`);
   };
   return {
     update(progress) {
@@ -71,16 +73,26 @@ export function progressLine(output: ProgressOutput, label: string, options: Pro
   };
 }
 
-/** "train  12,800 of 64,000 images  20 %  215 images/s  3 min 58 s left  loss 0.0123" */
-export function formatProgress(label: string, progress: Progress, speed?: number): string {
+/**
+ * "train  12,800 of 64,000 images  20 %  215 images/s  3 min 58 s left  loss 0.0123". In fewer `columns` than that takes the
+ * speed goes first, then the count, the share and the end of the label: time left and loss stay.
+ */
+export function formatProgress(label: string, progress: Progress, speed?: number, columns = Infinity): string {
   const { done, total, loss, unit = "images" } = progress;
-  const parts = [label, `${grouped(done)} of ${grouped(total)} ${unit}`, `${Math.floor((100 * done) / total)} %`];
-  if (speed !== undefined && speed > 0) {
-    parts.push(`${formatSpeed(speed)} ${unit}/s`);
-    if (done < total) parts.push(`${formatSeconds((total - done) / speed)} left`);
-  }
-  if (loss !== undefined) parts.push(`loss ${formatLoss(loss)}`);
-  return parts.join("  ");
+  const moving = speed !== undefined && speed > 0;
+  const parts = {
+    label,
+    count: `${grouped(done)} of ${grouped(total)} ${unit}`,
+    share: `${Math.floor((100 * done) / total)} %`,
+    speed: moving && `${formatSpeed(speed)} ${unit}/s`,
+    left: moving && done < total && `${formatSeconds((total - done) / speed)} left`,
+    loss: loss !== undefined && `loss ${formatLoss(loss)}`,
+  };
+  const line = () => Object.values(parts).filter(Boolean).join("  ");
+  for (const part of ["speed", "count", "share"] as const) if (line().length > columns) parts[part] = "";
+  const over = line().length - columns;
+  if (over > 0) parts.label = label.length > over + 1 ? `${label.slice(0, label.length - over - 1)}…` : "";
+  return line();
 }
 
 /** "42 s", "3 min 05 s", "2 h 07 min", "3 d 04 h". */
@@ -107,6 +119,3 @@ export function formatLoss(loss: number): string {
 }
 
 const grouped = (n: number) => Math.floor(n).toLocaleString("en-US");
-
-/** A longer line would wrap, and a wrapped line cannot be rewritten. */
-const cut = (line: string, columns = 80) => (line.length < columns ? line : `${line.slice(0, columns - 2)}…`);

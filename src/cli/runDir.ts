@@ -54,11 +54,23 @@ export async function createRun(root: string, name: RunName, options: object): P
       },
     );
     if (taken) continue;
-    const run = runAt(path);
-    for (const folder of [run.samples, run.model, run.state]) await mkdir(folder);
-    await writeJson(run.optionsFile, options);
-    return run;
+    return fill(runAt(path), options);
   }
+}
+
+/** Makes this very folder a run. Throws an Error where there is something else already. */
+export async function makeRun(path: string, options: object): Promise<RunDir> {
+  await makeFolder(path);
+  const there = (await readdir(path)).filter((name) => !name.startsWith("."));
+  if (there.length > 0)
+    throw new Error(`${path} is no run folder, but it is not empty: it holds ${there[0]}. Give another --run.`);
+  return fill(runAt(path), options);
+}
+
+async function fill(run: RunDir, options: object): Promise<RunDir> {
+  for (const folder of [run.samples, run.model, run.state]) await mkdir(folder);
+  await writeJson(run.optionsFile, options);
+  return run;
 }
 
 /** The places inside a run folder. */

@@ -1,37 +1,45 @@
-// A training run on disk: steps, checkpoints, log, pictures, resuming. `train` and `accelerate` differ in what they pass in.
+// A training run on disk, for `train` and `accelerate`: common options, the run folder, and what is told on the way.
 import { isAbsolute, resolve } from "node:path";
 import { z } from "zod";
+import { contentHash } from "../data/contentHash.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { lossCurve } from "../figures/lossCurve.ts";
-import type { Precision } from "../graph/index.ts";
-import type { Network } from "../nn/network.ts";
-import { countParams, type ParamSpec } from "../nn/params.ts";
-import type { RateSchedule } from "../optim/schedule.ts";
-import type { Plan } from "../recipes/plan.ts";
+import { adamwDefaults } from "../optim/adamw.ts";
+import type { Stage } from "../recipes/recipe.ts";
 import type { Card } from "../run/card.ts";
-import { NotFinite, type TrainBatch, type TrainState, train } from "../run/train.ts";
-import { loadState, type StateIdentity, saveState, stateFile } from "./checkpoint.ts";
+import { type Done, imagesIn, type Job, runJob, type Schedule } from "../run/job.ts";
+import { outline, type Stages } from "../run/outline.ts";
+import { NotFinite } from "../run/train.ts";
+import { sweepTemporary } from "./atomic.ts";
+import type { StateIdentity } from "./checkpoint.ts";
 import type { Context } from "./context.ts";
+import { diskStore } from "./diskStore.ts";
 import { Interrupted, UsageError } from "./failure.ts";
 import { figureContext, saveFigure } from "./figures.ts";
 import { writeJson } from "./files.ts";
-import { saveModel } from "./models.ts";
+import { acquireLock } from "./lock.ts";
+import { checkMemory } from "./memory.ts";
 import { toConfig } from "./options.ts";
 import type { Preview } from "./previews.ts";
 import { formatSpeed } from "./progress.ts";
-import { createRun, lastPart, type RunDir, type RunName, readLog, rewindLog, runAt } from "./runDir.ts";
+import { createRun, makeRun, type RunDir, type RunName, readLog, runAt } from "./runDir.ts";
 
 const count = z.int().positive();
 
 /** Options that `train` and `accelerate` share. Budgets and intervals are in images seen. */
 export const trainingOptions = {
   out: z.string().default("runs").describe("Where run folders are made.").meta({ value: "dir" }),
+  run: z
+    .string()
+    .optional()
+    .describe("This very run folder: made, or gone on with if it is there.")
+    .meta({ value: "dir" }),
   images: count.optional().describe("Budget: images seen in training."),
   minutes: z
     .number()
     .positive()
     .optional()
-    .describe("Budget as time; the first steps are measured to turn it into images."),
+    .describe("Budget as time: the first steps are measured to turn it into images, and it ends then at the latest."),
   batch: count.default(64).describe("Images per step."),
   lr: z.number().positive().optional().describe("Learning rate (AdamW)."),
   warmup: z.int().nonnegative().default(20).describe("Steps in which the learning rate rises."),
@@ -48,54 +56,28 @@ export const trainingOptions = {
     .default(false)
     .describe("Computes blocks of the network again instead of keeping their inside: less memory, more time."),
   saveEvery: count.optional().describe("Images between checkpoints; default a tenth of the budget."),
+  saveMinutes: z.number().positive().default(3).describe("Minutes after which a checkpoint is due in any case."),
   previewEvery: z.int().nonnegative().optional().describe("Images between pictures; 0: none; default at checkpoints."),
   resume: z.string().optional().describe("Goes on with this run folder.").meta({ value: "run" }),
   ignoreMemory: z.boolean().default(false).describe("Starts even if the memory that is needed is not there."),
   dryRun: z.boolean().default(false).describe("Prints the resolved options and stops."),
 };
+export type TrainingOptions = z.output<z.ZodObject<typeof trainingOptions>>;
 
-/** Of these options a resumed run may have others than before. */
+/** Of these options a resumed run may have others than before; teacher and data are compared by what they hold. */
 export const mayChange = [
   "out",
+  "run",
+  "teacher",
+  "data",
   "images",
   "saveEvery",
+  "saveMinutes",
   "previewEvery",
   "gradientCheckpointing",
   "ignoreMemory",
   "dryRun",
 ];
-
-export interface Schedule {
-  readonly batch: number;
-  readonly images: number;
-  readonly rate: RateSchedule;
-  readonly ema: number;
-  readonly clip: number;
-  readonly dropLabels: number;
-  readonly precision: Precision;
-  readonly gradientCheckpointing: boolean;
-  readonly saveEvery: number;
-  readonly previewEvery: number;
-}
-
-export interface TrainingRun {
-  readonly run: RunDir;
-  readonly plan: Plan;
-  readonly network: Network;
-  readonly spec: readonly ParamSpec[];
-  /** The state of a new run. */
-  readonly start: TrainState;
-  readonly data: (step: number) => TrainBatch;
-  readonly schedule: Schedule;
-  /** The card after so many images. */
-  readonly card: (imagesSeen: number) => Card;
-  readonly identity: StateIdentity;
-  /** For options.json. */
-  readonly options: object;
-  /** The command that goes on, for messages. */
-  readonly command: string;
-  readonly preview?: Preview;
-}
 
 /** What --dry-run prints, and options.json holds: options that are a config file again. */
 export const recorded = (
@@ -108,6 +90,8 @@ export const recorded = (
   ...toConfig({
     ...options,
     resume: undefined,
+    run: undefined,
+    preset: undefined,
     dryRun: undefined,
     ignoreMemory: undefined,
     minutes: options.images ? undefined : options.minutes,
@@ -115,7 +99,7 @@ export const recorded = (
   seed,
 });
 
-/** Throws UsageError for two budgets at once. */
+/** Throws UsageError for two budgets at once, and for two ways to say which run. */
 export function checkBudget({ images, minutes }: { readonly images?: number; readonly minutes?: number }): void {
   if (images !== undefined && minutes !== undefined)
     throw new UsageError(`--images ${images} and --minutes ${minutes} are two budgets for one run. Give one of them.`);
@@ -124,173 +108,171 @@ export function checkBudget({ images, minutes }: { readonly images?: number; rea
 /** Paths in options.json work from every folder. */
 export const absolute = (path: string): string => (path.startsWith("toy:") || isAbsolute(path) ? path : resolve(path));
 
-/** What data a run learns from, wherever it lies. */
-export const dataIdentity = ({ size, shape, classes }: Dataset, path: string): string =>
-  `${lastPart(path)}, ${size} samples of ${shape.join("x")} in ${classes} classes`;
-
-/** A new run, or the one to go on with. */
-export async function openRun(
-  resume: string | undefined,
-  out: string,
-  name: RunName,
-  options: object,
-): Promise<RunDir> {
-  if (resume === undefined) return createRun(out, name, options);
-  return runAt(resume);
+export interface Launch {
+  readonly command: "train" | "accelerate";
+  readonly method: string;
+  readonly stages: Stages;
+  readonly data?: Dataset;
+  /** Options as resolved so far, lr and ema included; the budget may still be in minutes. */
+  readonly options: TrainingOptions & { readonly lr: number; readonly ema: number };
+  /** Further options, for options.json and the card. */
+  readonly stored: Readonly<Record<string, unknown>>;
+  readonly name: RunName;
+  /** Hash of the teacher's weights, if there is one. */
+  readonly teacher?: string;
+  readonly card: (stage: Stage, done: Done, options: Readonly<Record<string, unknown>>) => Card;
+  readonly preview: (run: RunDir) => Preview;
+  /** What is said when the run has its folder. */
+  readonly about: (run: RunDir, images: number) => string;
+  readonly pairsDir?: string;
 }
 
-export const stepsOf = ({ images, batch }: Pick<Schedule, "images" | "batch">): number => Math.ceil(images / batch);
+export interface RunResult {
+  readonly run: RunDir;
+  /** Of the final EMA weights. */
+  readonly model: string;
+}
 
 /**
- * Trains to the end, from the run's last checkpoint if it has one. Returns the final state.
- * Throws Interrupted after Ctrl-C, an Error with the last good checkpoint where training went wrong.
+ * Trains to the end, from the run's last checkpoint if it has one. Throws Interrupted after Ctrl-C, with the current step
+ * saved; an Error with the last good checkpoint where training went wrong.
  */
-export async function runTraining(r: TrainingRun, context: Context): Promise<TrainState> {
-  const { run, schedule, spec } = r;
-  const steps = stepsOf(schedule);
-  const resumed = await lastState(r);
-  if (resumed && resumed.step > steps)
-    throw new UsageError(
-      `${run.path} has seen ${resumed.step * schedule.batch} images already, more than the budget of ${schedule.images}.`,
-    );
-  // What a run goes on with is written down in its options once it is known to go on.
-  await writeJson(run.optionsFile, r.options);
-  let last = resumed ?? r.start;
-  const save = async (state: TrainState) => {
-    await saveState(run, state, r.identity);
-    await saveModel(run.model, r.card(state.step * schedule.batch), spec, state.ema, r.network);
-    last = state;
-    context.report.event({
-      kind: "checkpoint",
-      step: state.step,
-      images: state.step * schedule.batch,
-      path: stateFile(run),
-    });
+export async function launch(l: Launch, context: Context): Promise<RunResult> {
+  const { options: o, data } = l;
+  const { report, runtime, seed } = context;
+  const begun = performance.now();
+  const rate = { kind: o.decay, peak: o.lr, warmup: o.warmup, final: 0.1 } as const;
+  const [first] = outline(l.stages);
+  checkMemory(first, { ...o, adamw: adamwDefaults }, context);
+  const schedule = { ...o, rate };
+  const images = o.images ?? (await measured(l, schedule, context));
+  const saveEvery = o.saveEvery ?? Math.ceil(images / 10);
+  const resolved = { ...l.stored, ...o, minutes: undefined, images, saveEvery };
+  const {
+    resume,
+    dryRun,
+    ignoreMemory,
+    run: _,
+    ...stored
+  } = { ...resolved, previewEvery: o.previewEvery ?? saveEvery };
+  const written = recorded(l.command, stored, context);
+  const identity: StateIdentity = {
+    ...(l.teacher === undefined ? {} : { teacher: l.teacher }),
+    ...(data ? { data: await contentHash(data) } : {}),
   };
-  if (resumed) {
-    await rewindLog(run, (event) => stepOf(event) <= resumed.step);
-    context.report.note(`Going on at step ${resumed.step} of ${steps} in ${run.path}.`);
-  }
-  await save(last);
-  const line = context.report.progress(r.plan.method);
-  const log = logger(run, context, last.step, Math.max(1, Math.floor(steps / 500)));
-  const every = Math.max(1, Math.round(schedule.saveEvery / schedule.batch));
-  const pictures = Math.max(1, Math.round(schedule.previewEvery / schedule.batch));
+  const run = await openRun(o, l.name, written);
+  const lock = await acquireLock(run.path);
   try {
-    for await (const event of train(r.plan, spec, r.data, context.runtime, last, {
-      batch: schedule.batch,
-      steps,
-      rate: schedule.rate,
-      ema: schedule.ema,
-      clip: schedule.clip,
-      precision: schedule.precision,
-      dropLabels: r.plan.model.labelCount === null ? 0 : schedule.dropLabels,
-      gradientCheckpointing: schedule.gradientCheckpointing,
-      seed: context.seed,
-      saveEvery: every,
-    })) {
-      const saves = event.step % every === 0 || event.step === steps;
-      if (event.kind === "step") {
-        await log(event, saves);
-        line.update({ done: event.images, total: steps * schedule.batch, loss: event.loss });
-        if (context.signal.aborted && !saves) throw interrupted(r, last);
-        continue;
+    await sweepTemporary([run.path, run.samples, run.model, run.state]);
+    report.event({ kind: "run", path: run.path });
+    report.note(l.about(run, images));
+    const card = (stage: Stage, done: Done) => l.card(stage, done, stored);
+    const store = diskStore({ run, identity, card, pairsDir: l.pairsDir }, context);
+    const job: Job = {
+      stages: l.stages,
+      data,
+      schedule: { ...schedule, images, saveEvery, previewEvery: stored.previewEvery },
+      seed,
+      runtime,
+      store,
+      preview: withCurve(run, l.preview(run)),
+      signal: context.signal,
+      saveSeconds: 60 * o.saveMinutes,
+      ...(o.minutes === undefined ? {} : { deadline: begun + 60_000 * o.minutes }),
+    };
+    await drive(job, l, run, written, context);
+  } finally {
+    await lock.release();
+  }
+  report.event({ kind: "done", path: run.path, model: run.model });
+  report.note(`Done: ${run.model}. See it with: fewstep sample ${run.path} --out grid.png`);
+  return { run, model: run.model };
+}
+
+async function openRun(o: TrainingOptions, name: RunName, written: object): Promise<RunDir> {
+  if (o.resume !== undefined) return runAt(o.resume);
+  return o.run === undefined ? createRun(o.out, name, written) : makeRun(o.run, written);
+}
+
+async function measured(
+  l: Launch,
+  schedule: Omit<Schedule, "images" | "saveEvery" | "previewEvery">,
+  { report, runtime, seed }: Context,
+): Promise<number> {
+  const minutes = l.options.minutes ?? 1;
+  const { images, perSecond } = await imagesIn(minutes, { stages: l.stages, data: l.data, schedule, seed, runtime });
+  report.note(
+    `${minutes} minutes are about ${images.toLocaleString("en-US")} images at ${formatSpeed(perSecond)} images/s.`,
+  );
+  return images;
+}
+
+/** Tells what happens, and writes down the options once the run is known to go on. */
+async function drive(job: Job, l: Launch, run: RunDir, written: object, { report }: Context): Promise<void> {
+  let line = report.progress(l.method);
+  let good = 0;
+  try {
+    for await (const event of runJob(job)) {
+      switch (event.kind) {
+        case "stage":
+          if (event.index === 0) await writeJson(run.optionsFile, written);
+          if (event.count > 1) {
+            line.end();
+            report.note(`Stage ${event.index + 1} of ${event.count}: ${event.name}.`);
+            line = report.progress(event.name);
+          }
+          report.event(event);
+          break;
+        case "resumed":
+          await writeJson(run.optionsFile, written);
+          report.note(`Going on at step ${event.step} of ${event.steps} in ${run.path}.`);
+          break;
+        case "step":
+          report.event({ ...event });
+          line.update({ done: event.images, total: event.total, loss: event.loss });
+          break;
+        case "checkpoint":
+          good = event.step;
+          report.event({ ...event, path: run.state });
+          break;
+        case "warning":
+          report.event(event);
+          report.note(event.message);
+          break;
+        case "interrupted":
+          throw new Interrupted(
+            `Interrupted. Step ${event.step} is kept in ${run.path}. Go on with: fewstep ${l.command} --resume ${run.path}`,
+          );
+        case "done":
+          if (event.early)
+            report.note(
+              `The time is over after ${event.images.toLocaleString("en-US")} images: the model is complete.`,
+            );
+          break;
+        case "preview":
+          report.event(event);
+          break;
       }
-      if (event.state) await save(event.state);
-      if (context.signal.aborted && event.step < steps) throw interrupted(r, last);
-      const due =
-        Math.floor(event.step / pictures) > Math.floor((event.step - every) / pictures) || event.step === steps;
-      if (event.state && schedule.previewEvery > 0 && due) await draw(r, event.state, context);
     }
   } catch (error) {
     if (!(error instanceof NotFinite)) throw error;
-    const good = `The last good checkpoint is of step ${last.step}, in ${run.path}.`;
-    throw new Error(`${error.message} ${good}`, { cause: error });
+    throw new Error(`${error.message} The last good checkpoint is of step ${good}, in ${run.path}.`, { cause: error });
   } finally {
     line.end();
   }
-  return last;
 }
 
-const interrupted = ({ run, command }: TrainingRun, { step }: TrainState) =>
-  new Interrupted(
-    `Interrupted. The checkpoint of step ${step} is kept in ${run.path}. Go on with: fewstep ${command} --resume ${run.path}`,
-  );
-
-async function lastState({ run, identity, spec }: TrainingRun): Promise<TrainState | undefined> {
-  try {
-    return await loadState(run, identity, countParams(spec));
-  } catch (error) {
-    if (error instanceof Error && error.message.endsWith("does not exist.")) return undefined;
-    throw error;
-  }
-}
-
-interface StepEvent {
-  readonly step: number;
-  readonly images: number;
-  readonly loss: number;
-  readonly norm: number;
-  readonly rate: number;
-  readonly skipped?: boolean;
-}
-
-/** Writes a line every so many steps, with the mean loss since the last one. */
-function logger({ log }: RunDir, { report }: Context, from: number, every: number) {
-  const begin = performance.now();
-  let [sum, since] = [0, from];
-  return async ({ step, images, loss, norm, rate, skipped }: StepEvent, flush: boolean) => {
-    sum += loss;
-    if (step % every !== 0 && !flush) return;
-    const seconds = Math.round(performance.now() - begin) / 1000;
-    const event = {
-      kind: "step",
-      step,
-      images,
-      loss: sum / (step - since),
-      norm: skipped ? null : norm,
-      rate,
-      seconds,
-    };
-    [sum, since] = [0, step];
-    report.event(event);
-    await log(event);
+/** With every picture the curve of the losses so far. */
+const withCurve =
+  (run: RunDir, preview: Preview): Preview =>
+  async (stage, theta, images) => {
+    const events = ((await readLog(run.logFile)) ?? []).filter(isLoss);
+    if (events.length > 1) {
+      const series = { name: stage.name, images: events.map((e) => e.images), loss: events.map((e) => e.loss) };
+      await saveFigure(`${run.path}/loss`, lossCurve({ series: [series] }, figureContext()));
+    }
+    return preview(stage, theta, images);
   };
-}
-
-const stepOf = (event: unknown): number => {
-  const step = typeof event === "object" && event !== null && "step" in event ? event.step : undefined;
-  return typeof step === "number" ? step : 0;
-};
-
-async function draw({ run, plan, preview }: TrainingRun, state: TrainState, context: Context): Promise<void> {
-  const events = ((await readLog(run.logFile)) ?? []).filter(isLoss);
-  if (events.length > 1) {
-    const series = { name: plan.method, images: events.map((e) => e.images), loss: events.map((e) => e.loss) };
-    await saveFigure(`${run.path}/loss`, lossCurve({ series: [series] }, figureContext()));
-  }
-  const path = await preview?.(state.ema, events.at(-1)?.images ?? 0);
-  if (path) context.report.event({ kind: "preview", step: state.step, path });
-}
 
 const isLoss = (event: unknown): event is { images: number; loss: number } =>
   typeof event === "object" && event !== null && "images" in event && "loss" in event;
-
-/** Images that fit in so many minutes: the speed of a few steps, the first of which also compiles. */
-export async function imagesIn(
-  minutes: number,
-  r: Pick<TrainingRun, "plan" | "spec" | "start" | "data">,
-  schedule: Omit<Schedule, "images" | "saveEvery" | "previewEvery">,
-  context: Context,
-): Promise<number> {
-  const marks: number[] = [];
-  const options = { ...schedule, steps: 4, saveEvery: 5, seed: context.seed };
-  for await (const event of train(r.plan, r.spec, r.data, context.runtime, { ...r.start, step: 0 }, options)) {
-    if (event.kind === "step") marks.push(performance.now());
-  }
-  const perStep = (marks[3] - marks[0]) / 3 / 60_000;
-  const images = Math.max(1, Math.floor(minutes / perStep)) * schedule.batch;
-  const speed = formatSpeed(schedule.batch / (perStep * 60));
-  context.report.note(`${minutes} minutes are about ${images.toLocaleString("en-US")} images at ${speed} images/s.`);
-  return images;
-}

@@ -40,6 +40,7 @@ export {
   predictionSpec,
   windowsFromSpec,
 } from "./spec.ts";
+export { startScale } from "./start.ts";
 export {
   betas,
   cumulativeAlphas,

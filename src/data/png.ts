@@ -15,10 +15,29 @@ export interface GridOptions {
 
 type Shape = readonly [channels: number, height: number, width: number];
 
-/** Grey (1 channel), grey + alpha, RGB or RGBA to PNG. */
+/** Grey (1 channel), grey + alpha, RGB or RGBA to PNG, signed. */
 export function encodePng({ width, height, channels, data }: Image): Uint8Array {
-  return encode({ width, height, channels, data, depth: 8 });
+  return signPng(encode({ width, height, channels, data, depth: 8 }));
 }
+
+const chars = (text: string) => Uint8Array.from(text, (c) => c.charCodeAt(0));
+/** The text chunk "Software: fewstep": its length, its type with the text, its CRC. https://www.w3.org/TR/png/#11tEXt */
+const signature = Uint8Array.of(0, 0, 0, 16, ...chars("tEXtSoftware\0fewstep"), 0x2c, 0x5e, 0x43, 0xd7);
+/** Where the first chunk, IHDR, ends. */
+const afterHeader = 33;
+
+/** A PNG file that says in a text chunk that this library wrote it. */
+export function signPng(png: Uint8Array): Uint8Array {
+  const out = new Uint8Array(png.length + signature.length);
+  out.set(png.subarray(0, afterHeader));
+  out.set(signature, afterHeader);
+  out.set(png.subarray(afterHeader), afterHeader + signature.length);
+  return out;
+}
+
+/** Whether `signPng` signed a file that begins with these bytes (61 are enough). */
+export const isSignedPng = (begin: Uint8Array): boolean =>
+  begin.length >= afterHeader + signature.length && signature.every((byte, i) => begin[afterHeader + i] === byte);
 
 /** [-1, 1] -> 0..255, clipped. Throws an Error on NaN, which would show as black. */
 export function toBytes(x: Float32Array): Uint8Array {

@@ -1,6 +1,7 @@
 // A diffusers folder with a pixel-space UNet2DModel (unet/config.json, its weights, scheduler/scheduler_config.json) as a
 // model, or one with an ONNX file. The caller reads the files.
 import { z } from "zod";
+import { show } from "../core/show.ts";
 import { type Model, networkModel, type TimeInput } from "../model.ts";
 import { buildNetwork, collect, type Network } from "../nn/network.ts";
 import { describeOnnx, type OnnxConfig, type OnnxHints, onnxNetwork, WEIGHTS_FILE } from "../nn/onnxNetwork.ts";
@@ -34,7 +35,9 @@ export interface FolderModel {
 export function readFolder({ name, unet, scheduler, tensors }: FolderParts): FolderModel {
   const kind = typeof unet === "object" && unet !== null && "_class_name" in unet ? unet._class_name : "UNet2DModel";
   if (kind !== "UNet2DModel")
-    throw new Error(`${name} holds a ${String(kind)}; only folders with a UNet2DModel can be trained or sampled here.`);
+    throw new Error(
+      `${name} holds a ${typeof kind === "string" ? kind.slice(0, 80) : show(kind)}; only folders with a UNet2DModel can be trained or sampled here.`,
+    );
   const network = named(`${name}/unet/config.json`, () => buildNetwork({ family: "unet2d", config: unet }));
   if (network.family === "unet2d" && network.config.in_channels !== network.config.out_channels)
     throw new Error(
@@ -59,7 +62,10 @@ export interface OnnxFolderParts {
   readonly scheduler: unknown;
 }
 
-const size = z.int().positive();
+const size = z
+  .int()
+  .positive()
+  .max(2 ** 20);
 const hintsSchema = z.object({
   in_channels: size.nullish(),
   sample_size: z.union([size, z.tuple([size, size])]).nullish(),
@@ -72,9 +78,9 @@ function hintsFrom(config: unknown, name: string): OnnxHints {
   if (!parsed.success) {
     const key = parsed.error.issues[0].path[0];
     if (key === undefined) throw new Error(`${name} is no configuration of a network: expected an object.`);
-    const value = JSON.stringify(Object(config)[key]);
+    const value = show(Object(config)[key]);
     throw new Error(
-      `${name} has "${String(key)}": ${value}, expected a whole number above 0${key === "sample_size" ? ", or two" : ""}.`,
+      `${name} has "${String(key)}": ${value}, expected a whole number from 1 to ${2 ** 20}${key === "sample_size" ? ", or two" : ""}.`,
     );
   }
   const { in_channels, sample_size, num_class_embeds } = parsed.data;

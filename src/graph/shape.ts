@@ -36,6 +36,9 @@ export const unsqueeze = (x: Tensor, axis: number): Tensor => {
   const at = axis < 0 ? axis + x.shape.length + 1 : axis;
   return reshape(x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)]);
 };
+/** A number per sample [B] as [B, 1, …] of this rank, to broadcast over the samples' elements. */
+export const perSample = (x: Tensor, rank: number): Tensor =>
+  reshape(x, [x.shape[0], ...new Array<number>(rank - 1).fill(1)]);
 export const squeeze = (x: Tensor, axis: number): Tensor => {
   const at = axisOf(x, axis, "squeeze");
   return reshape(x, [...x.shape.slice(0, at), ...x.shape.slice(at + 1)]);

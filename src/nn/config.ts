@@ -1,5 +1,22 @@
 // Reading network configurations: defaults filled in, everything unsupported refused in one sentence.
-import type { z } from "zod";
+import { z } from "zod";
+import { show } from "../core/show.ts";
+
+// Bounds far above every published network: what is larger is a slip or a trap, and would cost minutes to refuse later.
+/** A number of channels, features or classes. */
+export const width = z
+  .int()
+  .positive()
+  .max(2 ** 20);
+/** A number of layers, heads or blocks. */
+export const few = z.int().positive().max(256);
+/** A size in pixels. */
+export const pixels = z
+  .int()
+  .positive()
+  .max(2 ** 14);
+/** Levels of a U-Net. */
+export const LEVELS = 16;
 
 /**
  * Parses a network's config. Keys that start with "_" (diffusers' bookkeeping) and unknown keys set to null are dropped;
@@ -11,7 +28,9 @@ export function readConfig<T extends z.ZodObject>(family: string, schema: T, con
   const known = Object.entries(config).filter(([key, value]) => {
     if (key in schema.shape) return true;
     if (key.startsWith("_") || value === null) return false;
-    throw new RangeError(`${family}: "${key}": ${show(value)} is not supported; remove the key if it has no effect.`);
+    throw new RangeError(
+      `${family}: "${key.slice(0, 80)}": ${show(value)} is not supported; remove the key if it has no effect.`,
+    );
   });
   const parsed = schema.safeParse(Object.fromEntries(known));
   if (parsed.success) return parsed.data;
@@ -23,5 +42,3 @@ export function readConfig<T extends z.ZodObject>(family: string, schema: T, con
 /** The error for a configuration value that is known but not supported. */
 export const refused = (family: string, key: string, value: unknown, why: string): RangeError =>
   new RangeError(`${family}: "${key}": ${show(value)} is not supported (${why}).`);
-
-const show = (value: unknown): string => (value === undefined ? "(nothing)" : JSON.stringify(value));

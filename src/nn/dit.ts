@@ -1,6 +1,7 @@
 // Diffusion transformer with adaLN-Zero (Peebles and Xie 2023, section 3.2).
 
 import { z } from "zod";
+import type { Cond } from "../condition.ts";
 import {
   add,
   attention,
@@ -14,28 +15,29 @@ import {
   type Tensor,
   transpose,
 } from "../graph/index.ts";
-import { readConfig, refused } from "./config.ts";
-import { sinusoid, timestepMlp } from "./embed.ts";
+import { width as features, few, pixels, readConfig, refused } from "./config.ts";
+import { sinusoid, timeEmbedding } from "./embed.ts";
 import { embedding, linear } from "./layers.ts";
 import { type Params, seen } from "./params.ts";
 import { block } from "./remat.ts";
 
-const count = z.int().positive();
-
 const schema = z.object({
-  channels: count.default(3),
+  channels: features.default(3),
   /** Height and width in pixels. */
-  size: z.union([count, z.tuple([count, count])]).default(32),
+  size: z.union([pixels, z.tuple([pixels, pixels])]).default(32),
   /** Side of a patch in pixels. */
-  patch: count.default(2),
-  width: count.default(192),
-  depth: count.default(6),
-  heads: count.default(3),
+  patch: pixels.default(2),
+  width: features.default(192),
+  depth: few.default(6),
+  heads: few.default(3),
   /** Hidden width of the feed-forward part over width. */
   mlpRatio: z.number().positive().default(4),
   positions: z.enum(["sincos", "learned"]).default("sincos"),
   /** Classes, or null for none; label `classes` means "no label". */
-  classes: count.nullable().default(null),
+  classes: features.nullable().default(null),
+  /** Width of the embedded guidance, where a method tells it; see MethodConditions. */
+  guidance: features.nullable().default(null),
+  span: z.boolean().default(false),
 });
 
 export type DitConfig = Readonly<z.output<typeof schema>>;
@@ -53,14 +55,14 @@ export const ditSize = ({ size }: DitConfig): readonly [number, number] =>
   typeof size === "number" ? [size, size] : size;
 
 /** x [B, channels, H, W], tau [B] in 0 to 1000, labels [B] int64 exactly when there are classes. Result as x. */
-export function dit(c: DitConfig, p: Params, x: Tensor, tau: Tensor, labels?: Tensor): Tensor {
+export function dit(c: DitConfig, p: Params, x: Tensor, tau: Tensor, cond: Cond): Tensor {
   const [rows, columns] = ditSize(c).map((n) => n / c.patch);
   let h = linear(p, "patch_embedding", patchify(x, c.patch), c.width);
   h = add(h, positions(c, p, rows, columns));
-  let cond = timestepMlp(p, "time_embedding", sinusoid(tau, 256), c.width);
-  if (c.classes !== null && labels)
-    cond = add(cond, embedding(p, "class_embedding", labels, c.classes + 1, c.width, { normal: 0.02 }));
-  const signal = silu(cond);
+  let embedded = timeEmbedding(p, tau, cond, c.width, c, (t) => sinusoid(t, 256));
+  if (c.classes !== null)
+    embedded = add(embedded, embedding(p, "class_embedding", cond.labels, c.classes + 1, c.width, { normal: 0.02 }));
+  const signal = silu(embedded);
   for (let i = 0; i < c.depth; i++) {
     const name = `blocks.${i}`;
     h = seen(

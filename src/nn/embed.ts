@@ -1,8 +1,9 @@
 // Embeddings of time and other scalars.
+import type { Cond } from "../condition.ts";
 import { add, concat, constant, cos, log, mul, pad, reshape, sin, stopGradient, type Tensor } from "../graph/index.ts";
 import { type ActivationName, activate } from "./activations.ts";
 import { linear } from "./layers.ts";
-import { type Params, seen } from "./params.ts";
+import { type Init, type Params, seen } from "./params.ts";
 
 export interface SinusoidOptions {
   /** [cos | sin] instead of [sin | cos]. */
@@ -43,6 +44,40 @@ export interface TimestepMlpOptions {
   readonly act?: ActivationName;
   /** A further condition [B, any], projected without bias and added to the input (the guidance of LCM). */
   readonly condition?: Tensor;
+  /** Start of the last layer, where it is not PyTorch's default. */
+  readonly last?: Init;
+}
+
+/** What methods tell a network beside the time, and how wide it is embedded; null and false: nothing. */
+export interface MethodConditions {
+  /** Width of the embedding of the guidance w (LCM); diffusers calls it time_cond_proj_dim. */
+  readonly guidance: number | null;
+  /** Whether it is told the interval that it steps over (MeanFlow). */
+  readonly span: boolean;
+}
+
+/**
+ * The embedding of w [B] that LCM's networks are trained with (Luo et al. 2023, section 4.3): [sin | cos] of 1000·w·f_j,
+ * f_j = 10000^(−j/(half − 1)).
+ */
+export const guidanceEmbedding = (w: Tensor, width: number): Tensor =>
+  sinusoid(mul(w, 1000), width, { flipSinToCos: false, freqShift: 1 });
+
+/**
+ * Time [B] as a network of its own sees it: the sinusoid with the guidance's embedding added, through an MLP, and the
+ * embedded span added to that. `waves` makes the sinusoid.
+ */
+export function timeEmbedding(
+  p: Params,
+  tau: Tensor,
+  cond: Cond,
+  width: number,
+  { guidance, span }: MethodConditions,
+  waves: (x: Tensor) => Tensor,
+): Tensor {
+  const condition = guidance === null ? undefined : guidanceEmbedding(cond.guidance, guidance);
+  const time = timestepMlp(p, "time_embedding", waves(tau), width, { condition });
+  return span ? add(time, timestepMlp(p, "span_embedding", waves(cond.span), width, { last: "zeros" })) : time;
 }
 
 /** diffusers' TimestepEmbedding: linear_1, activation, linear_2. x [B, in] to [B, width]. */
@@ -53,8 +88,11 @@ export function timestepMlp(
   width: number,
   options: TimestepMlpOptions = {},
 ): Tensor {
-  const { act = "silu", condition } = options;
-  const sum = condition ? add(x, linear(p, `${name}.cond_proj`, condition, x.shape[1], { bias: false })) : x;
+  const { act = "silu", condition, last } = options;
+  // LCM begins as its teacher: the projection is zero at the start.
+  const sum = condition
+    ? add(x, linear(p, `${name}.cond_proj`, condition, x.shape[1], { bias: false, init: "zeros" }))
+    : x;
   const hidden = activate(act, linear(p, `${name}.linear_1`, sum, width));
-  return seen(p, name, linear(p, `${name}.linear_2`, hidden, width));
+  return seen(p, name, linear(p, `${name}.linear_2`, hidden, width, { init: last }));
 }

@@ -1,23 +1,25 @@
 // A residual network for points: two-dimensional data and other small vectors.
 
 import { z } from "zod";
+import type { Cond } from "../condition.ts";
 import { add, silu, type Tensor } from "../graph/index.ts";
-import { readConfig } from "./config.ts";
-import { sinusoid, timestepMlp } from "./embed.ts";
+import { width as features, few, readConfig } from "./config.ts";
+import { sinusoid, timeEmbedding } from "./embed.ts";
 import { embedding, layerNorm, linear } from "./layers.ts";
 import { type Params, seen } from "./params.ts";
 import { block } from "./remat.ts";
 
-const count = z.int().positive();
-
 const schema = z.object({
   /** Numbers in one sample. */
-  dim: count.default(2),
-  width: count.default(128),
+  dim: features.default(2),
+  width: features.default(128),
   /** Residual blocks. */
-  depth: count.default(4),
+  depth: few.default(4),
   /** Classes, or null for none; label `classes` means "no label". */
-  classes: count.nullable().default(null),
+  classes: features.nullable().default(null),
+  /** Width of the embedded guidance, where a method tells it; see MethodConditions. */
+  guidance: features.nullable().default(null),
+  span: z.boolean().default(false),
 });
 
 export type MlpConfig = Readonly<z.output<typeof schema>>;
@@ -25,16 +27,11 @@ export type MlpConfig = Readonly<z.output<typeof schema>>;
 export const readMlpConfig = (config: unknown): MlpConfig => readConfig("mlp", schema, config);
 
 /** x [B, dim], tau [B] in 0 to 1000, labels [B] int64 exactly when there are classes. Result [B, dim]. */
-export function mlp(
-  { dim, width, depth, classes }: MlpConfig,
-  p: Params,
-  x: Tensor,
-  tau: Tensor,
-  labels?: Tensor,
-): Tensor {
-  let cond = timestepMlp(p, "time_embedding", sinusoid(tau, width), width);
-  if (classes !== null && labels) cond = add(cond, embedding(p, "class_embedding", labels, classes + 1, width));
-  const signal = silu(cond);
+export function mlp(c: MlpConfig, p: Params, x: Tensor, tau: Tensor, cond: Cond): Tensor {
+  const { dim, width, depth, classes } = c;
+  let embedded = timeEmbedding(p, tau, cond, width, c, (t) => sinusoid(t, width));
+  if (classes !== null) embedded = add(embedded, embedding(p, "class_embedding", cond.labels, classes + 1, width));
+  const signal = silu(embedded);
   let h = linear(p, "input", x, width);
   for (let i = 0; i < depth; i++) {
     const name = `blocks.${i}`;

@@ -1,6 +1,8 @@
 // The closed list of networks that can be trained and sampled.
+import { type Columns, type Cond, checkCond, labelColumn, numberColumn } from "../condition.ts";
 import { input, type Tensor } from "../graph/index.ts";
 import { type DitConfig, dit, ditSize, readDitConfig } from "./dit.ts";
+import type { MethodConditions } from "./embed.ts";
 import { type MlpConfig, mlp, readMlpConfig } from "./mlp.ts";
 import { type OnnxNetwork, onnxNetwork } from "./onnxNetwork.ts";
 import { collectParams, type ParamSpec, type Params } from "./params.ts";
@@ -11,6 +13,8 @@ import { readUNet2DConfig, type UNet2DConfig, unet2dSampleShape } from "./unet2d
 export interface NetworkSpec {
   readonly family: string;
   readonly config: unknown;
+  /** false: the last row of its labels is a class like the others, and it cannot be guided. Default true. */
+  readonly nullLabel?: boolean;
 }
 
 interface NetworkOf<Family extends string, Config> {
@@ -19,10 +23,13 @@ interface NetworkOf<Family extends string, Config> {
   readonly config: Config;
   /** Shape of one sample, without the batch: [C, H, W] or [dim]. */
   readonly sampleShape: readonly number[];
-  /** Rows of the label embedding (the last one usually means "no label"), or null for an unconditional network. */
-  readonly labelCount: number | null;
-  /** x [B, ...sampleShape], tau [B] float32 on the scale 0 to 1000, labels [B] int64. Result shaped as x. */
-  apply(p: Params, x: Tensor, tau: Tensor, labels?: Tensor): Tensor;
+  /** What it is told besides the time. */
+  readonly conditions: Columns;
+  /**
+   * x [B, ...sampleShape], tau [B] float32 on the scale 0 to 1000, a tensor for each of `conditions`. Result shaped as x.
+   * Throws a RangeError for a condition that is missing, or that the network does not have.
+   */
+  apply(p: Params, x: Tensor, tau: Tensor, cond: Cond): Tensor;
 }
 
 export type Network =
@@ -36,27 +43,32 @@ export type Network =
  * Throws RangeError for an unknown family or an unsupported configuration, Error for a file that cannot be imported.
  */
 export function buildNetwork(spec: NetworkSpec, file?: Uint8Array): Network {
+  const network = build(spec, file);
+  const { labels } = network.conditions;
+  if (spec.nullLabel !== false || !labels?.rows) return strict(network);
+  const conditions = { ...network.conditions, labels: labelColumn(labels.rows, { nullLabel: false }) };
+  return strict({ ...network, conditions });
+}
+
+function build(spec: NetworkSpec, file?: Uint8Array): Network {
   const { family } = spec;
   if (family === "mlp") {
     const config = readMlpConfig(spec.config);
-    const apply = strict(config.classes !== null, (p, x, tau, labels) => mlp(config, p, x, tau, labels));
-    return { family, config, sampleShape: [config.dim], labelCount: rows(config.classes), apply };
+    const conditions = conditionsOf(rows(config.classes), config);
+    return { family, config, sampleShape: [config.dim], conditions, apply: (...given) => mlp(config, ...given) };
   }
   if (family === "dit") {
     const config = readDitConfig(spec.config);
-    const apply = strict(config.classes !== null, (p, x, tau, labels) => dit(config, p, x, tau, labels));
-    return {
-      family,
-      config,
-      sampleShape: [config.channels, ...ditSize(config)],
-      labelCount: rows(config.classes),
-      apply,
-    };
+    const conditions = conditionsOf(rows(config.classes), config);
+    const sampleShape = [config.channels, ...ditSize(config)];
+    return { family, config, sampleShape, conditions, apply: (...given) => dit(config, ...given) };
   }
   if (family === "unet2d") {
     const config = readUNet2DConfig(spec.config);
-    const apply: Network["apply"] = (p, x, tau, labels) => unet2d(config, p, x, tau, labels);
-    return { family, config, sampleShape: unet2dSampleShape(config), labelCount: config.num_class_embeds, apply };
+    const { num_class_embeds, guidance_embedding_dim, span_embedding } = config;
+    const conditions = conditionsOf(num_class_embeds, { guidance: guidance_embedding_dim, span: span_embedding });
+    const sampleShape = unet2dSampleShape(config);
+    return { family, config, sampleShape, conditions, apply: (...given) => unet2d(config, ...given) };
   }
   if (family === "onnx") {
     if (!file) throw new RangeError("A network of family onnx needs its model.onnx, which was not given.");
@@ -65,24 +77,44 @@ export function buildNetwork(spec: NetworkSpec, file?: Uint8Array): Network {
   throw new RangeError(`There is no network family "${family}"; known are mlp, dit, unet2d and onnx.`);
 }
 
+/**
+ * The same network, told more than before: it has further parameters, that leave it as it was at their start.
+ * Throws a RangeError for a network whose inside is not ours.
+ */
+export function toldMore(network: Network, told: Partial<MethodConditions>): Network {
+  const { family, config } = network;
+  if (family === "onnx")
+    throw new RangeError(
+      "An ONNX file takes the inputs it has: this method tells the network more. Use another method.",
+    );
+  const own = "num_class_embeds" in config ? { guidance: "guidance_embedding_dim", span: "span_embedding" } : undefined;
+  const added = Object.entries(told).map(([key, value]) => [own?.[key as keyof MethodConditions] ?? key, value]);
+  const nullLabel = network.conditions.labels === undefined || network.conditions.labels.none !== undefined;
+  return buildNetwork({ family, config: { ...config, ...Object.fromEntries(added) }, nullLabel });
+}
+
 /** The parameters of a network, in order of first use. */
 export function collect(network: Network): ParamSpec[] {
   const x = input("x", [1, ...network.sampleShape]);
-  const labels = network.labelCount === null ? undefined : input("labels", [1], "int64");
-  return collectParams((p) => network.apply(p, x, input("tau", [1]), labels));
+  const cond = Object.fromEntries(
+    Object.entries(network.conditions).map(([name, { shape, dtype }]) => [name, input(name, [1, ...shape], dtype)]),
+  );
+  return collectParams((p) => network.apply(p, x, input("tau", [1]), cond));
 }
 
 const rows = (classes: number | null) => (classes === null ? null : classes + 1);
 
-/** Refuses labels for an unconditional network, and their absence for a conditional one. */
-const strict =
-  (conditional: boolean, apply: Network["apply"]): Network["apply"] =>
-  (p, x, tau, labels) => {
-    if (conditional !== (labels !== undefined))
-      throw new RangeError(
-        conditional
-          ? "This network is conditioned on classes: labels [B] int64 are needed."
-          : "This network has no classes: labels cannot be given.",
-      );
-    return apply(p, x, tau, labels);
-  };
+const conditionsOf = (labels: number | null, { guidance, span }: MethodConditions): Columns => ({
+  ...(labels === null ? {} : { labels: labelColumn(labels) }),
+  ...(guidance === null ? {} : { guidance: numberColumn() }),
+  ...(span ? { span: numberColumn(0) } : {}),
+});
+
+/** Refuses conditions that a network does not have, and the absence of those that it has. */
+const strict = <N extends Network>(network: N): N => ({
+  ...network,
+  apply(p: Params, x: Tensor, tau: Tensor, cond: Cond) {
+    checkCond(network.conditions, cond);
+    return network.apply(p, x, tau, cond);
+  },
+});

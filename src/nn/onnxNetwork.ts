@@ -1,8 +1,9 @@
 // An imported ONNX model as a network: which of its inputs is the sample, the time and the label, and how a batch is fed.
 import { z } from "zod";
+import { type Columns, type Cond, labelColumn } from "../condition.ts";
 import { add, cast, concat, constant, maximum, pad, reshape, sliceAxis, type Tensor } from "../graph/index.ts";
 import { type Described, externalFiles, importOnnx, type OnnxModel } from "../onnx/index.ts";
-import { readConfig } from "./config.ts";
+import { width as features, readConfig } from "./config.ts";
 import type { Params } from "./params.ts";
 
 const schema = z.object({
@@ -12,8 +13,8 @@ const schema = z.object({
   labels: z.string().nullable().default(null),
   output: z.string(),
   /** Without the batch. */
-  sampleShape: z.array(z.int().positive()).min(1),
-  labelCount: z.int().positive().nullable().default(null),
+  sampleShape: z.array(features).min(1).max(4),
+  labelCount: features.nullable().default(null),
 });
 export type OnnxConfig = Readonly<z.output<typeof schema>>;
 
@@ -24,14 +25,14 @@ export interface OnnxNetwork {
   readonly family: "onnx";
   readonly config: OnnxConfig;
   readonly sampleShape: readonly number[];
-  readonly labelCount: number | null;
+  readonly conditions: Columns;
   /** Samples that the file takes at once; null: as many as there are. */
   readonly fixedBatch: number | null;
   /** Whether times are rounded to whole timesteps, because the model does more with them than to make them floats. */
   readonly wholeTimes: boolean;
   /** The model without its weights, or with them at these bytes of WEIGHTS_FILE. */
   file(places?: ReadonlyMap<string, number>): Uint8Array;
-  apply(p: Params, x: Tensor, tau: Tensor, labels?: Tensor): Tensor;
+  apply(p: Params, x: Tensor, tau: Tensor, cond: Cond): Tensor;
 }
 
 /** `file` as OnnxNetwork.file gives it: its weights, and only those, lie in WEIGHTS_FILE. */
@@ -47,15 +48,11 @@ export function onnxNetwork(given: unknown, file: Uint8Array): OnnxNetwork {
     family: "onnx",
     config,
     sampleShape: config.sampleShape,
-    labelCount: config.labelCount,
+    conditions: config.labelCount === null ? {} : { labels: labelColumn(config.labelCount) },
     fixedBatch,
     wholeTimes,
     file: (places) => (places ? model.detached(WEIGHTS_FILE, places) : file),
-    apply(p, x, tau, labels) {
-      if ((config.labels !== null) !== (labels !== undefined))
-        throw new RangeError(
-          labels ? "This network has no classes: labels cannot be given." : "This network needs labels [B] int64.",
-        );
+    apply(p, x, tau, { labels }) {
       return inParts(x, tau, labels, fixedBatch, (part, t, label) => {
         const fed = {
           [config.sample]: part,

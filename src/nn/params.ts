@@ -32,14 +32,29 @@ export type ParamMap = ReadonlyMap<string, ParamArray>;
 /** Number of values in all parameters. */
 export const countParams = (spec: readonly ParamSpec[]): number => spec.reduce((n, s) => n + sizeOf(s.shape), 0);
 
-/** The parameters that `build` asks for, in order of first use. Throws RangeError if one name has two shapes. */
+/** Values of all parameters: 64 GiB as float32, some six times Stable Diffusion XL. */
+const MOST_VALUES = 2 ** 34;
+const MOST_PARAMETERS = 4_000;
+
+/**
+ * The parameters that `build` asks for, in order of first use. Throws RangeError if one name has two shapes, and as soon
+ * as there are more than any machine here could train: a configuration of a few bytes can ask for that.
+ */
 export function collectParams(build: (p: Params) => unknown): ParamSpec[] {
   const specs = new Map<string, ParamSpec>();
+  let total = 0;
   build((name, shape, init = "default") => {
     const known = specs.get(name);
     if (known && !sameShape(known.shape, shape))
       throw new RangeError(`Parameter ${name} is used with shape [${known.shape}] and with shape [${shape}].`);
-    if (!known) specs.set(name, { name, shape: [...shape], init });
+    if (!known) {
+      specs.set(name, { name, shape: [...shape], init });
+      total += sizeOf(shape);
+      if (total > MOST_VALUES || specs.size > MOST_PARAMETERS)
+        throw new RangeError(
+          `The network has more than ${total > MOST_VALUES ? `${MOST_VALUES} parameters` : `${MOST_PARAMETERS} arrays of parameters`}; that is the limit. Choose a smaller one.`,
+        );
+    }
     return input(name, shape);
   });
   return [...specs.values()];

@@ -1,8 +1,9 @@
 // diffusers' UNet2DModel under its own parameter names (Ho et al. 2020, appendix B; Dhariwal and Nichol 2021).
+import type { Cond } from "../condition.ts";
 import { add, cast, concat, div, mul, reshape, sub, type Tensor } from "../graph/index.ts";
 import { activate } from "./activations.ts";
 import { imageAttention } from "./attentionBlock.ts";
-import { fourier, sinusoid, timestepMlp } from "./embed.ts";
+import { fourier, sinusoid, timeEmbedding } from "./embed.ts";
 import { conv2d, embedding, groupNorm } from "./layers.ts";
 import { type Params, seen } from "./params.ts";
 import { block } from "./remat.ts";
@@ -13,7 +14,7 @@ import type { UNet2DConfig } from "./unet2dConfig.ts";
  * x [B, in_channels, H, W], tau [B] float32 (diffusers' timestep, 0 to 999; sigma for the fourier embedding),
  * labels [B] int64 exactly when the configuration has classes. Result [B, out_channels, H, W].
  */
-export function unet2d(c: UNet2DConfig, p: Params, x: Tensor, tau: Tensor, labels?: Tensor): Tensor {
+export function unet2d(c: UNet2DConfig, p: Params, x: Tensor, tau: Tensor, cond: Cond): Tensor {
   checkInput(c, x);
   const style: ResnetStyle = {
     groups: c.norm_num_groups,
@@ -21,7 +22,7 @@ export function unet2d(c: UNet2DConfig, p: Params, x: Tensor, tau: Tensor, label
     act: c.act_fn,
     timeScaleShift: c.resnet_time_scale_shift,
   };
-  const temb = conditionOf(c, p, tau, labels);
+  const temb = conditionOf(c, p, tau, cond);
   const centered = c.center_input_sample ? sub(mul(x, 2), 1) : x;
   const first = conv2d(p, "conv_in", centered, { out: c.block_out_channels[0] });
 
@@ -100,7 +101,7 @@ function middle(c: UNet2DConfig, p: Params, x: Tensor, temb: Tensor, style: Resn
 }
 
 /** The embedding of time and class, [B, time_embedding_dim or 4 block_out_channels[0]]. */
-function conditionOf(c: UNet2DConfig, p: Params, tau: Tensor, labels?: Tensor): Tensor {
+function conditionOf(c: UNet2DConfig, p: Params, tau: Tensor, cond: Cond): Tensor {
   const first = c.block_out_channels[0];
   const width = c.time_embedding_dim ?? 4 * first;
   const sinusoidOf = (x: Tensor) => sinusoid(x, first, { flipSinToCos: c.flip_sin_to_cos, freqShift: c.freq_shift });
@@ -110,14 +111,13 @@ function conditionOf(c: UNet2DConfig, p: Params, tau: Tensor, labels?: Tensor): 
       return embedding(p, "time_proj", cast(x, "int64"), c.num_train_timesteps!, first);
     return sinusoidOf(x);
   };
-  const time = timestepMlp(p, "time_embedding", seen(p, "time_proj", project(tau)), width);
-  if ((c.num_class_embeds !== null) !== (labels !== undefined))
-    throw new RangeError(
-      c.num_class_embeds !== null
-        ? "This network is conditioned on classes: labels [B] int64 are needed."
-        : "This network has no classes (num_class_embeds is null): labels cannot be given.",
-    );
-  return labels ? add(time, embedding(p, "class_embedding", labels, c.num_class_embeds!, width)) : time;
+  const told = { guidance: c.guidance_embedding_dim, span: c.span_embedding };
+  const time = timeEmbedding(p, tau, cond, width, told, (t) =>
+    t === tau ? seen(p, "time_proj", project(t)) : sinusoidOf(t),
+  );
+  return c.num_class_embeds === null
+    ? time
+    : add(time, embedding(p, "class_embedding", cond.labels, c.num_class_embeds, width));
 }
 
 function checkInput(c: UNet2DConfig, x: Tensor): void {

@@ -1,42 +1,43 @@
 // The configuration of diffusers' UNet2DConditionModel (SD 1.5, SD 2, SDXL), with its defaults.
 import { z } from "zod";
 import { activationNames } from "./activations.ts";
-import { readConfig, refused } from "./config.ts";
+import { few, LEVELS, pixels, readConfig, refused, width } from "./config.ts";
 
-const count = z.int().positive();
-const perLevel = z.union([count, z.array(count)]);
+const perLevel = z.union([few, z.array(few).max(LEVELS)]);
 const off = z.literal(false).nullable();
 
 const schema = z.object({
   sample_size: z
-    .union([count, z.tuple([count, count])])
+    .union([pixels, z.tuple([pixels, pixels])])
     .nullable()
     .default(null),
-  in_channels: count.default(4),
-  out_channels: count.default(4),
+  in_channels: width.default(4),
+  out_channels: width.default(4),
   center_input_sample: z.boolean().default(false),
   flip_sin_to_cos: z.boolean().default(true),
   freq_shift: z.number().default(0),
   down_block_types: z
     .array(z.enum(["CrossAttnDownBlock2D", "DownBlock2D"]))
+    .max(LEVELS)
     .default(["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"]),
   mid_block_type: z.enum(["UNetMidBlock2DCrossAttn", "UNetMidBlock2D"]).nullable().default("UNetMidBlock2DCrossAttn"),
   up_block_types: z
     .array(z.enum(["CrossAttnUpBlock2D", "UpBlock2D"]))
+    .max(LEVELS)
     .default(["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"]),
   only_cross_attention: off.default(false),
-  block_out_channels: z.array(count).default([320, 640, 1280, 1280]),
+  block_out_channels: z.array(width).min(1).max(LEVELS).default([320, 640, 1280, 1280]),
   layers_per_block: perLevel.default(2),
   downsample_padding: z.union([z.literal(0), z.literal(1)]).default(1),
   mid_block_scale_factor: z.number().positive().default(1),
   /** Only matters in training; networks here are trained without it. */
   dropout: z.number().min(0).max(1).default(0),
   act_fn: z.enum(activationNames).default("silu"),
-  norm_num_groups: count.default(32),
+  norm_num_groups: width.default(32),
   norm_eps: z.number().positive().default(1e-5),
-  cross_attention_dim: count.default(1280),
+  cross_attention_dim: width.default(1280),
   transformer_layers_per_block: perLevel.default(1),
-  reverse_transformer_layers_per_block: z.array(count).nullable().default(null),
+  reverse_transformer_layers_per_block: z.array(few).max(LEVELS).nullable().default(null),
   encoder_hid_dim: z.null().default(null),
   encoder_hid_dim_type: z.null().default(null),
   /** The number of heads, per level or for all: the name is an old slip of diffusers. */
@@ -46,27 +47,27 @@ const schema = z.object({
   use_linear_projection: z.boolean().default(false),
   class_embed_type: z.null().default(null),
   addition_embed_type: z.literal("text_time").nullable().default(null),
-  addition_time_embed_dim: count.nullable().default(null),
-  num_class_embeds: count.nullable().default(null),
+  addition_time_embed_dim: width.nullable().default(null),
+  num_class_embeds: width.nullable().default(null),
   /** Everything is computed in float32, so there is nothing to raise. */
   upcast_attention: z.boolean().nullable().default(false),
   resnet_time_scale_shift: z.enum(["default", "scale_shift"]).default("default"),
   resnet_skip_time_act: off.default(false),
   resnet_out_scale_factor: z.literal(1).default(1),
   time_embedding_type: z.literal("positional").default("positional"),
-  time_embedding_dim: count.nullable().default(null),
+  time_embedding_dim: width.nullable().default(null),
   time_embedding_act_fn: z.null().default(null),
   timestep_post_act: z.null().default(null),
   /** Width of the guidance embedding of LCM. */
-  time_cond_proj_dim: count.nullable().default(null),
-  conv_in_kernel: count.default(3),
-  conv_out_kernel: count.default(3),
-  projection_class_embeddings_input_dim: count.nullable().default(null),
+  time_cond_proj_dim: width.nullable().default(null),
+  conv_in_kernel: few.default(3),
+  conv_out_kernel: few.default(3),
+  projection_class_embeddings_input_dim: width.nullable().default(null),
   attention_type: z.literal("default").default("default"),
   class_embeddings_concat: off.default(false),
   mid_block_only_cross_attention: off.default(null),
   cross_attention_norm: z.null().default(null),
-  addition_embed_type_num_heads: count.default(64),
+  addition_embed_type_num_heads: few.default(64),
 });
 
 export type UNet2DConditionConfig = Readonly<z.output<typeof schema>>;

@@ -1,13 +1,11 @@
 // Regression onto a row of the pair: the objective of diffusion, flow matching, PeRFlow and Rectified Diffusion.
 
-import type { Draw } from "../couplings/coupling.ts";
+import type { Cond } from "../condition.ts";
+import type { Draws } from "../draws.ts";
 import { mean, mul, type Tensor } from "../graph/index.ts";
 import { type Model, predict } from "../model.ts";
-import { type Clock, type RowAt, read } from "../pair.ts";
+import { type Pair, type RowAt, read } from "../pair.ts";
 import type { Distance } from "./distances.ts";
-
-/** From parameters and a draw to a loss per sample [B]. */
-export type Objective<P> = (p: P, draw: Draw, clock: Clock) => Tensor;
 
 export interface RegressOptions {
   /** The row that student and pair are compared at; default: what the student predicts. */
@@ -17,16 +15,27 @@ export interface RegressOptions {
   readonly weight?: (t: number) => number;
 }
 
-export function regress<P>(model: Model<P>, { compare, distance, weight }: RegressOptions): Objective<P> {
-  return (p, { pair, labels }, clock) => {
-    const x = read(pair, (t) => model.form.at(t));
-    const student = predict(model, p, x, clock, labels);
-    const row = compare ?? student.rowB;
-    const error = distance(read(student, row), read(pair, row));
-    const perSample = mean(
-      error,
-      error.shape.flatMap((_, i) => (i > 0 ? [i] : [])),
+/** From parameters and a pair to a loss per sample [B]. */
+export type Regression<P> = (p: P, pair: Pair, cond: Cond, draws: Draws) => Tensor;
+
+export function regress<P>(model: Model<P>, { compare, distance, weight }: RegressOptions): Regression<P> {
+  return (p, pair, cond, draws) => {
+    const x = draws.note(
+      "state",
+      read(pair, (t) => model.form.at(t)),
     );
-    return weight ? mul(perSample, clock.column(weight, 1)) : perSample;
+    const student = predict(model, p, x, pair.clock, cond);
+    const row = compare ?? student.rowB;
+    const value = draws.note("value", read(student, row));
+    const error = distance(value, draws.note("target", read(pair, row)));
+    const loss = meanOfSample(error);
+    return weight ? mul(loss, draws.note("weight", pair.clock.column(weight, 1))) : loss;
   };
 }
+
+/** The mean over the elements of every sample: [B, …] to [B]. */
+export const meanOfSample = (x: Tensor): Tensor =>
+  mean(
+    x,
+    x.shape.flatMap((_, i) => (i > 0 ? [i] : [])),
+  );

@@ -15,6 +15,7 @@ import {
   type TensorProto,
   TensorProtoSchema,
 } from "onnx-buf";
+import { constantIn } from "./file.ts";
 import type { StoredArray } from "./tensors.ts";
 
 /** Where a weight's float32 values begin in the other file. */
@@ -33,12 +34,13 @@ export function detach(
 ): Uint8Array {
   const { graph } = proto;
   if (!graph) return toBinary(ModelProtoSchema, proto);
+  const stored = [...graph.initializer, ...graph.node.flatMap((node) => weightIn(node, weights) ?? [])];
   const casts = new Map(
-    graph.initializer
+    stored
       .filter((t) => weights.has(t.name) && t.dataType !== DataType.FLOAT)
       .map((t) => [t.name, { to: t.dataType, name: `${t.name}.as${t.dataType}` }]),
   );
-  const initializer = graph.initializer.map((t): TensorProto => {
+  const initializer = stored.map((t): TensorProto => {
     const weight = weights.get(t.name);
     if (weight) return elsewhere(t, location, places.get(t.name));
     return t.dataLocation === DataLocation.EXTERNAL ? inside(t, arrays.get(t.name)) : t;
@@ -46,9 +48,15 @@ export function detach(
   const renamed = (name: string): string => casts.get(name)?.name ?? name;
   const node = [
     ...[...casts].map(([name, { to, name: output }]) => castNode(name, output, to)),
-    ...renameIn(graph, renamed),
+    ...renameIn({ ...graph, node: graph.node.filter((node) => !weightIn(node, weights)) }, renamed),
   ];
   return toBinary(ModelProtoSchema, { ...proto, graph: { ...graph, initializer, node } });
+}
+
+/** The array of a Constant node that is a weight. */
+function weightIn(node: NodeProto, weights: ReadonlyMap<string, StoredArray>): TensorProto | undefined {
+  const array = constantIn(node);
+  return array && weights.has(array.name) ? array : undefined;
 }
 
 function elsewhere({ name, dims }: TensorProto, location: string, offset: number | undefined): TensorProto {

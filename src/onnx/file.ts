@@ -8,10 +8,12 @@ import {
   type ModelProto,
   ModelProtoSchema,
   type NodeProto,
+  type TensorProto,
   type ValueInfoProto,
 } from "onnx-buf";
 import type { DType } from "../graph/index.ts";
 import type { Host } from "./host.ts";
+import { DEEPEST } from "./limits.ts";
 import { dtypeOf, type ExternalData, type StoredArray, storedArray } from "./tensors.ts";
 
 export interface OnnxNode {
@@ -96,12 +98,18 @@ const qualified = (domain: string, name: string): string => (ownDomain(domain) =
 /** The domain of a qualified operator. */
 export const domainOf = (op: string): string => op.slice(0, Math.max(0, op.lastIndexOf(".")));
 
-function graphOf(graph: GraphProto, external: ExternalData | undefined): OnnxGraph {
+function graphOf(graph: GraphProto, external: ExternalData | undefined, depth = 0): OnnxGraph {
+  if (depth > DEEPEST)
+    throw new Error(`The model has graphs within graphs, more than ${DEEPEST} deep; that is the limit.`);
   if (graph.sparseInitializer.length > 0)
     throw new Error(`The model holds ${graph.sparseInitializer.length} sparse arrays, which are not supported.`);
-  const arrays = new Map(graph.initializer.map((t) => [t.name, storedArray(t, external)]));
+  const constants = graph.node.flatMap((node) => {
+    const stored = constantIn(node);
+    return stored ? [stored] : [];
+  });
+  const arrays = new Map([...graph.initializer, ...constants].map((t) => [t.name, storedArray(t, external)]));
   return {
-    nodes: graph.node.map((n) => nodeOf(n, external)),
+    nodes: graph.node.filter((n) => !constantIn(n)).map((n) => nodeOf(n, external, depth)),
     arrays,
     // Old files list stored arrays among the inputs.
     inputs: graph.input.filter((x) => !arrays.has(x.name)).map(described),
@@ -109,26 +117,33 @@ function graphOf(graph: GraphProto, external: ExternalData | undefined): OnnxGra
   };
 }
 
-function nodeOf(node: NodeProto, external: ExternalData | undefined): OnnxNode {
+/** The array of a Constant node, by the name of its output: some exporters keep weights in these. */
+export function constantIn({ opType, domain, attribute, output }: NodeProto): TensorProto | undefined {
+  if (opType !== "Constant" || ownDomain(domain) !== "" || attribute.length !== 1) return undefined;
+  const [{ name, t, refAttrName }] = attribute;
+  return name === "value" && t && refAttrName === "" && output.length === 1 ? { ...t, name: output[0] } : undefined;
+}
+
+function nodeOf(node: NodeProto, external: ExternalData | undefined, depth = 0): OnnxNode {
   return {
     op: qualified(node.domain, node.opType),
     name: node.name || node.output[0] || node.opType,
     inputs: node.input,
     outputs: node.output,
-    attrs: attrsOf(node.attribute, external),
+    attrs: attrsOf(node.attribute, external, depth),
   };
 }
 
-const attrsOf = (list: readonly AttributeProto[], external: ExternalData | undefined) =>
-  new Map(list.map((a) => [a.name, attrOf(a, external)]));
+const attrsOf = (list: readonly AttributeProto[], external: ExternalData | undefined, depth = 0) =>
+  new Map(list.map((a) => [a.name, attrOf(a, external, depth)]));
 
-function attrOf(a: AttributeProto, external: ExternalData | undefined): Attr {
+function attrOf(a: AttributeProto, external: ExternalData | undefined, depth: number): Attr {
   if (a.refAttrName !== "") return { ref: a.refAttrName };
   if (a.type === AttributeType.FLOAT) return a.f;
   if (a.type === AttributeType.INT) return Number(a.i);
   if (a.type === AttributeType.STRING) return text(a.s);
   if (a.type === AttributeType.TENSOR && a.t) return storedArray(a.t, external).read();
-  if (a.type === AttributeType.GRAPH && a.g) return graphOf(a.g, external);
+  if (a.type === AttributeType.GRAPH && a.g) return graphOf(a.g, external, depth + 1);
   if (a.type === AttributeType.FLOATS) return a.floats;
   if (a.type === AttributeType.INTS) return a.ints.map(Number);
   if (a.type === AttributeType.STRINGS) return a.strings.map(text);

@@ -2,6 +2,7 @@
 
 import type { DType, Shape } from "../graph/index.ts";
 import { broadcastShapes, sizeOf } from "../graph/tensor.ts";
+import { atMost } from "./limits.ts";
 
 /** float32 values are kept rounded to float32; integers (beyond 2^53 inexact, as only "to the end" is) and bools are numbers. */
 export interface Host {
@@ -31,7 +32,7 @@ export const stridesOf = (shape: Shape): number[] => {
 
 /** The array of `shape` whose value at an index is x's value at offset + index · strides. */
 export function view(x: Host, shape: Shape, strides: readonly number[], offset = 0): Host {
-  const size = sizeOf(shape);
+  const size = sizeOf(atMost(shape));
   const out = x.dtype === "float32" ? new Float32Array(size) : new Float64Array(size);
   const index = new Array<number>(shape.length).fill(0);
   let at = offset;
@@ -59,7 +60,7 @@ export function broadcastHost(x: Host, shape: Shape): Host {
 
 /** f of the values at equal positions after broadcasting. */
 export function mapHost(dtype: DType, f: (...values: number[]) => number, ...xs: readonly Host[]): Host {
-  const shape = xs.reduce<Shape>((s, x) => broadcastShapes(s, x.shape, "a constant"), []);
+  const shape = atMost(xs.reduce<Shape>((s, x) => broadcastShapes(s, x.shape, "a constant"), []));
   const parts = xs.map((x) => (x.data.length === sizeOf(shape) ? x.data : broadcastHost(x, shape).data));
   const out = dtype === "float32" ? new Float32Array(sizeOf(shape)) : new Float64Array(sizeOf(shape));
   if (parts.length === 1) for (let i = 0; i < out.length; i++) out[i] = f(parts[0][i]);
@@ -72,7 +73,7 @@ export function mapHost(dtype: DType, f: (...values: number[]) => number, ...xs:
 export function concatHost(xs: readonly Host[], axis: number): Host {
   const first = xs[0];
   const total = xs.reduce((n, x) => n + x.shape[axis], 0);
-  const shape = first.shape.map((d, i) => (i === axis ? total : d));
+  const shape = atMost(first.shape.map((d, i) => (i === axis ? total : d)));
   const out = first.dtype === "float32" ? new Float32Array(sizeOf(shape)) : new Float64Array(sizeOf(shape));
   const outer = sizeOf(shape.slice(0, axis));
   const row = sizeOf(shape.slice(axis));

@@ -4,6 +4,7 @@ import type { DType, Tensor } from "../graph/index.ts";
 import { detach, type Places } from "./detach.ts";
 import type { Attr, Described, OnnxFile, OnnxGraph, OnnxNode } from "./file.ts";
 import { domainOf, readFile } from "./file.ts";
+import { briefly, checkDescribed, countNode, DEEPEST, withinLimits } from "./limits.ts";
 import { rules } from "./rules/index.ts";
 import { checkSupport } from "./support.ts";
 import type { ExternalData, StoredArray } from "./tensors.ts";
@@ -54,6 +55,10 @@ export interface OnnxModel {
  * that is not supported.
  */
 export function importOnnx(bytes: Uint8Array, options: ImportOptions = {}): OnnxModel {
+  return briefly(() => imported(bytes, options));
+}
+
+function imported(bytes: Uint8Array, options: ImportOptions): OnnxModel {
   const file = readFile(bytes, options.externalData);
   const { graph } = file;
   const nodes = neededNodes(graph);
@@ -81,17 +86,19 @@ export function importOnnx(bytes: Uint8Array, options: ImportOptions = {}): Onnx
     tableRows: (name) => tablePickedBy(name, graph, nodes)?.shape[0],
     detached: (location, places) => detach(file.proto, names, graph.arrays, location, places),
     apply(params, given) {
-      checkInputs(inputs, given, (name) => readAsFloats(name, nodes));
-      const scope: Scope = (name) => {
-        const weight = names.get(name);
-        if (weight) return params(name, weight.shape);
-        const known = fixed.get(name) ?? given[name] ?? graph.arrays.get(name)?.read();
-        // Arrays that are not weights are read once, so that they become one constant.
-        if (known && !(name in given)) fixed.set(name, known);
-        return known;
-      };
-      const values = evaluate(file, graph, nodes, scope);
-      return Object.fromEntries(graph.outputs.map(({ name }, i) => [name, tensor(values[i])]));
+      return briefly(() => {
+        checkInputs(inputs, given, (name) => readAsFloats(name, nodes));
+        const scope: Scope = (name) => {
+          const weight = names.get(name);
+          if (weight) return params(name, weight.shape);
+          const known = fixed.get(name) ?? given[name] ?? graph.arrays.get(name)?.read();
+          // Arrays that are not weights are read once, so that they become one constant.
+          if (known && !(name in given)) fixed.set(name, known);
+          return known;
+        };
+        const values = withinLimits(() => evaluate(file, graph, nodes, scope, 0));
+        return Object.fromEntries(graph.outputs.map(({ name }, i) => [name, tensor(values[i])]));
+      });
     },
   };
 }
@@ -99,7 +106,7 @@ export function importOnnx(bytes: Uint8Array, options: ImportOptions = {}): Onnx
 /** Which arrays lie in which file beside the model. */
 export function externalFiles(bytes: Uint8Array): ReadonlyMap<string, readonly string[]> {
   const files = new Map<string, string[]>();
-  for (const { name, location } of readFile(bytes).graph.arrays.values())
+  for (const { name, location } of briefly(() => readFile(bytes)).graph.arrays.values())
     if (location !== undefined) files.set(location, [...(files.get(location) ?? []), name]);
   return files;
 }
@@ -107,10 +114,10 @@ export function externalFiles(bytes: Uint8Array): ReadonlyMap<string, readonly s
 type Scope = (name: string) => Value | undefined;
 
 /** The outputs of a graph; `outer` knows what is not computed in it. */
-function evaluate(file: OnnxFile, graph: OnnxGraph, nodes: readonly OnnxNode[], outer: Scope): Value[] {
+function evaluate(file: OnnxFile, graph: OnnxGraph, nodes: readonly OnnxNode[], outer: Scope, depth: number): Value[] {
   const values = new Map<string, Value>();
   const scope: Scope = (name) => values.get(name) ?? outer(name);
-  run(file, nodes, values, scope, new Map());
+  run(file, nodes, values, scope, new Map(), depth);
   return graph.outputs.map(({ name }) => lookup(scope, name, "output"));
 }
 
@@ -123,13 +130,21 @@ function run(
   values: Map<string, Value>,
   scope: Scope,
   given: FunctionAttrs,
+  depth: number,
 ): void {
+  if (depth > DEEPEST)
+    throw new Error(`The model nests functions and branches more than ${DEEPEST} deep; that is the limit.`);
   for (const node of nodes) {
+    countNode();
     const inputs = node.inputs.map((name) =>
       name === "" ? undefined : lookup(scope, name, `input of "${node.name}"`),
     );
     const attrs = resolved(node.attrs, given);
-    const outputs = inNode(node, () => step(file, node, inputs, attrs, scope));
+    const outputs = inNode(node, () => {
+      const made = step(file, node, inputs, attrs, scope, depth);
+      for (const y of made) checkDescribed(y.shape);
+      return made;
+    });
     node.outputs.forEach((name, i) => {
       if (name !== "" && outputs[i] !== undefined) values.set(name, outputs[i]);
     });
@@ -142,6 +157,7 @@ function step(
   inputs: readonly (Value | undefined)[],
   attrs: ReadonlyMap<string, Attr>,
   scope: Scope,
+  depth: number,
 ): readonly Value[] {
   const inside = file.functions.get(node.op);
   if (inside) {
@@ -150,7 +166,7 @@ function step(
       const x = inputs[i];
       if (x) values.set(name, x);
     });
-    run(file, inside.nodes, values, (name) => values.get(name), new Map([...inside.defaults, ...attrs]));
+    run(file, inside.nodes, values, (name) => values.get(name), new Map([...inside.defaults, ...attrs]), depth + 1);
     return inside.outputs.map((name) => lookup((n) => values.get(n), name, `output of the function ${node.op}`));
   }
   const result = rules[node.op].apply({
@@ -161,7 +177,7 @@ function step(
     inner(graph) {
       const nodes = neededNodes(graph);
       checkSupport(nodes, file);
-      return evaluate(file, graph, nodes, (name) => graph.arrays.get(name)?.read() ?? scope(name));
+      return evaluate(file, graph, nodes, (name) => graph.arrays.get(name)?.read() ?? scope(name), depth + 1);
     },
   });
   return isList(result) ? result : [result];

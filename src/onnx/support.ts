@@ -29,7 +29,10 @@ export function checkSupport(nodes: readonly OnnxNode[], { functions }: Pick<Onn
   const list = [...found].map(([what, { count, first }]) =>
     count === 1 ? `${what} (1 node, "${first}")` : `${what} (${count} nodes, the first is "${first}")`,
   );
-  throw new Error(`The model uses what cannot be imported: ${list.join("; ")}.`);
+  const [first, rest] = [list.slice(0, 12), list.length - 12];
+  throw new Error(
+    `The model uses what cannot be imported: ${first.join("; ")}${rest > 0 ? `; and ${rest} more` : ""}.`,
+  );
 }
 
 const refused = ({ op, attrs }: OnnxNode, rule: Rule): string[] =>

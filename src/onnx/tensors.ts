@@ -5,6 +5,7 @@ import { fromBfloat, fromHalf } from "../data/half.ts";
 import type { DType } from "../graph/index.ts";
 import { sizeOf } from "../graph/tensor.ts";
 import { type Host, host } from "./host.ts";
+import { shown } from "./limits.ts";
 
 /** The files that large models keep their weights in, by the name that the model calls them. */
 export type ExternalData = ReadonlyMap<string, Uint8Array>;
@@ -42,7 +43,7 @@ export function dtypeOf(type: number, what: string): DType {
   const dtype = KINDS[type];
   if (!dtype)
     throw new Error(
-      `${what} is of type ${DataType[type] ?? type}, which is not supported; expected floats, integers or bools.`,
+      `${what} is of ${type === DataType.UNDEFINED ? "no type" : `type ${DataType[type] ?? type}`}, which is not supported; expected floats, integers or bools.`,
     );
   return dtype;
 }
@@ -50,6 +51,10 @@ export function dtypeOf(type: number, what: string): DType {
 export function storedArray(proto: TensorProto, external: ExternalData | undefined): StoredArray {
   const name = proto.name || "a constant";
   const shape = proto.dims.map(Number);
+  if (!shape.every((d) => Number.isSafeInteger(d) && d >= 0))
+    throw new Error(
+      `"${name}" has the shape ${shown(shape)}, expected whole numbers of at least 0: the file is damaged.`,
+    );
   const entry = (key: string) => proto.externalData.find((e) => e.key === key)?.value;
   const location = proto.dataLocation === DataLocation.EXTERNAL ? entry("location") : undefined;
   const dtype = dtypeOf(proto.dataType, `"${name}"`);

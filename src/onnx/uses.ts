@@ -61,14 +61,22 @@ const SCALES = new Set(["Mul", "Add", "Sub", "Div", "Neg"]);
 
 type Uses = ReadonlyMap<string, readonly Use[]>;
 
+/** Values that the uses of one array are followed through; further ones are as if they were not. */
+const FARTHEST = 1000;
+
 /** The uses of a value beyond the operators of `through`, which only pass it on. */
-function finalUses(name: string, uses: Uses, through: ReadonlySet<string>, seen = new Set<string>()): Use[] {
-  if (seen.has(name)) return [];
-  seen.add(name);
-  return (uses.get(name) ?? []).flatMap((use) => {
-    const passes = through.has(use.node.op) && (use.index === 0 || use.node.op === "Concat" || SCALES.has(use.node.op));
-    return passes ? finalUses(use.node.outputs[0], uses, through, seen) : [use];
-  });
+function finalUses(name: string, uses: Uses, through: ReadonlySet<string>): Use[] {
+  const seen = new Set([name]);
+  const final: Use[] = [];
+  for (const value of seen) {
+    for (const use of uses.get(value) ?? []) {
+      const { op, outputs } = use.node;
+      const passes = through.has(op) && (use.index === 0 || op === "Concat" || SCALES.has(op));
+      if (!passes) final.push(use);
+      else if (outputs.length > 0 && seen.size < FARTHEST) seen.add(outputs[0]);
+    }
+  }
+  return final;
 }
 
 /** Whether an input of integers may be fed floats: everything done with it is to move it and to make it floats. */
@@ -124,8 +132,18 @@ function trains({ node, index }: Use, array: StoredArray, named: boolean, uses: 
   return !onlyAngles(node.outputs[0], uses);
 }
 
-const constantValue = (array: StoredArray, value: number): boolean =>
-  array.location === undefined && array.read().data.every((v) => v === value);
+const uniform = new WeakMap<StoredArray, number | null>();
+/** Whether all values of an array are this one. */
+function constantValue(array: StoredArray, value: number): boolean {
+  if (array.location !== undefined) return false;
+  let known = uniform.get(array);
+  if (known === undefined) {
+    const { data } = array.read();
+    known = data.every((v) => v === data[0]) ? data[0] : null;
+    uniform.set(array, known);
+  }
+  return known === value;
+}
 
 function onlyAngles(name: string, uses: Uses): boolean {
   const final = finalUses(name, uses, new Set([...MOVES, ...SCALES]));

@@ -1,64 +1,72 @@
 // PeRFlow (Yan et al. 2024, algorithm 1): solve the teacher inside each window from noised data, move straight between
 // the two ends. The path is the chord of the teacher's form, so the student is an ordinary model on that form.
-//
-// Differs from the published code: times are real numbers, so a window's solve has no rounded indices; the student is
-// told the teacher's own time label (the published one is off by one index); `weight: "endpoint"` is ours (below).
 
-import { chord, diffEps, eps, type Prediction, u, uniformWindows, withAtoms } from "../core/index.ts";
+import { z } from "zod";
+import { chord, diffEps, eps, u, uniformWindows, withAtoms } from "../core/index.ts";
 import { transfer } from "../core/row.ts";
 import { windowPairs } from "../couplings/windowPairs.ts";
-import { type DistanceSpec, distance } from "../objectives/distances.ts";
-import { regress } from "../objectives/regress.ts";
-import type { Plan, Teacher } from "./plan.ts";
+import { blindAtNoise, distanceOf, option, passes, perWindow, regressing, stageOf } from "./parts.ts";
+import { recipe, type Teacher } from "./recipe.ts";
 
-export interface PerflowOptions {
-  readonly windows: number;
-  readonly teacherSolver: "ddim" | "dpm++2m";
-  /** Steps of the teacher per window; the paper uses 8. */
-  readonly teacherSteps: number;
-  /** Guidance of the teacher's solves: 1 is the paper's "sync", others its "fixed". */
-  readonly guidance: number;
-  /** What the student predicts; ddim_eps inherits an eps teacher best. */
-  readonly predict: "ddim_eps" | "diff_eps" | "velocity";
-  /**
-   * "uniform": the published loss. "endpoint": the squared error of the window's end as data, x/alpha, which is what
-   * the next window starts from; an error of eps in the first window counts a hundred times more than in the last.
-   */
-  readonly weight: "uniform" | "endpoint";
-  /** Share of the batch at the windows' starts, where one step per window is decided; 0 in the paper. */
-  readonly atStarts: number;
-  readonly distance: DistanceSpec;
-}
+const predictions = { ddim_eps: eps, diff_eps: diffEps, velocity: u };
 
-const predictions: Readonly<Record<PerflowOptions["predict"], Prediction>> = {
-  ddim_eps: eps,
-  diff_eps: diffEps,
-  velocity: u,
-};
+/** What a teacher's network is closest to. */
+const inherited = ({ model: { form, prediction } }: Teacher): keyof typeof predictions =>
+  prediction.name === "u" || blindAtNoise(form) ? "velocity" : "ddim_eps";
 
-export function perflow(teacher: Teacher, o: PerflowOptions): Plan {
-  const windows = uniformWindows(o.windows);
-  const form = chord(teacher.model.form, windows);
-  const model = { ...teacher.model, form, prediction: predictions[o.predict] };
-  // How far an error of the prediction moves the window's end, measured there as data (x/alpha).
-  const slope = (t: number): number => {
-    const end = form.at(windows.of(t).end);
-    return transfer(form.at(t), model.prediction.row(form, t), end)[1] / end[0];
-  };
-  return {
-    method: "perflow",
-    model,
-    coupling: windowPairs(teacher.model, teacher.params, windows, {
-      solver: o.teacherSolver,
-      steps: o.teacherSteps,
-      guidance: o.guidance,
-    }),
-    objective: regress(model, {
-      distance: distance(o.distance),
+export const perflow = recipe({
+  name: "perflow",
+  summary: "Piecewise rectified flow: straight inside each window of the teacher's trajectory.",
+  paper: {
+    cite: "Yan et al. 2024, PeRFlow: Piecewise Rectified Flow as Universal Plug-and-Play Accelerator",
+    url: "https://arxiv.org/abs/2405.07510",
+    differs: [
+      "times are real numbers, so a window's solve has no rounded indices",
+      "the student is told the teacher's own time label (the published one is off by one index)",
+      "`--weight endpoint` and `--at-starts` are ours",
+    ],
+  },
+  options: z.object({
+    windows: option.windows(4),
+    teacherSteps: option.teacherSteps(8),
+    teacherSolver: option.teacherSolver(),
+    // 1 is the paper's "sync", others its "fixed".
+    guidance: option.guidance(),
+    predict: z
+      .enum(["ddim_eps", "diff_eps", "velocity"])
+      .optional()
+      .describe("What the student predicts; default the closest to the teacher."),
+    weight: z
+      .enum(["uniform", "endpoint"])
+      .default("uniform")
+      .describe("uniform: as published. endpoint: the squared error of the window's end as data, x/alpha."),
+    atStarts: option.share("the windows' starts, where one step per window is decided", 0),
+    distance: option.distance("mse"),
+    distanceScale: option.distanceScale(),
+  }),
+  training: { lr: 1e-4, ema: 0.99, images: 32_000 },
+  needs: (o) => ["data", ...(o.guidance === 1 ? [] : ["guidance" as const])],
+  teacherNfe: (o) => ({ perImage: o.teacherSteps * passes(o.guidance), perPair: 0 }),
+  resolve: (teacher, o) => ({ ...o, predict: o.predict ?? inherited(teacher) }),
+  *stages(teacher, o) {
+    const windows = uniformWindows(o.windows);
+    const form = chord(teacher.model.form, windows);
+    const model = { ...teacher.model, form, prediction: predictions[o.predict ?? inherited(teacher)] };
+    // How far an error of the prediction moves the window's end, measured there as data (x/alpha): what the next window
+    // starts from. An error of eps in the first window counts a hundred times more than in the last.
+    const slope = (t: number): number => {
+      const end = form.at(windows.of(t).end);
+      return transfer(form.at(t), model.prediction.row(form, t), end)[1] / end[0];
+    };
+    const solves = { solver: o.teacherSolver, steps: o.teacherSteps, guidance: o.guidance };
+    const player = regressing(teacher, {
+      model,
+      coupling: windowPairs(teacher.model, teacher.params, windows, solves),
+      times: withAtoms(o.atStarts, windows.edges.slice(0, -1)),
+      distance: distanceOf(o),
       weight: o.weight === "endpoint" ? (t) => slope(t) ** 2 : undefined,
-    }),
-    times: withAtoms(o.atStarts, windows.edges.slice(0, -1)),
-    source: "data",
-    sampler: { solver: "ddim", grid: { kind: "windows", windows: windows.spec }, steps: [o.windows, 2 * o.windows] },
-  };
-}
+    });
+    const sampler = perWindow(windows);
+    yield stageOf(teacher, { name: "perflow", model, players: [player], source: { data: "" }, sampler });
+  },
+});

@@ -1,31 +1,56 @@
 // Rectified Diffusion (Wang et al. 2024, algorithm 1): keep form, prediction and sampler of the teacher, retrain on pairs
 // of noise and the sample the teacher makes of it. The comparison is in x0, as in the published code.
-//
-// Differs from it: the pair's noisy end is the state the sampler starts from (couplings/storedPairs.ts), which removes
-// the terminal mismatch; and a share of the batch is at t = 1, where one step is decided.
 
+import { z } from "zod";
 import { uniform, withAtoms } from "../core/index.ts";
 import { storedPairs } from "../couplings/storedPairs.ts";
-import { type DistanceSpec, distance } from "../objectives/distances.ts";
-import { regress } from "../objectives/regress.ts";
 import { dataRow } from "../pair.ts";
-import type { Plan, Teacher } from "./plan.ts";
+import { distanceOf, evenly, option, passes, regressing, stageOf } from "./parts.ts";
+import { recipe, type Stage, type Start } from "./recipe.ts";
 
-export interface RectifiedDiffusionOptions {
-  /** Share of the batch at t = 1, in [0, 1]. */
-  readonly atNoise: number;
-  readonly distance: DistanceSpec;
-}
+export const rectifiedDiffusionOptions = {
+  teacherSteps: option.teacherSteps(50),
+  teacherSolver: option.teacherSolver(),
+  guidance: option.guidance(),
+  atNoise: option.share("pure noise, where one step is decided", 0.25),
+  distance: option.distance("pseudo-huber"),
+  distanceScale: option.distanceScale(),
+  pairs: option.pairs(4096),
+};
+const schema = z.object(rectifiedDiffusionOptions);
 
-export function rectifiedDiffusion(teacher: Pick<Teacher, "model">, o: RectifiedDiffusionOptions): Plan {
+/** Retrains on pairs that the teacher makes. */
+export function retrain(teacher: Start, o: z.output<typeof schema>, share = 1): Stage {
   const { model } = teacher;
-  return {
-    method: "rectified-diffusion",
+  const player = regressing(teacher, {
     model,
     coupling: storedPairs(model.form),
-    objective: regress(model, { compare: dataRow, distance: distance(o.distance) }),
     times: withAtoms(o.atNoise, [1], uniform({ from: model.form.tMin })),
-    source: "pairs",
-    sampler: { solver: "ddim", grid: { kind: "uniform" }, steps: [1, 2] },
-  };
+    compare: dataRow,
+    distance: distanceOf(o),
+  });
+  const solver = o.teacherSolver;
+  const pairs = { prefix: "", teacher, guidance: o.guidance, solver, steps: o.teacherSteps, pairs: o.pairs };
+  const name = "rectified-diffusion";
+  return stageOf(teacher, { name, model, players: [player], source: { pairs }, sampler: evenly([1, 2]), share });
 }
+
+export const rectifiedDiffusion = recipe({
+  name: "rectified-diffusion",
+  summary: "Retrain on the teacher's pairs in the teacher's own form: first-order, not straight.",
+  paper: {
+    cite: "Wang et al. 2024, Rectified Diffusion: Straightness Is Not Your Need in Rectified Flow",
+    url: "https://arxiv.org/abs/2410.07303",
+    differs: [
+      "the pair's noisy end is the state that the sampler starts from, which removes the terminal mismatch",
+      "a share of the batch is at t = 1, where one step is decided",
+    ],
+  },
+  options: schema,
+  training: { lr: 1.5e-4, ema: 0.99, images: 32_000 },
+  needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],
+  teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * passes(o.guidance) }),
+  *stages(teacher, o) {
+    yield retrain(teacher, o);
+  },
+});

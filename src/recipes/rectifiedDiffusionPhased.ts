@@ -1,41 +1,44 @@
 // Rectified Diffusion (Phased) (Wang et al. 2024, section 3.3): PeRFlow's pairs on the teacher's own curved form,
 // compared at the window's end. The student keeps the teacher's prediction (eps in the paper, whose teachers predict eps).
 
+import { z } from "zod";
 import { uniformWindows, withAtoms } from "../core/index.ts";
 import { windowPairs } from "../couplings/windowPairs.ts";
-import { type DistanceSpec, distance } from "../objectives/distances.ts";
-import { regress } from "../objectives/regress.ts";
-import type { Plan, Teacher } from "./plan.ts";
+import { distanceOf, option, passes, perWindow, regressing, stageOf } from "./parts.ts";
+import { recipe } from "./recipe.ts";
 
-export interface PhasedOptions {
-  readonly windows: number;
-  readonly teacherSolver: "ddim" | "dpm++2m";
-  /** Steps of the teacher per window; the paper uses 10. */
-  readonly teacherSteps: number;
-  readonly guidance: number;
-  /** Share of the batch at the windows' starts, where one step per window is decided; 0 in the paper. */
-  readonly atStarts: number;
-  readonly distance: DistanceSpec;
-}
-
-export function rectifiedDiffusionPhased(teacher: Teacher, o: PhasedOptions): Plan {
-  const windows = uniformWindows(o.windows);
-  const { model } = teacher;
-  const { form } = model;
-  return {
-    method: "rectified-diffusion-phased",
-    model,
-    coupling: windowPairs(teacher.model, teacher.params, windows, {
-      solver: o.teacherSolver,
-      steps: o.teacherSteps,
-      guidance: o.guidance,
-    }),
-    objective: regress(model, {
-      compare: (t) => form.at(windows.of(t).end),
-      distance: distance(o.distance),
-    }),
-    times: withAtoms(o.atStarts, windows.edges.slice(0, -1)),
-    source: "data",
-    sampler: { solver: "ddim", grid: { kind: "windows", windows: windows.spec }, steps: [o.windows, 2 * o.windows] },
-  };
-}
+export const rectifiedDiffusionPhased = recipe({
+  name: "rectified-diffusion-phased",
+  summary: "First-order inside each window: PeRFlow's pairs on the teacher's own curved path.",
+  paper: {
+    cite: "Wang et al. 2024, Rectified Diffusion: Straightness Is Not Your Need in Rectified Flow, section 3.3",
+    url: "https://arxiv.org/abs/2410.07303",
+    differs: ["times are real numbers", "labels are dropped as in PeRFlow (the published script drops none)"],
+  },
+  options: z.object({
+    windows: option.windows(4),
+    teacherSteps: option.teacherSteps(10),
+    teacherSolver: option.teacherSolver(),
+    guidance: option.guidance(),
+    atStarts: option.share("the windows' starts, where one step per window is decided", 0),
+    distance: option.distance("mse"),
+    distanceScale: option.distanceScale(),
+  }),
+  training: { lr: 1e-4, ema: 0.99, images: 32_000 },
+  needs: (o) => ["data", ...(o.guidance === 1 ? [] : ["guidance" as const])],
+  teacherNfe: (o) => ({ perImage: o.teacherSteps * passes(o.guidance), perPair: 0 }),
+  *stages(teacher, o) {
+    const windows = uniformWindows(o.windows);
+    const { model } = teacher;
+    const solves = { solver: o.teacherSolver, steps: o.teacherSteps, guidance: o.guidance };
+    const player = regressing(teacher, {
+      model,
+      coupling: windowPairs(model, teacher.params, windows, solves),
+      times: withAtoms(o.atStarts, windows.edges.slice(0, -1)),
+      compare: (t) => model.form.at(windows.of(t).end),
+      distance: distanceOf(o),
+    });
+    const name = "rectified-diffusion-phased";
+    yield stageOf(teacher, { name, model, players: [player], source: { data: "" }, sampler: perWindow(windows) });
+  },
+});

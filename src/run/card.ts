@@ -2,21 +2,22 @@
 // form, prediction, windows and sampler, and nothing needs to be said again when it is used.
 
 import { z } from "zod";
+import { classCount, nullLabel } from "../condition.ts";
 import {
   type FormSpec,
   formFromSpec,
-  type PredictionSpec,
   predictionFromSpec,
   predictionNames,
   predictionSpec,
   type WindowsSpec,
 } from "../core/index.ts";
-import { networkModel, type TimeInput } from "../model.ts";
+import { inForm, networkModel, type TimeInput } from "../model.ts";
 import { buildNetwork, type Network } from "../nn/network.ts";
-import type { NetModel } from "../recipes/plan.ts";
+import { consistent } from "../objectives/boundary.ts";
+import type { NetModel } from "../recipes/recipe.ts";
 
 /** The newest format this version reads; what it writes. */
-export const CARD_FORMAT = 1;
+export const CARD_FORMAT = 2;
 
 const windowsSchema: z.ZodType<WindowsSpec> = z.union([
   z.strictObject({ kind: z.literal("uniform"), count: z.int().positive() }),
@@ -62,7 +63,7 @@ const formSchema: z.ZodType<FormSpec> = z.union([
 ]);
 
 const samplerSchema = z.strictObject({
-  solver: z.enum(["ddim", "euler", "heun"]),
+  solver: z.enum(["ddim", "euler", "heun", "dpm++2m", "lcm"]),
   /** Where the steps lie: evenly over [0, 1], or evenly within each window. */
   grid: z.union([
     z.strictObject({ kind: z.literal("uniform") }),
@@ -73,13 +74,23 @@ const samplerSchema = z.strictObject({
 });
 export type SamplerSpec = z.infer<typeof samplerSchema>;
 
+const boundarySchema = z.strictObject({ kind: z.enum(["edm", "lcm"]), sigmaData: z.number().positive() });
+
 const cardSchema = z.strictObject({
   format: z.int(),
   library: z.string(),
   form: formSchema,
   prediction: z.strictObject({ name: z.enum(predictionNames), sigmaData: z.number().optional() }),
   timeInput: z.strictObject({ scale: z.number(), offset: z.number(), normalize: z.boolean().optional() }),
-  network: z.strictObject({ family: z.string(), config: z.record(z.string(), z.unknown()) }),
+  /** The form that the network knows, where it is read in another one at equal SNR; prediction and times are its own. */
+  native: formSchema.optional(),
+  /** Where the network's data prediction is joined with the state, so that it is the identity at the data. */
+  boundary: boundarySchema.optional(),
+  network: z.strictObject({
+    family: z.string(),
+    config: z.record(z.string(), z.unknown()),
+    nullLabel: z.boolean().optional(),
+  }),
   sampler: samplerSchema,
   /** Guidance is null + g·(conditional − null); g = 1 is none. `baked`: the guidance of the teacher's solves. */
   guidance: z.strictObject({ convention: z.literal("null + g*(cond - null)"), baked: z.number() }),
@@ -114,29 +125,38 @@ export interface BuiltModel {
 
 /** The model that a card describes, without weights; `file` is the model.onnx of one of family onnx. */
 export function modelOf(
-  card: Pick<Card, "form" | "prediction" | "timeInput" | "network">,
+  card: Pick<Card, "form" | "prediction" | "timeInput" | "network" | "native" | "boundary">,
   file?: Uint8Array,
 ): BuiltModel {
   const network = buildNetwork(card.network, file);
   const form = formFromSpec(card.form);
-  return {
-    network,
-    timeInput: card.timeInput,
-    model: networkModel(network, form, predictionFromSpec(card.prediction), card.timeInput),
-  };
+  const prediction = predictionFromSpec(card.prediction);
+  const own = networkModel(network, card.native ? formFromSpec(card.native) : form, prediction, card.timeInput);
+  const read = card.native ? inForm(own, form) : own;
+  const model = card.boundary
+    ? consistent(read, card.boundary, (t) => card.timeInput.scale * t + card.timeInput.offset)
+    : read;
+  return { network, timeInput: card.timeInput, model };
 }
 
 /** The part of a card that follows from a model. */
-export function describeModel({ network, model, timeInput }: BuiltModel): {
-  form: FormSpec;
-  prediction: PredictionSpec;
-  timeInput: TimeInput;
-  network: Card["network"];
-} {
+export function describeModel({
+  network,
+  model,
+  timeInput,
+}: BuiltModel): Pick<Card, "form" | "prediction" | "timeInput" | "network" | "native" | "boundary" | "conditioning"> {
+  const { labels } = network.conditions;
   return {
     form: model.form.spec,
-    prediction: predictionSpec(model.prediction),
+    prediction: predictionSpec(model.own ?? model.prediction),
     timeInput,
-    network: { family: network.family, config: { ...network.config } },
+    ...(model.native ? { native: model.native.spec } : {}),
+    ...(model.boundary ? { boundary: model.boundary } : {}),
+    network: {
+      family: network.family,
+      config: { ...network.config },
+      ...(labels && !labels.none ? { nullLabel: false } : {}),
+    },
+    conditioning: { labels: classCount(network.conditions), nullLabel: nullLabel(network.conditions) },
   };
 }

@@ -3,7 +3,7 @@
 import type { Grid } from "../core/index.ts";
 import { type EndpointState, endpoint, type Measured, type Metric, type Rows, rows } from "../metrics/index.ts";
 import type { Solver } from "../solvers/index.ts";
-import { type Sampler, sample, sampleAll } from "./sample.ts";
+import { nothingGiven, type Sampler, sample, sampleAll } from "./sample.ts";
 
 /** Samples to the rows that metrics compare: the features of a network, or the samples themselves. */
 export interface FeatureMap {
@@ -54,7 +54,7 @@ export async function* evaluate(sampler: Sampler, o: EvaluateOptions): AsyncGene
   const total = grids.reduce((sum, grid) => sum + grid.length - 1, 0) * n;
   let before = 0;
   // The first call allocates; it must not be in the first row's time.
-  await sampler.denoise(new Float32Array(sampler.batch * size), grids[0][0], new BigInt64Array(sampler.batch));
+  await sampler.denoise(new Float32Array(sampler.batch * size), grids[0][0], nothingGiven(sampler));
   for (const times of grids) {
     const apart = endpoint(size);
     let atEnd: EndpointState = apart.init();

@@ -1,9 +1,9 @@
 // Pairs of a teacher: the state its sampler starts from and the sample it makes of it, in shards that can be made in any
 // order. Rectified Diffusion and reflow learn from them.
 
-import { type SampleOptions, type Sampler, sampleAll } from "./sample.ts";
+import { type CondValues, type SampleOptions, type Sampler, sampleAll } from "./sample.ts";
 
-export interface PairsOptions extends Pick<SampleOptions, "seed" | "solver" | "times" | "label" | "onStep"> {
+export interface PairsOptions extends Pick<SampleOptions, "seed" | "solver" | "times" | "label" | "cond" | "onStep"> {
   /** Pairs in all, and per shard; the last shard may be smaller. */
   readonly n: number;
   readonly perShard: number;
@@ -15,8 +15,8 @@ export interface Pairs {
   /** [n, ...sampleShape]: the sampler's end, and the state it started from (t = 1). */
   readonly x: Float32Array;
   readonly noise: Float32Array;
-  /** [n] */
-  readonly labels: BigInt64Array;
+  /** What they were conditioned on, [n, ...] each. */
+  readonly cond: CondValues;
 }
 
 export interface PairsEvent extends Pairs {
@@ -37,7 +37,7 @@ export async function* teacherPairs(sampler: Sampler, o: PairsOptions): AsyncGen
     const from = shard * perShard;
     const count = Math.min(perShard, n - from);
     if (count < 1) throw new RangeError(`There is no shard ${shard} among ${shardCount(o)} of ${n} pairs.`);
-    const { x, start, labels, nfe } = await sampleAll(sampler, { ...options, n: count, from, stream: "pairs" });
-    yield { kind: "pairs", shard, x, noise: start, labels, nfe };
+    const { x, start, cond, nfe } = await sampleAll(sampler, { ...options, n: count, from, stream: "pairs" });
+    yield { kind: "pairs", shard, x, noise: start, cond, nfe };
   }
 }

@@ -3,7 +3,7 @@
 import { type Form, type Grid, uniformGrid, windowGrid } from "../core/index.ts";
 import { type PathReport, pathReport } from "../metrics/index.ts";
 import type { Solver } from "../solvers/index.ts";
-import { type SampleOptions, type Sampler, sampleAll } from "./sample.ts";
+import { type CondValues, type SampleOptions, type Sampler, sampleAll } from "./sample.ts";
 
 export interface PathsOptions extends Pick<SampleOptions, "seed" | "label" | "onStep"> {
   /** Samples: at most the sampler's batch. */
@@ -45,13 +45,13 @@ export async function measurePaths(sampler: Sampler, o: PathsOptions): Promise<P
   const dim = sampleShape.reduce((a, b) => a * b, 1);
   // A solver evaluates every state it steps from, and the last evaluation at its time is that one.
   const seen = new Map<number, Float32Array>();
-  let labels = new BigInt64Array(sampler.batch);
+  let cond: CondValues = {};
   const watching: Sampler = {
     ...sampler,
-    async denoise(x, t, given) {
-      const y = await sampler.denoise(x, t, given);
+    async denoise(x, t, given, next) {
+      const y = await sampler.denoise(x, t, given, next);
       seen.set(t, y);
-      labels = given.slice();
+      cond = given;
       return y;
     },
   };
@@ -59,7 +59,7 @@ export async function measurePaths(sampler: Sampler, o: PathsOptions): Promise<P
   const last = times[times.length - 1];
   const full = new Float32Array(sampler.batch * dim);
   full.set(states[states.length - 1]);
-  seen.set(last, await sampler.denoise(full, last, labels));
+  seen.set(last, await sampler.denoise(full, last, cond));
   const denoise = async (_: unknown, t: number) => {
     const y = seen.get(t);
     if (!y) throw new RangeError(`${solver.name} did not evaluate the state at t = ${t}; measure paths with ddim.`);

@@ -1,21 +1,23 @@
 // Sampling: a model compiled once, and a solver run over batches of noise. The noise of sample i depends on the seed and i
 // alone, so the batch size and the number of samples change nothing.
 
+import { clocks } from "../clock.ts";
+import { classCount, nullLabel } from "../condition.ts";
 import {
   conditioning,
   type Form,
   type Grid,
   type Prediction,
+  startScale,
   uniformGrid,
   windowGrid,
   windowsFromSpec,
 } from "../core/index.ts";
-import { input } from "../graph/index.ts";
+import { input, sizeOf, type Tensor, type TensorData } from "../graph/index.ts";
 import { guided } from "../model.ts";
 import type { Params } from "../nn/params.ts";
-import { times } from "../pair.ts";
 import { fold, key, normal } from "../random.ts";
-import type { NetModel } from "../recipes/plan.ts";
+import type { NetModel } from "../recipes/recipe.ts";
 import type { Feed, Runtime } from "../runtime/index.ts";
 import { integrate, type Solver } from "../solvers/index.ts";
 import type { SamplerSpec } from "./card.ts";
@@ -26,12 +28,21 @@ export interface Sampler {
   readonly batch: number;
   /** Network evaluations per call: 2 with guidance. */
   readonly cost: number;
-  /** The (guided) prediction at x [batch, ...sampleShape], all at time t. `labels` [batch] are ignored without classes. */
-  denoise(x: Float32Array, t: number, labels: BigInt64Array): Promise<Float32Array>;
+  /**
+   * The (guided) prediction at x [batch, ...sampleShape], all at time t, under the conditions that come with data. `next`
+   * is the time of the state that it is asked for: only models that are told the span between the two look at it.
+   */
+  denoise(x: Float32Array, t: number, cond: CondValues, next?: number): Promise<Float32Array>;
   dispose(): Promise<void>;
 }
 
-/** `guidance` is null + g·(conditional − null); 1 is none. Throws a RangeError for guidance without classes. */
+/** Values [batch, ...shape] of a model's conditions. */
+export type CondValues = Readonly<Record<string, TensorData>>;
+
+/**
+ * `guidance` is null + g·(conditional − null); 1 is none. A network that is told its guidance (LCM) is told g − 1, and
+ * evaluated once. Throws a RangeError for guidance of a model without conditions.
+ */
 export async function sampler(
   model: NetModel,
   params: Params,
@@ -40,23 +51,47 @@ export async function sampler(
   { guidance = 1 }: { guidance?: number } = {},
 ): Promise<Sampler> {
   if (!Number.isInteger(batch) || batch < 1) throw new RangeError(`The batch is ${batch}, expected at least 1.`);
-  const clock = times(batch);
+  const all = clocks(batch);
+  const [clock, after] = [all.clock("t"), all.clock("next")];
   const x = input("x", [batch, ...model.sampleShape]);
-  const conditional = model.labelCount !== null;
-  const labels = conditional ? input("labels", [batch], "int64") : undefined;
-  const program = await runtime.compile({ y: guided(model, guidance).apply(params, x, clock, labels) });
+  const told = model.conditions.guidance !== undefined;
+  const cond: Record<string, Tensor> = {};
+  for (const [name, { shape, dtype, given }] of Object.entries(model.conditions))
+    if (given === "data") cond[name] = input(name, [batch, ...shape], dtype);
+  if (told) cond.guidance = clock.column(() => guidance - 1, 1);
+  if (model.conditions.span) cond.span = clock.with([after], (t, next) => t - next, 1);
+  const asked = told ? model : guided(model, guidance);
+  const program = await runtime.compile({ y: asked.apply(params, x, clock, cond) });
   return {
     model,
     batch,
-    cost: guidance === 1 ? 1 : 2,
-    async denoise(x, t, labels) {
-      const feeds: Record<string, Feed> = { x, ...clock.feeds(new Float64Array(batch).fill(t)) };
-      if (conditional) feeds.labels = labels;
+    cost: told || guidance === 1 ? 1 : 2,
+    async denoise(x, t, cond, next = t) {
+      const feeds: Record<string, Feed> = { x };
+      for (const [name, { given }] of Object.entries(model.conditions)) if (given === "data") feeds[name] = cond[name];
+      const fill = (value: number) => new Float64Array(batch).fill(value);
+      Object.assign(feeds, all.feeds({ t: fill(t), next: fill(next) }));
       return (await program.run(feeds)).y.data as Float32Array;
     },
     dispose: () => program.dispose(),
   };
 }
+
+/** Conditions of zeros, where it does not matter what is given. */
+export const nothingGiven = ({ model, batch }: Pick<Sampler, "model" | "batch">): CondValues =>
+  Object.fromEntries(
+    Object.entries(model.conditions).flatMap(([name, { shape, dtype, given }]) => {
+      const size = batch * sizeOf(shape);
+      const zeros = dtype === "int64" ? new BigInt64Array(size) : new Float32Array(size);
+      return given === "data" ? [[name, zeros]] : [];
+    }),
+  );
+
+/** The time of the state after the one at t; undefined for a time within a step. */
+const nextOf = (times: Grid, t: number): number | undefined => {
+  const k = times.indexOf(t);
+  return k < 0 ? undefined : times[k + 1];
+};
 
 export interface SampleOptions {
   readonly n: number;
@@ -65,6 +100,8 @@ export interface SampleOptions {
   readonly times: Grid;
   /** The label of every sample; default: sample i has label i modulo the number of classes. */
   readonly label?: number;
+  /** Other conditions of the samples from … from + count − 1, for models that have more than labels. */
+  readonly cond?: (from: number, count: number) => CondValues;
   /** Index of the first sample. Default 0. */
   readonly from?: number;
   /** Which noise of the seed. Default "sample". */
@@ -83,20 +120,12 @@ export interface SampleEvent {
   /** [count, ...sampleShape] at t = times.at(-1), and the states at times[0] that they come from. */
   readonly x: Float32Array;
   readonly start: Float32Array;
-  readonly labels: BigInt64Array;
+  /** What they were conditioned on, [count, ...] each. */
+  readonly cond: CondValues;
   /** Network evaluations per sample, both parts of a guided one counted. */
   readonly nfe: number;
   /** With `keepStates`: the states at all times. */
   readonly states?: readonly Float32Array[];
-}
-
-/**
- * What standard normal noise is multiplied with to start at time t: sigma(t). Tables start from the noise itself, as
- * diffusers does (init_noise_sigma 1), even where their last sigma is less than 1.
- */
-export function startScale(form: Form, t: number): number {
-  const base = form.spec.kind === "chord" ? form.spec.base : form.spec;
-  return base.kind === "table" ? 1 : form.at(t)[1];
 }
 
 /**
@@ -123,7 +152,7 @@ export async function* sample(sampler: Sampler, o: SampleOptions): AsyncGenerato
   const root = fold(key(seed), stream);
   const size = model.sampleShape.reduce((a, b) => a * b, 1);
   const scale = startScale(model.form, times[0]);
-  const classes = Math.max(1, (model.labelCount ?? 1) - 1);
+  const classes = classCount(model.conditions);
   const steps = times.length - 1;
   /** Normal numbers of each sample, the ones that fill up the last batch included. */
   const draw = (at: number, ...data: (string | number)[]) => {
@@ -136,7 +165,8 @@ export async function* sample(sampler: Sampler, o: SampleOptions): AsyncGenerato
     const count = Math.min(batch, n - done);
     const noise = draw(at);
     const start: Float32Array = scale === 1 ? noise : noise.map((v) => v * scale);
-    const labels = BigInt64Array.from({ length: batch }, (_, i) => BigInt(label ?? (at + i) % classes));
+    const labels = BigInt64Array.from({ length: batch }, (_, i) => BigInt(label ?? (at + i) % Math.max(1, classes)));
+    const cond = { ...o.cond?.(at, batch), ...(model.conditions.labels ? { labels } : {}) };
     let nfe = 0;
     const states: Float32Array[] = [start];
     const x = await integrate<Float32Array>(solver, {
@@ -144,7 +174,7 @@ export async function* sample(sampler: Sampler, o: SampleOptions): AsyncGenerato
       prediction: model.prediction,
       times,
       x: start,
-      denoise: (state, t) => sampler.denoise(state, t, labels),
+      denoise: (state, t) => sampler.denoise(state, t, cond, nextOf(times, t)),
       noise: (k) => draw(at, "step", k),
       onStep: (event) => {
         nfe = event.nfe;
@@ -160,7 +190,12 @@ export async function* sample(sampler: Sampler, o: SampleOptions): AsyncGenerato
       count,
       x: part(x),
       start: part(start),
-      labels: labels.slice(0, count),
+      cond: Object.fromEntries(
+        Object.entries(cond).map(([name, values]) => [
+          name,
+          values.slice(0, count * sizeOf(model.conditions[name].shape)),
+        ]),
+      ),
       nfe: nfe * sampler.cost,
       ...(o.keepStates ? { states: states.map(part) } : {}),
     };
@@ -179,27 +214,36 @@ export async function sampleAll(sampler: Sampler, o: SampleOptions): Promise<Sam
     count: o.n,
     x: join((p) => p.x),
     start: join((p) => p.start),
-    labels: BigInt64Array.from(parts.flatMap((p) => [...p.labels])),
+    cond: Object.fromEntries(Object.keys(parts[0].cond).map((name) => [name, joined(parts.map((p) => p.cond[name]))])),
     nfe,
     ...(states ? { states: states.map((_, k) => join((p) => p.states?.[k] ?? p.x)) } : {}),
   };
 }
 
-function concat(parts: readonly Float32Array[]): Float32Array {
-  const out = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+const concat = (parts: readonly Float32Array[]): Float32Array => joined(parts) as Float32Array;
+
+function joined(parts: readonly TensorData[]): TensorData {
+  const total = parts.reduce((sum, part) => sum + part.length, 0);
   let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
+  const fill = <T extends TensorData>(out: T): T => {
+    for (const part of parts) {
+      (out as { set(from: TensorData, at: number): void }).set(part, at);
+      at += part.length;
+    }
+    return out;
+  };
+  if (parts[0] instanceof BigInt64Array) return fill(new BigInt64Array(total));
+  return parts[0] instanceof Uint8Array ? fill(new Uint8Array(total)) : fill(new Float32Array(total));
 }
 
-function checkLabel({ labelCount }: NetModel, label: number | undefined): void {
+function checkLabel({ conditions }: NetModel, label: number | undefined): void {
   if (label === undefined) return;
-  if (labelCount === null) throw new RangeError(`Class ${label} was asked for, but the model has no classes.`);
-  if (!Number.isInteger(label) || label < 0 || label >= labelCount)
-    throw new RangeError(`Class ${label} was asked for, expected 0 to ${labelCount - 1} (the last means "no class").`);
+  if (!conditions.labels) throw new RangeError(`Class ${label} was asked for, but the model has no classes.`);
+  const last = (conditions.labels.rows ?? 1) - 1;
+  if (!Number.isInteger(label) || label < 0 || label > last)
+    throw new RangeError(
+      `Class ${label} was asked for, expected 0 to ${last}${nullLabel(conditions) === last ? ' (the last means "no class")' : ""}.`,
+    );
 }
 
 function checkFinite(x: Float32Array, length: number, solver: Solver, steps: number): void {

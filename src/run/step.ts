@@ -1,69 +1,174 @@
-// One training step as one program: coupling, student, gradient, clipping, AdamW, EMA.
+// One training step: the losses of the players that are due, their gradients, clipping, AdamW, averages. As one program,
+// or as two for several processes: gradients, to be averaged over the processes, and the update.
 
-import type { BatchTensors } from "../couplings/coupling.ts";
-import { asFloat32, constant, input, mean, type Outputs, vjp } from "../graph/index.ts";
-import { fromParts, inputVector, type ParamSpec } from "../nn/params.ts";
+import { type DataColumns, drawsOf, type HostDraws } from "../draws.ts";
+import { asFloat32, constant, input, mean, type Outputs, type Tensor, vjp } from "../graph/index.ts";
+import { fromParts, inputVector, type Params } from "../nn/params.ts";
 import { rematerialized } from "../nn/remat.ts";
 import { type AdamWOptions, adamw } from "../optim/adamw.ts";
 import { clipByNorm } from "../optim/clip.ts";
 import { ema } from "../optim/ema.ts";
-import { type Times, times } from "../pair.ts";
-import type { Plan } from "../recipes/plan.ts";
+import { KEPT, type Player, type Source, STUDENT, type Stage, type Table } from "../recipes/recipe.ts";
 
 export interface StepOptions {
   readonly batch: number;
   readonly adamw: AdamWOptions;
-  /** Largest norm of the gradient. */
+  /** Largest norm of a player's gradient. */
   readonly clip: number;
-  /** Multiplies the loss by an input lossScale [] before it is differentiated, and the gradient by its inverse after. */
+  /** Multiplies the losses by an input lossScale [] before they are differentiated, and the gradients by its inverse after. */
   readonly scaleLoss?: boolean;
-  /** Computes the network's blocks again in the backward pass: less memory, more time. Default false. */
+  /** Computes the networks' blocks again in the backward pass: less memory, more time. Default false. */
   readonly gradientCheckpointing?: boolean;
 }
 
 export interface StepProgram {
-  readonly outputs: Outputs<StepOutput>;
-  readonly times: Times;
-  readonly conditional: boolean;
+  /**
+   * By player: "student.theta", ".m", ".v", ".average.kept" [P], ".loss" [], ".losses" [B], ".norm" []; "note.<name>" [] for
+   * what the stage watches.
+   */
+  readonly outputs: Outputs<string>;
+  readonly draws: HostDraws;
 }
-export type StepOutput = "theta" | "m" | "v" | "ema" | "loss" | "losses" | "norm";
 
-/** Inputs: theta, m, v, ema [P]; rate, decay, floor, emaDecay []; x, noise [B, …]; labels, dropped [B]; the times' columns. */
-export function stepProgram(
-  plan: Plan,
-  spec: readonly ParamSpec[],
-  { batch, adamw: adam, clip, scaleLoss = false, gradientCheckpointing = false }: StepOptions,
-): StepProgram {
-  const vector = (name: string) => inputVector(name, spec);
-  const scalar = (name: string) => input(name, []);
-  const clock = times(batch);
-  const conditional = plan.model.labelCount !== null;
-  const shape = [batch, ...plan.model.sampleShape];
-  const tensors: BatchTensors = {
-    x: input("x", shape),
-    noise: input("noise", shape),
-    ...(conditional ? { labels: input("labels", [batch], "int64"), dropped: input("dropped", [batch], "int64") } : {}),
+/** The averages of a player: those its method declares, and the student's that is kept. */
+export const averagesOf = (player: Player): readonly string[] => [
+  ...(player.name === STUDENT ? [KEPT] : []),
+  ...Object.keys(player.averages ?? {}),
+];
+
+/** The vectors of a player's state [P], by the names that programs know them under. */
+export const stateNames = (player: Player): readonly string[] =>
+  ["theta", "m", "v", ...averagesOf(player).map((name) => `average.${name}`)].map((part) => `${player.name}.${part}`);
+
+/** What a batch of a stage has, by where it comes from. */
+export function columnsOf({ model, source }: Pick<Stage, "model" | "source">): DataColumns {
+  const x = { shape: model.sampleShape, dtype: "float32" } as const;
+  const given = Object.entries(model.conditions).filter(([, c]) => c.given === "data");
+  const conditions = (prefix: string): DataColumns =>
+    Object.fromEntries(given.map(([name, { shape, dtype }]) => [`${prefix}${name}`, { shape, dtype }]));
+  const { data, pairs, conditions: alone }: Source = source;
+  return {
+    ...(alone === undefined ? {} : conditions(alone)),
+    ...(data === undefined ? {} : { [`${data}x`]: x, ...conditions(data) }),
+    ...(pairs ? { [`${pairs.prefix}x`]: x, [`${pairs.prefix}noise`]: x, ...conditions(pairs.prefix) } : {}),
   };
-  const [theta, m, v, average] = [vector("theta"), vector("m"), vector("v"), vector("ema")];
-  const params = fromParts(spec, theta);
-  const student = gradientCheckpointing ? rematerialized(params) : params;
-  const losses = plan.objective(student, plan.coupling(tensors, clock), clock);
-  const loss = mean(losses);
-  const factor = scaleLoss ? scalar("lossScale") : undefined;
-  const gradient = vjp([loss], [factor ?? constant(1)], theta).map(asFloat32);
-  const { scale, norm } = clipByNorm(gradient, clip, factor);
-  const scalars = { rate: scalar("rate"), decay: scalar("decay"), floor: scalar("floor"), scale };
-  const next = gradient.map((g, i) => adamw({ theta: theta[i], m: m[i], v: v[i] }, g, scalars, adam));
-  const keep = scalar("emaDecay");
-  const averages = next.map((part, i) => ema(average[i], part.theta, keep));
-  const outputs = {
-    theta: next.map((part) => part.theta),
-    m: next.map((part) => part.m),
-    v: next.map((part) => part.v),
-    ema: averages,
-    loss,
-    losses,
-    norm,
-  };
-  return { outputs, times: clock, conditional };
 }
+
+/**
+ * Inputs: the players' vectors; "<player>.rate", ".decay", ".floor" and ".average.<name>.decay" []; what the losses asked
+ * of `draws`; lossScale. All gradients are taken at the parameters that the step begins with. `own`: other draws than the
+ * random ones of `drawsOf`.
+ */
+export function stepProgram(stage: Stage, due: readonly Player[], o: StepOptions, own?: HostDraws): StepProgram {
+  const { draws, table, parts, factor } = begin(stage, o, own);
+  const outputs: Record<string, Tensor | readonly Tensor[]> = {};
+  for (const player of due) {
+    const { gradient, losses, loss } = gradientOf(player, table, parts, draws, factor);
+    Object.assign(outputs, { [`${player.name}.loss`]: loss, [`${player.name}.losses`]: losses });
+    Object.assign(outputs, update(player, gradient, parts, o, factor));
+  }
+  return { outputs: { ...outputs, ...watched(stage, draws) }, draws };
+}
+
+/** The first half: "<player>.gradient" [P] (times lossScale, if there is one), ".loss" and ".losses". */
+export function gradientProgram(stage: Stage, due: readonly Player[], o: StepOptions, own?: HostDraws): StepProgram {
+  const { draws, table, parts, factor } = begin(stage, o, own);
+  const outputs: Record<string, Tensor | readonly Tensor[]> = {};
+  for (const player of due) {
+    const { gradient, losses, loss } = gradientOf(player, table, parts, draws, factor);
+    Object.assign(outputs, { [`${player.name}.gradient`]: gradient });
+    Object.assign(outputs, { [`${player.name}.loss`]: loss, [`${player.name}.losses`]: losses });
+  }
+  return { outputs: { ...outputs, ...watched(stage, draws) }, draws };
+}
+
+/** The second half, from "<player>.gradient" [P], the vectors and the scalars. */
+export function updateProgram(due: readonly Player[], o: StepOptions): Outputs<string> {
+  const vectors = new Map<string, readonly Tensor[]>();
+  const factor = o.scaleLoss ? input("lossScale", []) : undefined;
+  const outputs: Record<string, Tensor | readonly Tensor[]> = {};
+  for (const player of due) {
+    const parts = (name: string) => once(vectors, name, () => inputVector(name, player.spec));
+    Object.assign(outputs, update(player, parts(`${player.name}.gradient`), parts, o, factor));
+  }
+  return outputs;
+}
+
+type Parts = (name: string) => readonly Tensor[];
+
+function begin(stage: Stage, { batch, scaleLoss, gradientCheckpointing }: StepOptions, own?: HostDraws) {
+  const draws = own ?? drawsOf(batch, stage.model.sampleShape, stage.model.conditions, columnsOf(stage));
+  const vectors = new Map<string, readonly Tensor[]>();
+  const player = (name: string): Player => {
+    const found = stage.players.find((p) => p.name === name);
+    if (found) return found;
+    throw new RangeError(`There is no player "${name}" in ${stage.name}; there are: ${names(stage.players)}.`);
+  };
+  const parts: Parts = (name) =>
+    once(vectors, name, () => inputVector(name, player(name.slice(0, name.indexOf("."))).spec));
+  const tables = new Map<string, Params>();
+  const table: Table = (name, average) => {
+    const of = player(name);
+    if (average !== undefined && !averagesOf(of).includes(average))
+      throw new RangeError(
+        `${name} has no average "${average}" in ${stage.name}; it has: ${averagesOf(of).join(", ") || "none"}.`,
+      );
+    const vector = average === undefined ? `${name}.theta` : `${name}.average.${average}`;
+    return once(tables, vector, () => {
+      const params = fromParts(of.spec, parts(vector));
+      return gradientCheckpointing ? rematerialized(params) : params;
+    });
+  };
+  return { draws, parts, table, factor: scaleLoss ? input("lossScale", []) : undefined };
+}
+
+function gradientOf(player: Player, table: Table, parts: Parts, draws: HostDraws, factor: Tensor | undefined) {
+  const losses = player.loss(table, draws);
+  const loss = mean(losses);
+  const gradient = vjp([loss], [factor ?? constant(1)], parts(`${player.name}.theta`)).map(asFloat32);
+  return { gradient, losses, loss };
+}
+
+function update(
+  player: Player,
+  gradient: readonly Tensor[],
+  parts: Parts,
+  o: StepOptions,
+  factor: Tensor | undefined,
+): Record<string, Tensor | readonly Tensor[]> {
+  const { name } = player;
+  const scalar = (what: string) => input(`${name}.${what}`, []);
+  const { scale, norm } = clipByNorm(gradient, o.clip, factor);
+  const scalars = { rate: scalar("rate"), decay: scalar("decay"), floor: scalar("floor"), scale };
+  const [theta, m, v] = ["theta", "m", "v"].map((part) => parts(`${name}.${part}`));
+  const options = { ...o.adamw, ...player.optimizer };
+  const next = gradient.map((g, i) => adamw({ theta: theta[i], m: m[i], v: v[i] }, g, scalars, options));
+  const averages = averagesOf(player).map((average) => {
+    const keep = scalar(`average.${average}.decay`);
+    const before = parts(`${name}.average.${average}`);
+    return [`${name}.average.${average}`, next.map((part, i) => ema(before[i], part.theta, keep))] as const;
+  });
+  return {
+    [`${name}.theta`]: next.map((part) => part.theta),
+    [`${name}.m`]: next.map((part) => part.m),
+    [`${name}.v`]: next.map((part) => part.v),
+    ...Object.fromEntries(averages),
+    [`${name}.norm`]: norm,
+  };
+}
+
+const watched = ({ watch = [] }: Stage, { notes }: HostDraws): Record<string, Tensor> =>
+  Object.fromEntries(
+    watch.flatMap((name) => {
+      const note = notes.get(name);
+      return note ? [[`note.${name}`, mean(note)]] : [];
+    }),
+  );
+
+function once<T>(known: Map<string, T>, name: string, make: () => T): T {
+  const found = known.get(name) ?? make();
+  known.set(name, found);
+  return found;
+}
+
+const names = (players: readonly Player[]) => players.map(({ name }) => name).join(", ");

@@ -1,35 +1,36 @@
 // The training loop: an async generator of events. It holds the state, and reads and writes no files.
 
-import { stratified } from "../core/index.ts";
-import type { Precision } from "../graph/index.ts";
+import type { Batch } from "../draws.ts";
+import type { Precision, TensorData } from "../graph/index.ts";
 import { initialize } from "../nn/initialize.ts";
 import type { ParamSpec } from "../nn/params.ts";
 import { type AdamWOptions, adamwDefaults, adamwScalars } from "../optim/adamw.ts";
 import { emaDecay } from "../optim/ema.ts";
 import { firstLossScale, type LossScale, nextLossScale } from "../optim/lossScale.ts";
 import { type RateSchedule, rateAt } from "../optim/schedule.ts";
-import { fold, key, normal, uniform } from "../random.ts";
-import type { Plan } from "../recipes/plan.ts";
+import { fold, key } from "../random.ts";
+import { KEPT, type Player, STUDENT, type Stage } from "../recipes/recipe.ts";
 import type { Held, Runtime } from "../runtime/index.ts";
-import { type StepOutput, stepProgram } from "./step.ts";
+import { averagesOf, stateNames } from "./step.ts";
+import { type Stepper, stepper } from "./stepper.ts";
 
-/** Everything a run needs to go on exactly as if it had not stopped; random numbers follow from seed and step. */
-export interface TrainState {
-  /** Steps done. */
-  readonly step: number;
+/** What a player needs to go on; vectors [P]. */
+export interface PlayerState {
+  /** Times it moved: steps in which half precision overflowed are not counted. */
+  readonly updates: number;
   readonly theta: Float32Array;
   readonly m: Float32Array;
   readonly v: Float32Array;
-  readonly ema: Float32Array;
-  /** Only in half precision. */
-  readonly scale?: LossScale;
+  readonly averages: Readonly<Record<string, Float32Array>>;
 }
 
-/** What a step learns from: x [B, …] in [-1, 1]; `noise` only from stored pairs. */
-export interface TrainBatch {
-  readonly x: Float32Array;
-  readonly labels: BigInt64Array;
-  readonly noise?: Float32Array;
+/** Everything a stage needs to go on exactly as if it had not stopped; random numbers follow from seed and step. */
+export interface TrainState {
+  /** Steps done. */
+  readonly step: number;
+  readonly players: Readonly<Record<string, PlayerState>>;
+  /** Only in half precision. */
+  readonly scale?: LossScale;
 }
 
 export interface TrainOptions {
@@ -37,31 +38,43 @@ export interface TrainOptions {
   /** Steps in all, those already done included. */
   readonly steps: number;
   readonly rate: RateSchedule;
-  /** Limit of the EMA's decay. */
+  /** Limit of the decay of the student's kept average. */
   readonly ema: number;
   readonly clip: number;
-  /** Share of labels dropped, for classifier-free guidance; 0 for a model without labels. */
+  /** Share of conditions dropped, for classifier-free guidance; nothing is dropped where there are none. */
   readonly dropLabels: number;
   /** Less memory, more time; see `StepOptions`. */
   readonly gradientCheckpointing?: boolean;
   readonly seed: number;
-  readonly saveEvery: number;
+  /** Which stage of the run this is: each has random numbers of its own. Default 0. */
+  readonly stage?: number;
+  /** Steps between events with the state; default: only at the end. */
+  readonly saveEvery?: number;
   readonly adamw?: AdamWOptions;
   /** float16: products and convolutions in half precision, the state in float32, the loss scaled. Default float32. */
   readonly precision?: Precision;
+  /** Gradients and update as two programs, as several processes need them. Default false. */
+  readonly split?: boolean;
 }
 
 export interface TrainEvent {
   readonly kind: "step" | "save";
   readonly step: number;
   readonly images: number;
+  /** The student's; in steps in which it does not move, its last one. */
   readonly loss: number;
-  /** Norm of the gradient before clipping. */
+  /** Norm of the student's gradient before clipping. */
   readonly norm: number;
   readonly rate: number;
-  /** In half precision: the gradient overflowed, so the state stayed as it was. */
+  /** Of the players that moved in this step. */
+  readonly players: Readonly<Record<string, { readonly loss: number; readonly norm: number }>>;
+  /** Means of the values that the stage watches. */
+  readonly notes: Readonly<Record<string, number>>;
+  /** In half precision: a gradient overflowed, so the state stayed as it was. */
   readonly skipped?: boolean;
-  /** A copy of the state, with "save". */
+  /** A copy of the state after this step. Only until the next event is asked for. */
+  snapshot(): Promise<TrainState>;
+  /** The same, with "save". */
   readonly state?: TrainState;
 }
 
@@ -78,105 +91,191 @@ export class NotFinite extends Error {
   }
 }
 
-export function freshState(theta: Float32Array): TrainState {
-  const zeros = () => new Float32Array(theta.length);
-  return { step: 0, theta: theta.slice(), m: zeros(), v: zeros(), ema: theta.slice() };
-}
-export const randomState = (spec: readonly ParamSpec[], seed: number): TrainState =>
-  freshState(initialize(spec, fold(key(seed), "init")));
+export const freshPlayer = (theta: Float32Array, averages: readonly string[] = [KEPT]): PlayerState => ({
+  updates: 0,
+  theta: theta.slice(),
+  m: new Float32Array(theta.length),
+  v: new Float32Array(theta.length),
+  averages: Object.fromEntries(averages.map((name) => [name, theta.slice()])),
+});
+
+/** The state that a stage begins with: averages start as copies. */
+export const freshState = ({ players }: Pick<Stage, "players">): TrainState => ({
+  step: 0,
+  players: Object.fromEntries(players.map((p) => [p.name, freshPlayer(p.start, averagesOf(p))])),
+});
+
+/** Weights of a network that has not learned anything [P]. */
+export const randomWeights = (spec: readonly ParamSpec[], seed: number): Float32Array =>
+  initialize(spec, fold(key(seed), "init"));
+
+/** The student's kept average [P]: what a stage is for. */
+export const keptOf = (state: TrainState): Float32Array => state.players[STUDENT].averages[KEPT];
 
 /**
- * Runs steps state.step + 1 … steps, yielding an event per step, and one with a copy of the state every `saveEvery`
- * steps and at the end. The same seed and state give the same bytes.
+ * Runs steps state.step + 1 … steps of a stage, yielding an event per step, and one with a copy of the state every
+ * `saveEvery` steps and at the end. The same seed and state give the same bytes.
  * @throws NotFinite when a loss or gradient is not finite: before the broken weights could be saved.
  */
 export async function* train(
-  plan: Plan,
-  spec: readonly ParamSpec[],
-  data: (step: number) => TrainBatch,
+  stage: Stage,
+  data: (step: number) => Batch,
   runtime: Runtime,
   start: TrainState,
   o: TrainOptions,
 ): AsyncGenerator<TrainEvent> {
-  const adam = o.adamw ?? adamwDefaults;
-  const { precision = "float32" } = o;
+  checkPlayers(stage, start);
+  const { precision = "float32", saveEvery = o.steps } = o;
   let lossScale = precision === "float16" ? (start.scale ?? firstLossScale) : undefined;
-  const step = { ...o, adamw: adam, scaleLoss: lossScale !== undefined };
-  const { outputs, times, conditional } = stepProgram(plan, spec, step);
-  const program = await runtime.compile<StepOutput, StateName>(outputs, { keep: stateNames, precision });
-  const root = key(o.seed);
-  const nullLabel = BigInt((plan.model.labelCount ?? 1) - 1);
+  const adam = o.adamw ?? adamwDefaults;
+  const options = { ...o, adamw: adam, scaleLoss: lossScale !== undefined };
+  const steps: Stepper = stepper(stage, runtime, options, precision, o.split ?? false);
+  const root = o.stage ? fold(key(o.seed), "stage", o.stage) : key(o.seed);
   // Two sets of buffers, read and written in turn; on the device, where that has a memory of its own.
-  let now: State = each((name) => start[name].slice());
-  let next: State = each((name) => new Float32Array(start[name].length));
-  const one = (x: number) => Float32Array.of(x);
-  const taken = new Set(
-    program.inputs.map((x) => (x.source.kind === "input" ? (x.source.part?.of ?? x.source.name) : "")),
+  const vectors = stage.players.flatMap(stateNames);
+  let now: Record<string, Held> = Object.fromEntries(vectors.map((name) => [name, vectorOf(start, name).slice()]));
+  let next: Record<string, Held> = Object.fromEntries(
+    vectors.map((name) => [name, new Float32Array(vectorOf(start, name).length)]),
   );
+  const updates = new Map(stage.players.map((p) => [p.name, start.players[p.name].updates]));
+  const last = { loss: Number.NaN, norm: Number.NaN };
+  const one = (x: number) => Float32Array.of(x);
   try {
     for (let step = start.step + 1; step <= o.steps; step++) {
-      const drawn = data(step - 1);
-      const offset = uniform(fold(root, "time", step), 1)[0];
-      const ts = stratified(o.batch, offset).map(plan.times);
+      const due = stage.players.filter(({ every = 1 }) => step % every === 0);
       const rate = rateAt(o.rate, step, o.steps);
-      const scalars = adamwScalars(step - (lossScale?.skipped ?? 0), rate, adam);
-      const feeds: Record<string, Held> = {
-        ...now,
-        rate: one(scalars.rate),
-        decay: one(scalars.decay),
-        floor: one(scalars.floor),
-        emaDecay: one(emaDecay(step, o.ema)),
-        x: drawn.x,
-        noise: drawn.noise ?? normal(fold(root, "noise", step), drawn.x.length),
-        ...(lossScale ? { lossScale: one(lossScale.value) } : {}),
-        ...times.feeds(ts),
-      };
-      if (conditional) {
-        const dropped = drawn.labels.slice();
-        uniform(fold(root, "drop", step), o.batch).forEach((q, i) => {
-          if (q < o.dropLabels) dropped[i] = nullLabel;
+      const scalars: Record<string, TensorData> = lossScale ? { lossScale: one(lossScale.value) } : {};
+      for (const player of due) {
+        const own = { ...adam, ...player.optimizer };
+        const k = (updates.get(player.name) ?? 0) + 1;
+        const { rate: scaled, decay, floor } = adamwScalars(k, rate * (player.optimizer?.rate ?? 1), own);
+        Object.assign(scalars, {
+          [`${player.name}.rate`]: one(scaled),
+          [`${player.name}.decay`]: one(decay),
+          [`${player.name}.floor`]: one(floor),
         });
-        feeds.labels = drawn.labels;
-        feeds.dropped = dropped;
+        for (const average of averagesOf(player)) {
+          const limit = average === KEPT ? o.ema : (player.averages?.[average] ?? 0);
+          const moves = Math.floor(step / (player.every ?? 1));
+          scalars[`${player.name}.average.${average}.decay`] = one(emaDecay(moves, limit));
+        }
       }
-      // A method need not use every input: stored pairs have no undropped labels, say.
-      for (const name of Object.keys(feeds)) if (!taken.has(name)) delete feeds[name];
-      const fetched = await program.run(feeds, next);
-      const made = each((name) => fetched[name].data);
-      const [loss, norm] = [Number(fetched.loss.data[0]), Number(fetched.norm.data[0])];
-      const finite = Number.isFinite(loss) && Number.isFinite(norm);
+      const batch = data(step - 1);
+      const feeds = (draws: Stepper["draws"]) => draws(due).feeds({ root, step }, batch, o.dropLabels);
+      const written = due.flatMap(stateNames);
+      const made = await steps.run(due, { ...now, ...scalars }, feeds(steps.draws), pick(next, written));
+      const players = Object.fromEntries(
+        due.map(({ name }) => [name, { loss: made.number(`${name}.loss`), norm: made.number(`${name}.norm`) }]),
+      );
+      const finite = Object.values(players).every((p) => Number.isFinite(p.loss) && Number.isFinite(p.norm));
+      const before = now;
       if (lossScale) lossScale = nextLossScale(lossScale, finite);
-      [now, next] = finite ? [made, now] : [now, made];
-      if (!Number.isFinite(loss)) throw new NotFinite(step, `The loss (${loss})`);
-      if (!finite && !(lossScale && lossScale.value >= SMALLEST_SCALE))
-        throw new NotFinite(step, `The gradient's norm (${norm})`);
-      const event = { step, images: step * o.batch, loss, norm, rate, ...(finite ? {} : { skipped: true }) };
-      yield { kind: "step", ...event };
-      if (step % o.saveEvery === 0 || step === o.steps) {
-        yield { kind: "save", ...event, state: { step, ...(await copy(now, runtime)), scale: lossScale } };
+      const swapped = { ...now, ...made.held };
+      [now, next] = finite ? [swapped, { ...next, ...pick(now, written) }] : [now, { ...next, ...made.held }];
+      for (const { name } of due) {
+        const { loss, norm } = players[name];
+        const whose = name === STUDENT ? "" : ` of the ${name}`;
+        if (!Number.isFinite(loss)) throw new NotFinite(step, `The loss${whose} (${loss})`);
+        if (!finite && !Number.isFinite(norm) && !(lossScale && lossScale.value >= SMALLEST_SCALE))
+          throw new NotFinite(step, `The norm of the gradient${whose} (${norm})`);
+        if (loss === 0 && finite) await checkMoved(name, step, before, now, runtime);
+        if (finite) updates.set(name, (updates.get(name) ?? 0) + 1);
       }
+      if (players[STUDENT]) Object.assign(last, players[STUDENT]);
+      const held = now;
+      const snapshot = async (): Promise<TrainState> => ({
+        step,
+        players: await copy(stage.players, held, updates, runtime),
+        ...(lossScale ? { scale: lossScale } : {}),
+      });
+      const event = {
+        step,
+        images: step * o.batch,
+        ...last,
+        rate,
+        players,
+        notes: made.notes,
+        snapshot,
+        ...(finite ? {} : { skipped: true }),
+      };
+      yield { kind: "step", ...event };
+      if (step % saveEvery === 0 || step === o.steps) yield { kind: "save", ...event, state: await snapshot() };
     }
   } finally {
-    for (const name of stateNames) for (const held of [now[name], next[name]]) runtime.release(held);
-    await program.dispose();
+    for (const name of vectors) for (const held of [now[name], next[name]]) runtime.release(held);
+    await steps.dispose();
   }
 }
 
 /** Where halving the scale has not helped: something else is wrong. */
 const SMALLEST_SCALE = 2 ** -10;
 
-const stateNames = ["theta", "m", "v", "ema"] as const;
-type StateName = (typeof stateNames)[number];
-type State = Readonly<Record<StateName, Held>>;
+/** Throws a RangeError, one sentence for all that is wrong, before anything is computed. */
+function checkPlayers({ players, name }: Stage, { players: states }: TrainState): void {
+  const wrong: string[] = [];
+  const seen = new Set<string>();
+  for (const player of players) {
+    if (seen.has(player.name)) wrong.push(`two players are called "${player.name}"`);
+    seen.add(player.name);
+    if (player.every !== undefined && !(Number.isInteger(player.every) && player.every >= 1))
+      wrong.push(`"${player.name}" moves every ${player.every} steps, expected a whole number from 1`);
+    for (const [average, decay] of Object.entries(player.averages ?? {}))
+      if (!(decay >= 0 && decay < 1))
+        wrong.push(`the average "${average}" of "${player.name}" has the decay ${decay}, expected 0 to below 1`);
+    const state = states[player.name];
+    if (!state) wrong.push(`the state has no player "${player.name}"`);
+    else if (state.theta.length !== player.start.length)
+      wrong.push(`the state of "${player.name}" has ${state.theta.length} weights, expected ${player.start.length}`);
+    else
+      for (const average of averagesOf(player))
+        if (!state.averages[average]) wrong.push(`the state of "${player.name}" has no average "${average}"`);
+  }
+  for (const player of Object.keys(states))
+    if (!seen.has(player)) wrong.push(`the state has a player "${player}" that this stage has not`);
+  if (players[0]?.name !== STUDENT) wrong.push(`the first player is "${players[0]?.name}", expected "${STUDENT}"`);
+  if (wrong.length > 0) throw new RangeError(`${name} cannot be trained: ${wrong.join("; ")}.`);
+}
 
-const each = <T>(of: (name: StateName) => T): Record<StateName, T> => ({
-  theta: of("theta"),
-  m: of("m"),
-  v: of("v"),
-  ema: of("ema"),
-});
+/** Throws where a device returned nothing: a loss of exactly 0 with weights that stay, or are all gone. */
+async function checkMoved(
+  name: string,
+  step: number,
+  before: Readonly<Record<string, Held>>,
+  after: Readonly<Record<string, Held>>,
+  runtime: Runtime,
+): Promise<void> {
+  const [was, is] = await Promise.all([before, after].map((s) => runtime.read(s[`${name}.theta`])));
+  const still = is.every((value, i) => value === was[i]) || is.every((value) => value === 0);
+  if (still)
+    throw new Error(
+      `The loss of the ${name} is exactly 0 at step ${step} and its weights did not move: the device ${runtime.device} returned nothing. Use another device.`,
+    );
+}
 
-async function copy(state: State, runtime: Runtime): Promise<Record<StateName, Float32Array>> {
-  const read = async (name: StateName) => (await runtime.read(state[name])) as Float32Array;
-  return { theta: await read("theta"), m: await read("m"), v: await read("v"), ema: await read("ema") };
+function vectorOf({ players }: TrainState, name: string): Float32Array {
+  const [player, part, average] = name.split(".");
+  const state = players[player];
+  if (part === "average") return state.averages[average];
+  return part === "theta" ? state.theta : part === "m" ? state.m : state.v;
+}
+
+const pick = <T>(from: Readonly<Record<string, T>>, names: readonly string[]): Record<string, T> =>
+  Object.fromEntries(names.map((name) => [name, from[name]]));
+
+async function copy(
+  players: readonly Player[],
+  held: Readonly<Record<string, Held>>,
+  updates: ReadonlyMap<string, number>,
+  runtime: Runtime,
+): Promise<Record<string, PlayerState>> {
+  const read = async (name: string) => (await runtime.read(held[name])) as Float32Array;
+  const states: [string, PlayerState][] = [];
+  for (const player of players) {
+    const { name } = player;
+    const averages: Record<string, Float32Array> = {};
+    for (const average of averagesOf(player)) averages[average] = await read(`${name}.average.${average}`);
+    const [theta, m, v] = [await read(`${name}.theta`), await read(`${name}.m`), await read(`${name}.v`)];
+    states.push([name, { updates: updates.get(name) ?? 0, theta, m, v, averages }]);
+  }
+  return Object.fromEntries(states);
 }

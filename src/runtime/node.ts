@@ -1,13 +1,30 @@
 // ONNX Runtime in Node.
 
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import * as ort from "onnxruntime-node";
 import { type Device, type Outputs, type Precision, sizeOf } from "../graph/index.ts";
 import { allocate } from "./exchange.ts";
 import { type Placed, placements } from "./placement.ts";
 import { createRuntime, type Feed, type OrtModule, type Runtime } from "./runtime.ts";
+
+type OrtNode = OrtModule & Pick<typeof import("onnxruntime-node"), "listSupportedBackends">;
+let loaded: OrtNode | undefined;
+
+/**
+ * The module onnxruntime-node, loaded at the first call. From 1.29 on its library collects usage data on Linux (an id and a
+ * database in the user's cache, a log in the temporary folder) and tries to send them, unless ORT_DISABLE_TELEMETRY is
+ * set when it is loaded. An import would be evaluated before any line here could set it, also in a bundle, so the
+ * library is required behind that line. A value that is there already is the user's. In a worker thread the variable does
+ * not reach native code: there the main thread has to set it.
+ */
+export function onnxruntime(): OrtNode {
+  process.env.ORT_DISABLE_TELEMETRY ||= "1";
+  // Bundlers that write CommonJS leave no import.meta.url.
+  loaded ??= createRequire(import.meta.url ?? __filename)("onnxruntime-node") as OrtNode;
+  return loaded;
+}
 
 export interface NodeRuntimeOptions {
   device?: Exclude<Device, "wasm">;
@@ -16,10 +33,11 @@ export interface NodeRuntimeOptions {
 }
 
 export function nodeRuntime({ device = "cpu", threads = 0 }: NodeRuntimeOptions = {}): Runtime {
+  const ort = onnxruntime();
   const supported = ort.listSupportedBackends().map((b) => b.name);
   if (!supported.includes(device))
     throw new Error(`This build of onnxruntime-node has no device "${device}". It has: ${supported.join(", ")}.`);
-  return createRuntime(ort as unknown as OrtModule, device, threads);
+  return createRuntime(ort, device, threads);
 }
 
 /** Where the operators of a program run. It is run once, on zeros. */

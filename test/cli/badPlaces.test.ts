@@ -20,14 +20,16 @@ test.each([...places, ["file/x", "a part of the path is a file, not a folder"]])
   const path = place.startsWith("/") ? place : at(place);
   const sampled = ["sample", model, "--n", "1"];
   expect(await failure(1, ...sampled, "--out", `${path}/grid.png`)).toBe(`${path}/grid.png cannot be written: ${why}.`);
-  expect(await failure(1, ...sampled, "--out", at("grid.png"), "--save", path)).toContain(`${path} cannot be`);
+  expect(await failure(1, ...sampled, "--out", at("grid.png"), "--save", `${path}.safetensors`)).toMatch(
+    / cannot be written: /,
+  );
   const made = `${path} could not be made: ${why}.`;
   expect(await failure(1, "train", ...tiny, "--images", "8", "--out", path)).toBe(made);
   expect(await failure(1, "evaluate", model, "--data", "toy:moons@64", "--out", path)).toBe(made);
 });
 test("a folder of that name", async () => {
-  await mkdir(at("folder"), { recursive: true });
-  expect(await failure(1, "sample", model, "--out", at("folder"))).toMatch(
-    /folder cannot be written: a folder of that name exists\.$/,
+  await mkdir(at("folder.png"), { recursive: true });
+  expect(await failure(1, "sample", model, "--out", at("folder.png"))).toMatch(
+    /folder\.png cannot be written: a folder of that name exists\.$/,
   );
 });

@@ -6,6 +6,7 @@ import { z } from "zod";
 import { command } from "../../src/cli/command.ts";
 import { commands } from "../../src/cli/commands/index.ts";
 import { exitCode } from "../../src/cli/failure.ts";
+import { fewestSamples } from "../../src/cli/features.ts";
 import { readJson, readSafetensors } from "../../src/cli/files.ts";
 import { loadModel } from "../../src/cli/models.ts";
 import { runProgram } from "../../src/cli/program.ts";
@@ -179,6 +180,21 @@ test("evaluate: a table, a report, charts; more steps end closer to the teacher"
   expect(eight.values["sliced-wasserstein"].value).toBeLessThan(one.values["sliced-wasserstein"].value);
 });
 
+test("evaluate: what few samples cannot tell is not printed, and the note says how many can", async () => {
+  const evaluate = (...more: string[]) =>
+    fewstep("evaluate", teacher, "--path-steps", "0", "--steps", "2", "--out", at("few"), ...more);
+  const few = await evaluate("--data", "toy:8gaussians@2000", "--n", "4");
+  expect(few.code, few.err).toBe(0);
+  expect(few.out).toMatch(/^model +steps +NFE +per sample$/m);
+  expect(few.out).toContain("4 samples are too few to be compared by 2 coordinates: at least 50 are needed (--n 50).");
+  expect(await readdir(at("few"))).toEqual(["report.json"]);
+  const enough = await evaluate("--data", "toy:8gaussians@2000", "--n", "50");
+  expect(enough.out).toMatch(/^model +steps +NFE +sliced-wasserstein +gaussian-mmd +precision +recall +per sample$/m);
+  const little = await evaluate("--data", "toy:8gaussians@10", "--n", "100");
+  expect(little.out).toContain("The 10 samples of the data are too few to be compared by 2 coordinates");
+  expect([fewestSamples(2), fewestSamples(64), fewestSamples(2048)]).toEqual([50, 128, 200]);
+});
+
 test("info: a run, a diffusers folder, data", async () => {
   const run = await fewstep("info", teacher);
   expect(run.out).toMatch(/a run of fewstep train\.\nIt logged step 400: 25,600 of 25,600 images/);
@@ -227,5 +243,5 @@ test("an option's name, type and default come from its schema", async () => {
   );
   expect(seen).toEqual({ files: ["x", "y"], stepCounts: [4, 8], isOn: true, mode: "a" });
   expect(await runProgram([probe], ["probe", "--step-counts", "4,x"], streams)).toBe(exitCode.wrongUse);
-  expect(commands.map(({ name }) => name)).toEqual(["train", "accelerate", "sample", "evaluate", "info"]);
+  expect(commands.map(({ name }) => name)).toEqual(["train", "accelerate", "sample", "evaluate", "info", "doctor"]);
 });

@@ -103,3 +103,22 @@ export async function contents(run: string): Promise<Record<string, string>> {
   const texts = await Promise.all(files.map((file) => readFile(join(run, file), "latin1")));
   return Object.fromEntries(files.map((file, i) => [file, texts[i].replaceAll(/,"seconds":[\d.]+/g, "")]));
 }
+
+/** Starts a process and sends it signals once it shows its first progress. */
+export function fewstepSignaled(args: readonly string[], signals: readonly NodeJS.Signals[]) {
+  const main = join(root, "src/cli/main.ts");
+  const child = spawn(process.execPath, ["--import", "tsx", main, "--threads", "1", ...args], { cwd: root });
+  let [out, err, sent] = ["", "", false];
+  child.stdout.on("data", (data) => {
+    out += data;
+  });
+  child.stderr.on("data", (data) => {
+    err += data;
+    if (sent || !/ of /.test(err)) return;
+    sent = true;
+    for (const signal of signals) child.kill(signal);
+  });
+  return new Promise<Ended & { readonly signal: NodeJS.Signals | null }>((done) =>
+    child.on("close", (code, signal) => done({ code: code ?? -1, out, err, signal })),
+  );
+}

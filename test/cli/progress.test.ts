@@ -35,6 +35,18 @@ test("a line has what is known", () => {
   expect(formatProgress("x", { done: 10, total: 10 }, 5)).toBe("x  10 of 10 images  100 %  5 images/s");
 });
 
+test.each([
+  [83, "perflow  12,800 of 64,000 images  20 %  215 images/s  3 min 58 s left  loss 0.01230"],
+  [82, "perflow  12,800 of 64,000 images  20 %  3 min 58 s left  loss 0.01230"],
+  [60, "perflow  20 %  3 min 58 s left  loss 0.01230"],
+  [40, "perflow  3 min 58 s left  loss 0.01230"],
+  [34, "pe…  3 min 58 s left  loss 0.01230"],
+  [20, "3 min 58 s left  loss 0.01230"],
+])("in %d columns time left and loss stay", (columns, line) => {
+  const shown = formatProgress("perflow", { done: 12_800, total: 64_000, loss: 0.0123 }, 215, columns);
+  expect(shown).toBe(line);
+});
+
 describe("progressLine", () => {
   function setUp(isTTY: boolean, columns = 200) {
     const written: string[] = [];
@@ -65,7 +77,7 @@ describe("progressLine", () => {
   test("is cut to the width of the terminal", () => {
     const { written, line } = setUp(true, 20);
     line.update({ done: 1, total: 1000 });
-    expect(written).toEqual(["\rtrain  1 of 1,000 …\x1b[K"]);
+    expect(written).toEqual(["\rtrain  0 %\x1b[K"]);
   });
 
   test("writes a line now and then elsewhere, and the last one", () => {

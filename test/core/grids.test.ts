@@ -33,6 +33,7 @@ import {
   vp,
   windowGrid,
   windowStart,
+  withAtoms,
 } from "../../src/core/index.ts";
 
 describe("grids", () => {
@@ -134,6 +135,35 @@ describe("time laws", () => {
     for (const p of [1e-9, 0.001, 0.3, 0.5, 0.77, 0.9999]) expect(normalCdf(normalQuantile(p)) / p).toBeCloseTo(1, 12);
     expect(normalQuantile(0.975)).toBeCloseTo(1.959963984540054, 12);
     expect(() => normalQuantile(0)).toThrow(RangeError);
+  });
+  test("one draw falls into each stratum, wherever the offset moves them", () => {
+    for (const batch of [1, 3, 8, 48])
+      for (const offset of [0, 0.25, 1 - 2 ** -30]) {
+        const q = [...stratified(batch, offset)];
+        expect(q.map((x) => Math.floor(x * batch))).toEqual(Array.from(q.keys()));
+        expect(q.map((x) => x * batch - Math.floor(x * batch))).toEqual(q.map(() => expect.closeTo(offset, 12)));
+      }
+  });
+  test("atoms take their share in equal parts, and the rest follows the law", () => {
+    const edges = [1, 0.75, 0.5, 0.25];
+    for (const [share, offset] of [
+      [0.25, 0.5],
+      [0.5, 0],
+      [0.5, 0.999],
+    ]) {
+      const law = withAtoms(share, edges, uniform({ from: 0.1, to: 0.2 }));
+      const times = [...stratified(64, offset)].map(law);
+      for (const edge of edges) expect(times.filter((t) => t === edge).length).toBe((64 * share) / 4);
+      const rest = times.slice(64 * share);
+      // The strata of the rest are strata of the law.
+      expect(rest).toEqual(rest.map((_, i) => expect.closeTo(0.2 - (0.1 * (i + offset)) / rest.length, 14)));
+    }
+  });
+  test("no share is the law itself, a whole one only atoms, and the law is uniform unless given", () => {
+    const q = [0, 0.1, 0.5, 1 - 2 ** -53];
+    expect(q.map(withAtoms(0, [0.3], logitNormal()))).toEqual(q.map(logitNormal()));
+    expect(q.map(withAtoms(1, [1, 0.5]))).toEqual([1, 1, 0.5, 0.5]);
+    expect(withAtoms(0.5, [1])(0.75)).toBe(0.5);
   });
 });
 

@@ -55,7 +55,7 @@ describe("schedulers", () => {
   test.each([
     [{ _class_name: "FlowMatchEulerDiscreteScheduler" }, /FlowMatchEulerDiscreteScheduler, whose noise levels are not/],
     [{ _class_name: "ScoreSdeVeScheduler" }, /ScoreSdeVeScheduler/],
-    [{}, /undefined, whose/],
+    [{}, /has no "_class_name"/],
     [{ ...ddpm, prediction_type: "flow" }, /"prediction_type": "flow".*epsilon, sample, v_prediction/],
     [{ ...ddpm, beta_schedule: "sigmoid" }, /"beta_schedule": "sigmoid".*scaled_linear/],
     [{ ...ddpm, beta_start: "small" }, /"beta_start": "small"/],

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { parseHTML } from "linkedom";
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
-import { figureContext, saveFigure, svgToPng } from "../../src/cli/figures.ts";
+import { figureContext, saveFigure, svgSignature, svgToPng } from "../../src/cli/figures.ts";
 import { toy } from "../../src/data/toy2d.ts";
 import { alphaSigma } from "../../src/figures/alphaSigma.ts";
 import { lossCurve, runningMean } from "../../src/figures/lossCurve.ts";
@@ -209,7 +209,7 @@ test("figures are saved as SVG and as PNG of twice the size, not blank", async (
   const svg = scatter2d({ panels: [{ title: "moons", points: toy("moons", key(1), 400) }] }, context);
   await saveFigure(join(folder, "moons"), svg);
   expect((await readdir(folder)).sort()).toEqual(["moons.png", "moons.svg"]);
-  expect(await readFile(join(folder, "moons.svg"), "utf8")).toBe(svg);
+  expect(await readFile(join(folder, "moons.svg"), "utf8")).toBe(`${svg}\n${svgSignature}\n`);
   const { data, info } = await sharp(await svgToPng(svg))
     .removeAlpha()
     .raw()

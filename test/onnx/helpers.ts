@@ -1,10 +1,12 @@
 // Running imported models, and their gradients.
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import * as ort from "onnxruntime-node";
 import { grad, input, mean, square, type Tensor } from "../../src/graph/index.ts";
 import type { OnnxModel } from "../../src/onnx/index.ts";
-import type { Feeds } from "../../src/runtime/index.ts";
+import type { Feed, Feeds } from "../../src/runtime/index.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
+import type { Operand, Single } from "./model.ts";
 
 export const runtime = nodeRuntime({ threads: 1 });
 
@@ -58,4 +60,36 @@ export function distance(a: ArrayLike<number>, b: ArrayLike<number>, floor = 0):
     size = Math.max(size, Math.abs(b[i]));
   }
   return Number.isNaN(worst) ? Number.POSITIVE_INFINITY : worst / (size || 1);
+}
+
+/** What ONNX Runtime computes from the file itself, in the order of the file's outputs. */
+export async function ortOutputs({ bytes, fed }: Single): Promise<{ shape: readonly number[]; data: Float32Array }[]> {
+  const session = await ort.InferenceSession.create(bytes, { intraOpNumThreads: 1, logSeverityLevel: 4 });
+  try {
+    const feeds = Object.fromEntries(
+      [...fed].map(([name, { data, shape }]) => {
+        if (data instanceof Float32Array) return [name, new ort.Tensor("float32", data, shape)];
+        if (data instanceof BigInt64Array) return [name, new ort.Tensor("int64", data, shape)];
+        return [name, new ort.Tensor("bool", data, shape)];
+      }),
+    );
+    const results = await session.run(feeds);
+    return session.outputNames.map((name) => ({
+      shape: results[name].dims,
+      data: Float32Array.from(results[name].data as Float32Array, Number),
+    }));
+  } finally {
+    await session.release();
+  }
+}
+
+const dtype = ({ data }: Operand) =>
+  data instanceof Float32Array ? "float32" : data instanceof BigInt64Array ? "int64" : "bool";
+
+/** The fed operands of a node as inputs, and their values. */
+export function fed(model: Single): { inputs: Record<string, Tensor>; feeds: Record<string, Feed> } {
+  return {
+    inputs: Object.fromEntries([...model.fed].map(([name, x]) => [name, input(name, x.shape, dtype(x))])),
+    feeds: Object.fromEntries([...model.fed].map(([name, { data }]) => [name, data])),
+  };
 }

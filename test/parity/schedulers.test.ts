@@ -47,7 +47,7 @@ const label = (c: Case, i: number) => {
 };
 
 const files = goldenRoots()
-  .map((folder) => join(folder, "schedulers.json"))
+  .flatMap((folder) => ["schedulers.json", "schedulers-edges.json"].map((name) => join(folder, name)))
   .filter((file) => existsSync(file));
 
 test("there are recorded trajectories", () => expect(files.length).toBeGreaterThan(0));

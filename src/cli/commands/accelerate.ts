@@ -1,81 +1,82 @@
 // fewstep accelerate: a few-step student from a pretrained teacher.
-import { join } from "node:path";
 import { z } from "zod";
+import { canBeGuided, classCount } from "../../condition.ts";
 import { read } from "../../core/index.ts";
-import { arrayDataset, batches, type Dataset } from "../../data/dataset.ts";
-import { adamwDefaults } from "../../optim/adamw.ts";
+import type { Dataset } from "../../data/dataset.ts";
+import { middleFeatures } from "../../nn/features.ts";
 import { fold, key } from "../../random.ts";
-import type { Plan, Teacher } from "../../recipes/plan.ts";
+import type { Stage } from "../../recipes/recipe.ts";
+import { startOf } from "../../recipes/start.ts";
 import { CARD_FORMAT, type Card, describeModel } from "../../run/card.ts";
-import { sampler, samplingGrid } from "../../run/sample.ts";
-import { freshState, type TrainBatch } from "../../run/train.ts";
-import { solverByName } from "../../solvers/index.ts";
+import type { Done } from "../../run/job.ts";
+import { outline, stagesOf } from "../../run/outline.ts";
+import type { PreviewRow } from "../../run/preview.ts";
 import { version } from "../../version.ts";
 import { command } from "../command.ts";
 import type { Context } from "../context.ts";
 import { UsageError, usage } from "../failure.ts";
 import { openData } from "../files.ts";
-import { checkMemory } from "../memory.ts";
-import {
-  type Method,
-  methodNamed,
-  methodOptions,
-  methods,
-  planOf,
-  predictOf,
-  resolveMethod,
-  trainingDefaults,
-} from "../methods.ts";
-import { asTeacher, type LoadedModel, loadModel } from "../models.ts";
+import { type AnyRecipe, methodNamed, methodOptions, methods, presetOf, resolveMethod } from "../methods.ts";
+import { type LoadedModel, loadModel } from "../models.ts";
 import { toConfig } from "../options.ts";
-import { storedPairs } from "../pairsFolder.ts";
+import { bytesPerPair } from "../pairsFolder.ts";
 import { previews } from "../previews.ts";
-import { lastPart, type RunDir } from "../runDir.ts";
+import { lastPart } from "../runDir.ts";
 import {
   absolute,
   checkBudget,
-  dataIdentity,
-  imagesIn,
+  launch,
   mayChange,
-  openRun,
+  type RunResult,
   recorded,
-  runTraining,
+  type TrainingOptions,
   trainingOptions,
 } from "../training.ts";
-import type { RunResult } from "./train.ts";
 
-export const accelerateOptions = z.object({
+const own = {
   teacher: z.string().describe("A model, run or diffusers folder."),
   method: z.string().describe(`One of ${methods.join(", ")}.`),
   data: z
     .string()
     .optional()
-    .describe("Folder of IDX files or class folders, .tar files, or toy:<name>; needed but for methods on pairs.")
+    .describe("Folder of IDX files or class folders, .tar files, or toy:<name>; needed but for methods without data.")
     .meta({ value: "path" }),
-  ...methodOptions,
-  ...trainingOptions,
-});
-export type AccelerateOptions = z.output<typeof accelerateOptions>;
+  preset: z
+    .enum(["paper", "small"])
+    .default("paper")
+    .describe("What is not given: as in the papers, or for small data and minutes."),
+  pairsMb: z.number().positive().optional().describe("Most megabytes of disk for the teacher's pairs."),
+  pairsDir: z
+    .string()
+    .optional()
+    .describe("Where the teacher's pairs are kept and shared; default inside the run.")
+    .meta({ value: "dir" }),
+};
+
+export const accelerateOptions = z.object({ ...own, ...methodOptions, ...trainingOptions });
+export type AccelerateOptions = z.output<z.ZodObject<typeof own>> & TrainingOptions & Readonly<Record<string, unknown>>;
 
 /** Trains the student, and returns where it is; undefined after --dry-run. */
-export async function accelerate(given: AccelerateOptions, context: Context): Promise<RunResult | undefined> {
+export async function accelerate(parsed: object, context: Context): Promise<RunResult | undefined> {
+  const given = parsed as AccelerateOptions;
   checkBudget(given);
-  const method = methodNamed(given.method);
-  const own = resolveMethod(method, given);
-  const standard = trainingDefaults[method];
+  const recipe = methodNamed(given.method);
+  const preset = presetOf(recipe, given.preset);
+  const asked = resolveMethod(recipe, given, preset);
+  const standard = { ...recipe.training, ...preset };
   const options = {
     ...given,
-    ...own,
-    method,
+    ...asked,
     teacher: absolute(given.teacher),
     data: given.data && absolute(given.data),
-    ...(own.pairsDir ? { pairsDir: absolute(own.pairsDir) } : {}),
+    ...(given.pairsDir ? { pairsDir: absolute(given.pairsDir) } : {}),
     lr: given.lr ?? standard.lr,
     ema: given.ema ?? standard.ema,
     ...(given.minutes === undefined ? { images: given.images ?? standard.images } : {}),
   };
-  if (method !== "rectified-diffusion" && options.data === undefined)
-    throw new UsageError(`--data is missing: ${method} learns from noised data.`);
+  const needs = recipe.needs(asked);
+  if (needs.includes("data") && options.data === undefined)
+    throw new UsageError(`--data is missing: ${recipe.name} learns from data.`);
   if (given.dryRun) {
     context.report.result(JSON.stringify(recorded("accelerate", options, context), null, 2));
     return undefined;
@@ -83,177 +84,144 @@ export async function accelerate(given: AccelerateOptions, context: Context): Pr
   await context.runtime.supports(options.precision);
   const loaded = await loadModel(options.teacher);
   for (const note of loaded.notes) context.report.note(note);
-  const teacher = asTeacher(loaded);
-  const full = { ...options, ...predictOf(method, own, teacher) };
+  const teacher = startOf(loaded);
+  const wanted = recipe.resolve?.(teacher, asked) ?? asked;
+  if (loaded.spec.length === 0) throw new Error(`${loaded.path} has no weights that could be trained.`);
+  checkNeeds(recipe, needs, loaded, given);
   const data = options.data === undefined ? undefined : await openFor(loaded, options.data);
-  const plan = usage(() => planOf(method, teacher, full));
-  // Sampling starts at t = 1, so the student must be readable there.
-  usage(() => read(plan.model.form, 1, plan.model.prediction, [1, 0]));
-  if (full.guidance !== undefined && full.guidance !== 1 && teacher.model.labelCount === null)
-    throw new UsageError(`--guidance ${full.guidance} needs a teacher with classes; this one has none.`);
-  const { spec } = loaded;
-  if (spec.length === 0) throw new Error(`${loaded.path} has no weights that could be trained.`);
-  if (full.gradientCheckpointing && loaded.network.family === "onnx")
-    throw new UsageError(
-      "--gradient-checkpointing needs a network of blocks, and an ONNX file does not say where its blocks are. Use a smaller --batch.",
-    );
-  const start = freshState(loaded.theta);
-  const rate = { kind: full.decay, peak: full.lr, warmup: full.warmup, final: 0.1 };
-  const measured = { plan, spec, start, data: standIn(plan, data, full.batch, context.seed) };
-  checkMemory(measured, { ...full, adamw: adamwDefaults }, context);
-  const images = full.images ?? (await imagesIn(full.minutes ?? 1, measured, { ...full, rate }, context));
-  const saveEvery = full.saveEvery ?? Math.ceil(images / 10);
-  const resolved = { ...full, minutes: undefined, images, saveEvery, previewEvery: full.previewEvery ?? saveEvery };
-  const { resume, dryRun, ignoreMemory, ...stored } = resolved;
-  const name = { method, data: full.data ?? loaded.name, windows: full.windows, batch: full.batch };
-  const pairs = plan.source === "pairs" ? pairCount(loaded, full) : undefined;
-  const written = recorded("accelerate", stored, context);
-  const run = await openRun(resume, full.out, name, written);
-  context.report.event({ kind: "run", path: run.path });
-  context.report.note(`${run.path}: ${method} of ${loaded.name}, ${images.toLocaleString("en-US")} images.`);
-  if (plan.model.prediction.name !== teacher.model.prediction.name)
+  const limited = "pairs" in wanted ? { ...wanted, pairs: pairCount(loaded, wanted.pairs, given.pairsMb) } : wanted;
+  const stages = stagesOf(recipe, teacher, limited, fold(key(context.seed), "recipe"));
+  // Sampling starts where a form is noisiest, so every student must be readable there.
+  const all = usage(() => outline(stages));
+  for (const { model } of all) usage(() => read(model.form, model.form.tMax, model.prediction, [1, 0]));
+  const [first] = all;
+  if (all.some(({ model }) => (model.own ?? model.prediction).name !== teacher.model.prediction.name))
     context.report.note(
-      `The teacher predicts ${teacher.model.prediction.name} and the student ${plan.model.prediction.name}: the network has to relearn what its output means.`,
+      `The teacher predicts ${teacher.model.prediction.name} and the student ${(first.model.own ?? first.model.prediction).name}: the network has to relearn what its output means.`,
     );
-  const learnsFrom =
-    plan.source === "data" && data
-      ? batches(data, fold(key(context.seed), "data"), full.batch).batchAt
-      : await pairBatches(run, loaded, teacher, full, context);
-  const evaluations = (full.teacherSteps ?? 1) * (full.guidance === undefined || full.guidance === 1 ? 1 : 2);
-  const { labelCount } = plan.model;
-  const card = (imagesSeen: number): Card => ({
-    format: CARD_FORMAT,
-    library: version,
-    ...describeModel({ ...loaded, model: plan.model }),
-    sampler: plan.sampler,
-    guidance: { convention: "null + g*(cond - null)", baked: full.guidance ?? 1 },
-    conditioning: {
-      labels: Math.max(0, (labelCount ?? 0) - 1),
-      nullLabel: labelCount === null ? null : labelCount - 1,
-    },
-    recipe: {
-      method,
-      options: toConfig({
-        ...stored,
-        out: undefined,
-        pairsDir: undefined,
-        teacher: loaded.name,
-        data: data && lastPart(name.data),
-      }),
-    },
-    base: loaded.hash,
-    imagesSeen,
-    teacherNfe: (pairs ?? imagesSeen) * evaluations,
-    seed: context.seed,
-  });
-  const rowsOf = (who: string, steps: readonly number[], sampling: Card["sampler"], guidance: number) =>
-    steps.map((n) => ({ name: `${who}, ${n} steps`, steps: n, sampler: sampling, guidance }));
-  const { steps } = plan.sampler;
-  await runTraining(
+  const { model, theta } = teacher;
+  const stored = { ...options, ...wanted };
+  const windows = typeof wanted.windows === "number" ? wanted.windows : undefined;
+  const name = { method: recipe.name, data: options.data ?? loaded.name, windows, batch: options.batch };
+  const guidance = typeof wanted.guidance === "number" ? wanted.guidance : 1;
+  const card = cardOf(recipe, { loaded, data, dataName: name.data, guidance, options: wanted }, context);
+  return launch(
     {
-      plan,
-      network: loaded.network,
-      spec,
-      start,
-      data: learnsFrom,
-      run,
-      schedule: { ...resolved, rate },
-      card,
-      identity: { teacher: loaded.hash, ...(data && full.data ? { data: dataIdentity(data, full.data) } : {}) },
-      options: written,
       command: "accelerate",
-      preview: previews({
-        folder: run.samples,
-        seed: context.seed,
-        runtime: context.runtime,
-        teacher: {
-          ...teacher,
-          rows: rowsOf("teacher", teacherSteps(loaded, [50, ...steps]), loaded.sampler, full.guidance ?? 1),
-        },
-        student: { model: plan.model, spec, rows: rowsOf("student", steps, plan.sampler, 1) },
-        data,
-      }),
+      method: recipe.name,
+      stages,
+      data,
+      options,
+      stored,
+      name,
+      teacher: loaded.hash,
+      card,
+      about: (run, images) =>
+        `${run.path}: ${recipe.name} of ${loaded.name}, ${images.toLocaleString("en-US")} images${theta.length > 0 ? `, ${theta.length.toLocaleString("en-US")} parameters` : ""}.`,
+      preview: (run) =>
+        previews({
+          folder: run.samples,
+          seed: context.seed,
+          runtime: context.runtime,
+          teacher: {
+            ...teacher,
+            rows: rowsOf("teacher", teacherSteps(loaded, [50, ...first.sampler.steps]), loaded.sampler, guidance),
+          },
+          rows: ({ sampler }) => rowsOf("student", sampler.steps, sampler, 1),
+          data,
+        }),
+      pairsDir: options.pairsDir,
     },
     context,
   );
-  context.report.event({ kind: "done", path: run.path, model: run.model });
-  context.report.note(`Done: ${run.model}. See it with: fewstep sample ${run.path} --out grid.png`);
-  return { run, model: run.model };
+
+  function teacherSteps(of: LoadedModel, steps: readonly number[]): number[] {
+    // A teacher with windows cannot take fewer steps than those.
+    return steps.filter((n) => n >= (of.model.form.windows?.count ?? model.form.windows?.count ?? 1));
+  }
 }
 
-/** A teacher with windows cannot take fewer steps than those. */
-const teacherSteps = ({ model }: LoadedModel, steps: readonly number[]): number[] =>
-  steps.filter((n) => n >= (model.form.windows?.count ?? 1));
+const rowsOf = (
+  who: string,
+  steps: readonly number[],
+  sampler: PreviewRow["sampler"],
+  guidance: number,
+): PreviewRow[] => steps.map((n) => ({ name: `${who}, ${n} step${n === 1 ? "" : "s"}`, steps: n, sampler, guidance }));
+
+/** Throws UsageError with everything that the teacher lacks. */
+function checkNeeds(
+  recipe: AnyRecipe,
+  needs: readonly string[],
+  { model, network, name }: LoadedModel,
+  given: AccelerateOptions,
+): void {
+  const lacking: string[] = [];
+  if (needs.includes("guidance") && !canBeGuided(model.conditions))
+    lacking.push(
+      `guidance needs a teacher with classes and a "no label", and ${name} has ${classCount(model.conditions) > 0 ? "no such label" : "no classes"}: use --guidance 1`,
+    );
+  if (needs.includes("features") && !middleFeatures(network))
+    lacking.push("its discriminator looks inside the network, and an ONNX file does not say what is inside");
+  if (needs.includes("network") && network.family === "onnx")
+    lacking.push("it tells the network more than an ONNX file takes");
+  if (given.gradientCheckpointing && network.family === "onnx")
+    lacking.push(
+      "--gradient-checkpointing needs a network of blocks, and an ONNX file does not say where its blocks are: use a smaller --batch",
+    );
+  if (lacking.length > 0) throw new UsageError(`${recipe.name} cannot be done with ${name}: ${lacking.join("; ")}.`);
+}
 
 /** Data that fits the teacher: its shape and its classes. */
 async function openFor({ model, name }: LoadedModel, path: string): Promise<Dataset> {
   const [c, h = 1, w = 1] = model.sampleShape;
   const data = await openData(path, { shape: [c, h, w] });
-  if (model.labelCount === null) return data;
-  if (data.classes === 0)
-    throw new Error(`${path} has no classes, but ${name} is conditioned on ${model.labelCount - 1}.`);
-  if (data.classes > model.labelCount - 1)
-    throw new Error(`${path} has ${data.classes} classes, but ${name} is conditioned on ${model.labelCount - 1}.`);
+  const classes = classCount(model.conditions);
+  if (classes === 0) return data;
+  if (data.classes === 0) throw new Error(`${path} has no classes, but ${name} is conditioned on ${classes}.`);
+  if (data.classes > classes)
+    throw new Error(`${path} has ${data.classes} classes, but ${name} is conditioned on ${classes}.`);
   return data;
 }
 
-const bytesPerPair = ({ model }: LoadedModel) => 8 * model.sampleShape.reduce((a, b) => a * b, 1) + 8;
-
 /** As many pairs as asked for and as fit on the disk space asked for. */
-function pairCount(loaded: LoadedModel, { pairs = 1, pairsMb }: AccelerateOptions): number {
-  const fit = pairsMb === undefined ? pairs : Math.floor((pairsMb * 1e6) / bytesPerPair(loaded));
-  if (fit < 1)
-    throw new UsageError(`--pairs-mb ${pairsMb} has no room for a single pair of ${bytesPerPair(loaded)} bytes.`);
-  return Math.min(pairs, fit);
+function pairCount({ model }: LoadedModel, pairs: unknown, megabytes: number | undefined): number {
+  const bytes = bytesPerPair(model);
+  const fit = megabytes === undefined ? Number(pairs) : Math.floor((megabytes * 1e6) / bytes);
+  if (fit < 1) throw new UsageError(`--pairs-mb ${megabytes} has no room for a single pair of ${bytes} bytes.`);
+  return Math.min(Number(pairs), fit);
 }
 
-async function pairBatches(
-  run: RunDir,
-  loaded: LoadedModel,
-  { model, params }: Teacher,
-  o: AccelerateOptions & { readonly method: Method },
-  context: Context,
-): Promise<(step: number) => TrainBatch> {
-  const steps = o.teacherSteps ?? 50;
-  const guidance = o.guidance ?? 1;
-  const solver = solverByName(o.teacherSolver ?? "ddim");
-  const n = pairCount(loaded, o);
-  // Small enough to lose little, and at most 16 MB.
-  const perShard = Math.max(1, Math.min(256, Math.floor(16e6 / bytesPerPair(loaded))));
-  const pairs = await storedPairs(
-    () => sampler(model, params, context.runtime, Math.min(64, perShard), { guidance }),
-    model.sampleShape,
-    {
-      folder: o.pairsDir ?? join(run.path, "pairs"),
-      identity: { teacher: loaded.hash, solver: solver.name, steps, guidance, seed: context.seed },
-      n,
-      perShard,
-      seed: context.seed,
-      solver,
-      times: samplingGrid(model.form, loaded.sampler.grid, steps, model.prediction),
+interface CardParts {
+  readonly loaded: LoadedModel;
+  readonly data?: Dataset;
+  readonly dataName: string;
+  readonly guidance: number;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+function cardOf(recipe: AnyRecipe, { loaded, data, dataName, guidance, options }: CardParts, { seed }: Context) {
+  const { perImage, perPair } = recipe.teacherNfe(options);
+  return (stage: Stage, done: Done, stored: Readonly<Record<string, unknown>>): Card => ({
+    format: CARD_FORMAT,
+    library: version,
+    ...describeModel(stage),
+    sampler: stage.sampler,
+    guidance: { convention: "null + g*(cond - null)", baked: guidance },
+    recipe: {
+      method: recipe.name,
+      options: toConfig({
+        ...stored,
+        out: undefined,
+        pairsDir: undefined,
+        teacher: loaded.name,
+        data: data && lastPart(dataName),
+      }),
     },
-    context,
-  );
-  const size = pairs.x.length / n;
-  const order = batches(arrayDataset("pairs", pairs.x, [size, 1, 1]), fold(key(context.seed), "data"), o.batch);
-  return (step) => {
-    const indices = order.indicesAt(step);
-    const noise = new Float32Array(o.batch * size);
-    const labels = new BigInt64Array(o.batch);
-    indices.forEach((from, i) => {
-      noise.set(pairs.noise.subarray(from * size, (from + 1) * size), i * size);
-      labels[i] = pairs.labels[from];
-    });
-    return { x: order.batchAt(step).x, noise, labels };
-  };
-}
-
-/** Batches to measure the speed on: the data, or noise in place of pairs that are not made yet. */
-function standIn(plan: Plan, data: Dataset | undefined, batch: number, seed: number): (step: number) => TrainBatch {
-  if (plan.source === "data" && data) return batches(data, fold(key(seed), "data"), batch).batchAt;
-  const size = plan.model.sampleShape.reduce((a, b) => a * b, batch);
-  const zeros = { x: new Float32Array(size), noise: new Float32Array(size), labels: new BigInt64Array(batch) };
-  return () => zeros;
+    base: loaded.hash,
+    imagesSeen: done.images,
+    teacherNfe: Math.round(done.images * perImage + done.stages.reduce((n, s) => n + s.pairs, 0) * perPair),
+    seed,
+  });
 }
 
 export const accelerateCommand = command({

@@ -1,11 +1,12 @@
 // fewstep evaluate: what models lose with few steps, as a table, a report, charts and a grid on the same noise.
 import { z } from "zod";
+import { canBeGuided } from "../../condition.ts";
+import type { Metric, Rows } from "../../metrics/index.ts";
 import { fromConstants } from "../../nn/params.ts";
 import { type Evaluation, endsOf, evaluate } from "../../run/evaluate.ts";
 import { measurePaths, pathGrid } from "../../run/paths.ts";
 import { sampler, samplingGrid } from "../../run/sample.ts";
 import { ddim, solverByName } from "../../solvers/index.ts";
-import { makeFolder } from "../atomic.ts";
 import { command } from "../command.ts";
 import { type Context, checkInterrupt } from "../context.ts";
 import { type ModelResult, type Report, writeReport } from "../evaluationReport.ts";
@@ -13,7 +14,8 @@ import { UsageError, usage } from "../failure.ts";
 import { measuring } from "../features.ts";
 import { openData } from "../files.ts";
 import { type LoadedModel, loadModel } from "../models.ts";
-import { samplingOptions } from "./sample.ts";
+import { claimReport } from "../reportFolder.ts";
+import { force, samplingOptions } from "./sample.ts";
 
 const count = z.int().positive();
 
@@ -34,6 +36,7 @@ export const evaluateOptions = z.object({
   pathSamples: count.default(64).describe("Samples whose paths are measured."),
   features: z.string().default("auto").describe('What samples are compared by: "auto", "none" or an .onnx file.'),
   out: z.string().default("evaluation").describe("Where report, charts and grid go.").meta({ value: "dir" }),
+  force,
 });
 export type EvaluateCommandOptions = z.output<typeof evaluateOptions>;
 
@@ -48,12 +51,12 @@ export async function evaluateModels(o: EvaluateCommandOptions, context: Context
       throw new Error(
         `${name} makes samples of ${model.sampleShape.join(" x ")}, ${first.name} of ${sampleShape.join(" x ")}; expected the same.`,
       );
-  await makeFolder(o.out);
+  await claimReport(o.out, o.force);
   const [c, h = 1, w = 1] = sampleShape;
   const data = await openData(o.data, { shape: [c, h, w] });
   const measured = await measuring(o.features, data, { ...context, n: o.n });
   const notes: string[] = measured
-    ? []
+    ? [...measured.notes]
     : ["There are no features for this data, so nothing compares samples to it; give --features."];
   try {
     const teacherGuidance = o.teacherGuidance ?? first.card?.guidance.baked ?? o.guidance;
@@ -86,7 +89,7 @@ export async function evaluateModels(o: EvaluateCommandOptions, context: Context
           solver: solverOf(one, o),
           grids: possible.map((steps) => gridOf(one, steps)),
           features: measured?.features,
-          metrics: measured?.metrics,
+          metrics: measured?.metrics.map((metric) => announced(metric, o.n, context)),
           ends,
           onStep({ done, total }) {
             checkInterrupt(context, "Nothing was written.");
@@ -114,6 +117,15 @@ export async function evaluateModels(o: EvaluateCommandOptions, context: Context
   }
 }
 
+/** Says what is computed where that takes longer than a second: work of precision and recall grows with n². */
+const announced = <S>(metric: Metric<Rows, S>, n: number, { report }: Context): Metric<Rows, S> => ({
+  ...metric,
+  value(state) {
+    if (n >= 2000) report.note(`Computing ${metric.name} of ${n.toLocaleString("en-US")} samples.`);
+    return metric.value(state);
+  },
+});
+
 const windowsOf = ({ model, sampler: { grid } }: LoadedModel): number =>
   model.form.windows?.count ??
   (grid.kind === "windows"
@@ -127,7 +139,7 @@ const solverOf = (one: LoadedModel, o: EvaluateCommandOptions) =>
 const gridOf = ({ model, sampler }: LoadedModel, steps: number) =>
   usage(() => samplingGrid(model.form, sampler.grid, steps, model.prediction));
 const samplerOf = (one: LoadedModel, guidance: number, o: EvaluateCommandOptions, { runtime }: Context) => {
-  if (guidance !== 1 && one.model.labelCount === null)
+  if (guidance !== 1 && !canBeGuided(one.model.conditions) && !one.model.conditions.guidance)
     throw new UsageError(`--guidance ${guidance} needs a model with classes; ${one.name} has none.`);
   return sampler(one.model, fromConstants(one.params), runtime, Math.min(o.n, o.batch), { guidance });
 };

@@ -1,6 +1,7 @@
 // Every command.
 import type { Command } from "../command.ts";
 import { accelerateCommand } from "./accelerate.ts";
+import { doctorCommand } from "./doctor.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { infoCommand } from "./info.ts";
 import { sampleCommand } from "./sample.ts";
@@ -12,4 +13,5 @@ export const commands: readonly Command[] = [
   sampleCommand,
   evaluateCommand,
   infoCommand,
+  doctorCommand,
 ];

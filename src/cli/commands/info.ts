@@ -1,15 +1,17 @@
 // fewstep info: what a model, a run, a checkpoint, a diffusers folder or data is, in words.
 import { readdir, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { z } from "zod";
+import { classCount } from "../../condition.ts";
 import type { OnnxNetwork } from "../../nn/onnxNetwork.ts";
 import { countParams } from "../../nn/params.ts";
 import { command } from "../command.ts";
 import type { Context } from "../context.ts";
 import { isDiffusers } from "../diffusersFolder.ts";
-import { openData, openSafetensors, readJson } from "../files.ts";
-import { type LoadedModel, loadModel, locate } from "../models.ts";
+import { countData, openSafetensors, readJson } from "../files.ts";
+import { locate, type OutlinedModel, outlineModel } from "../models.ts";
 import { readLog, runAt } from "../runDir.ts";
+import { tensorFile } from "../tensorKinds.ts";
 
 export const infoOptions = z.object({
   path: z.string().describe("A model, run, folder of runs, checkpoint, diffusers folder or data."),
@@ -18,6 +20,8 @@ export const infoOptions = z.object({
 export interface Info {
   readonly what: "run" | "model" | "diffusers" | "safetensors" | "pairs" | "data";
   readonly text: string;
+  /** The same for programs, with --json. */
+  readonly fields: Readonly<Record<string, unknown>>;
 }
 
 /** Throws an Error where the path is none of these. */
@@ -33,8 +37,9 @@ export async function describePath(path: string): Promise<Info> {
   if (info?.isDirectory()) {
     if (await has("options.json")) return describeRun(path);
     if ((await has("card.json")) || (await isDiffusers(path))) {
-      const loaded = await loadModel(path);
-      return { what: loaded.kind === "diffusers" ? "diffusers" : "model", text: modelText(loaded) };
+      const found = await outlineModel(path);
+      const what = found.kind === "diffusers" ? "diffusers" : "model";
+      return { what, text: modelText(found), fields: modelFields(found) };
     }
     if (await has("pairs.json")) return describePairs(path);
     const newest = await locate(path).catch(() => undefined);
@@ -43,9 +48,11 @@ export async function describePath(path: string): Promise<Info> {
   return describeData(path);
 }
 
-function modelText({ path, kind, network, model, spec, sampler, card, notes }: LoadedModel): string {
-  const { form, prediction, labelCount } = model;
-  const classes = labelCount === null ? "no classes" : `${labelCount - 1} classes and "no class"`;
+function modelText({ path, kind, network, model, spec, sampler, card, notes }: OutlinedModel): string {
+  const { form, prediction, conditions } = model;
+  const count = classCount(conditions);
+  const classes =
+    count === 0 ? "no classes" : `${count} classes and ${conditions.labels?.none ? "" : "none for "}"no class"`;
   const who =
     kind === "diffusers"
       ? "a diffusers folder"
@@ -69,6 +76,31 @@ function modelText({ path, kind, network, model, spec, sampler, card, notes }: L
   return [...lines, ...notes].join("\n");
 }
 
+function modelFields({ kind, network, model, spec, sampler, card, notes }: OutlinedModel): Record<string, unknown> {
+  const { form, prediction, conditions } = model;
+  return {
+    kind,
+    method: card?.recipe.method,
+    form: form.name,
+    windows: form.windows?.count,
+    prediction: prediction.name,
+    network: network.family,
+    parameters: countParams(spec),
+    shape: model.sampleShape,
+    classes: classCount(conditions),
+    sampler,
+    ...(card && {
+      library: card.library,
+      imagesSeen: card.imagesSeen,
+      teacherNfe: card.teacherNfe,
+      base: card.base,
+      guidance: card.guidance.baked,
+      seed: card.seed,
+    }),
+    notes,
+  };
+}
+
 /** An imported network by what it takes and gives. */
 const onnxText = ({ config }: OnnxNetwork): string => {
   const inputs = [config.sample, config.timestep, ...(config.labels === null ? [] : [config.labels])];
@@ -88,45 +120,54 @@ async function describeRun(path: string): Promise<Info> {
   ];
   const state = join(run.state, "state.safetensors");
   const file = await openSafetensors(state).catch(() => undefined);
-  if (file) {
-    lines.push(
-      `Its checkpoint is of step ${file.metadata.step}; go on with: fewstep ${options.command} --resume ${path}`,
-    );
-    await file.close();
-  } else lines.push("It has no readable checkpoint.");
-  const model = await loadModel(path).catch(() => undefined);
-  return { what: "run", text: [...lines, ...(model ? [modelText(model)] : ["It has no readable model."])].join("\n") };
+  await file?.close();
+  const step = file && Number(file.metadata.step);
+  const finished = step !== undefined && step * Number(options.batch) >= Number(options.images);
+  if (finished) lines.push(`Its checkpoint is of step ${step}, the last one: it is finished.`);
+  else if (file)
+    lines.push(`Its checkpoint is of step ${step}; go on with: fewstep ${options.command} --resume ${path}`);
+  else lines.push("It has no readable checkpoint.");
+  const model = await outlineModel(path).catch(() => undefined);
+  return {
+    what: "run",
+    text: [...lines, ...(model ? [modelText(model)] : ["It has no readable model."])].join("\n"),
+    fields: {
+      options,
+      logged: last.step === undefined ? null : { step: last.step, images: last.images, loss: last.loss },
+      checkpoint: step ?? null,
+      finished,
+      model: model ? { path: model.path, ...modelFields(model) } : null,
+    },
+  };
 }
 
 async function describeTensors(path: string): Promise<Info> {
   const file = await openSafetensors(path);
   await file.close();
-  const values = [...file.entries.values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
-  const state = file.metadata.format === "fewstep-state-1";
+  const { text, ...fields } = tensorFile(file, basename(path));
   const lines = [
-    state
-      ? `${path}: the state of a run after step ${file.metadata.step}, for ${grouped(values / 4)} parameters.`
-      : `${path}: ${file.entries.size} tensors with ${grouped(values)} values.`,
+    `${path}: ${text}.`,
     ...[...file.entries].slice(0, 8).map(([name, { dtype, shape }]) => `  ${name}  ${dtype} [${shape.join(", ")}]`),
   ];
   if (file.entries.size > 8) lines.push(`  and ${file.entries.size - 8} more`);
-  return { what: "safetensors", text: lines.join("\n") };
+  return { what: "safetensors", text: lines.join("\n"), fields: { ...fields, metadata: file.metadata } };
 }
 
 async function describePairs(path: string): Promise<Info> {
   const made = Object(await readJson(join(path, "pairs.json"))) as Record<string, unknown>;
   const shards = (await readdir(path)).filter((name) => /^pairs-\d+\.safetensors$/.test(name)).length;
   const text = `${path}: teacher pairs in ${shards} shards of up to ${made.perShard}, made with ${made.solver} in ${made.steps} steps, guidance ${made.guidance}, seed ${made.seed}.`;
-  return { what: "pairs", text };
+  return { what: "pairs", text, fields: { shards, ...made } };
 }
 
 async function describeData(path: string): Promise<Info> {
-  const data = await openData(path);
-  const [c, h, w] = data.shape;
+  const { size, shape, classes, encoded } = await countData(path);
+  const [c, h, w] = shape;
   const kind =
     h === 1 && w === 1 ? `points of dimension ${c}` : `images of ${w} x ${h} with ${c} channel${c === 1 ? "" : "s"}`;
-  const text = `${path}: data, ${grouped(data.size)} ${kind}, ${data.classes === 0 ? "no classes" : `${data.classes} classes`}.`;
-  return { what: "data", text };
+  const first = encoded && size > 1 ? " (the first one; the others were not decoded)" : "";
+  const text = `${path}: data, ${grouped(size)} ${kind}${first}, ${classes === 0 ? "no classes" : `${classes} classes`}.`;
+  return { what: "data", text, fields: { size, shape, classes, sizesChecked: !encoded } };
 }
 
 const grouped = (n: number) => n.toLocaleString("en-US");
@@ -136,9 +177,10 @@ export const infoCommand = command({
   summary: "Say what a path is, in words.",
   positional: ["path"],
   options: infoOptions,
+  standalone: true,
   async run({ path }, { report }: Context) {
-    const { what, text } = await describePath(path);
-    report.event({ kind: "info", path, what, text });
+    const { what, text, fields } = await describePath(path);
+    report.event({ kind: "info", path, what, text, [what]: fields });
     report.result(text);
   },
 });

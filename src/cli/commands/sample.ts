@@ -1,17 +1,20 @@
 // fewstep sample: samples of a model, as a picture and as numbers.
 import { z } from "zod";
+import { canBeGuided, nullLabel } from "../../condition.ts";
 import { gridPng } from "../../data/png.ts";
 import { scatter2d } from "../../figures/plane.ts";
 import { fromConstants } from "../../nn/params.ts";
 import { type Samples, sampleAll, sampler, samplingGrid } from "../../run/sample.ts";
 import { solverByName } from "../../solvers/index.ts";
-import { checkWritable, writeAtomic } from "../atomic.ts";
+import { writeAtomic } from "../atomic.ts";
 import { command } from "../command.ts";
 import { type Context, checkInterrupt } from "../context.ts";
+import { isPicture } from "../evaluationReport.ts";
 import { UsageError, usage } from "../failure.ts";
 import { figureContext, svgToPng } from "../figures.ts";
 import { writeSafetensors } from "../files.ts";
 import { type LoadedModel, loadModel } from "../models.ts";
+import { claimFile, type Output, samplesMark } from "../outputs.ts";
 
 const count = z.int().positive();
 
@@ -20,6 +23,8 @@ export const samplingOptions = {
   solver: z.string().optional().describe("Default: the one the model was made for."),
   batch: count.default(64).describe("Samples at a time; changes nothing but speed and memory."),
 };
+
+export const force = z.boolean().default(false).describe("Writes over what fewstep did not write.");
 
 export const sampleOptions = z.object({
   model: z.string().describe("A model, run or diffusers folder."),
@@ -30,6 +35,7 @@ export const sampleOptions = z.object({
   columns: count.optional().describe("Samples in a row of the picture."),
   out: z.string().default("grid.png").describe("The picture.").meta({ value: "file" }),
   save: z.string().optional().describe("The samples and their noise as safetensors.").meta({ value: "file" }),
+  force,
 });
 export type SampleCommandOptions = z.output<typeof sampleOptions>;
 
@@ -55,14 +61,17 @@ export async function samplesOf(loaded: LoadedModel, o: Request, context: Contex
   const { model, name } = loaded;
   const solver = usage(() => solverByName(o.solver ?? loaded.sampler.solver));
   const times = usage(() => samplingGrid(model.form, loaded.sampler.grid, o.steps, model.prediction));
-  if (o.guidance !== 1 && model.labelCount === null)
+  if (o.guidance !== 1 && !canBeGuided(model.conditions) && !model.conditions.guidance)
     throw new UsageError(`--guidance ${o.guidance} needs a model with classes; ${name} has none.`);
-  if (o.class !== undefined && o.class >= (model.labelCount ?? 0))
+  const rows = model.conditions.labels?.rows ?? 0;
+  if (o.class !== undefined && o.class >= rows) {
+    const last = nullLabel(model.conditions) === rows - 1 ? '; the last means "no class"' : "";
     throw new UsageError(
-      model.labelCount === null
+      rows === 0
         ? `--class ${o.class} needs a model with classes; ${name} has none.`
-        : `--class is ${o.class}, expected 0 to ${model.labelCount - 1}; the last means "no class".`,
+        : `--class is ${o.class}, expected 0 to ${rows - 1}${last}.`,
     );
+  }
   const ready = await sampler(model, fromConstants(loaded.params), context.runtime, Math.min(o.n, o.batch), {
     guidance: o.guidance,
   });
@@ -93,18 +102,39 @@ export async function samplesOf(loaded: LoadedModel, o: Request, context: Contex
 export async function sampleModel(o: SampleCommandOptions, context: Context): Promise<Timed> {
   const loaded = await loadModel(o.model);
   for (const note of loaded.notes) context.report.note(note);
-  for (const file of [o.out, ...(o.save === undefined ? [] : [o.save])]) await checkWritable(file);
+  const shape = loaded.model.sampleShape;
+  const shown = isPicture(shape) || (shape[0] === 2 && shape.slice(1).every((size) => size === 1));
+  const what = `Samples of the shape ${shape.join(" x ")} are no pictures and no points of a plane`;
+  if (!shown && o.save === undefined) throw new Error(`${what}: give --save to have their numbers.`);
+  const claim = async () => {
+    const to = (option: string, kind: Output["kind"]) => ({ option, kind, force: o.force });
+    return {
+      out: shown ? await claimFile(o.out, to("--out", "png")) : undefined,
+      save: o.save === undefined ? undefined : await claimFile(o.save, to("--save", "safetensors")),
+    };
+  };
+  await claim();
   const steps = o.steps ?? Math.min(...loaded.sampler.steps);
   const samples = await samplesOf(loaded, { ...o, steps }, context);
-  const { x, start, labels, nfe, seconds } = samples;
-  const shape = loaded.model.sampleShape;
-  await writeAtomic(o.out, await picture(x, shape, `${loaded.name}, ${steps} steps`, o.columns));
-  if (o.save)
-    await writeSafetensors(o.save, {
+  const { x, start, cond, nfe, seconds } = samples;
+  const image = shown ? await picture(x, shape, `${loaded.name}, ${steps} steps`, o.columns) : undefined;
+  // Once more: sampling may have taken hours.
+  const { out, save } = await claim();
+  if (out && image) await writeAtomic(out, image);
+  if (!shown) context.report.note(`${what}: there is no ${o.out}.`);
+  if (save) {
+    const tensors = {
       x: { shape: [o.n, ...shape], data: x },
       noise: { shape: [o.n, ...shape], data: start },
-      labels: { shape: [o.n], data: labels },
-    });
+      ...Object.fromEntries(
+        Object.entries(cond).map(([name, data]) => [
+          name,
+          { shape: [o.n, ...loaded.model.conditions[name].shape], data },
+        ]),
+      ),
+    };
+    await writeSafetensors(save, tensors, samplesMark);
+  }
   const solver = o.solver ?? loaded.sampler.solver;
   context.report.event({
     kind: "samples",
@@ -114,11 +144,11 @@ export async function sampleModel(o: SampleCommandOptions, context: Context): Pr
     nfe,
     solver,
     seconds,
-    out: o.out,
+    out: shown ? o.out : undefined,
     save: o.save,
   });
   context.report.result(
-    `${o.out}: ${o.n} samples of ${loaded.name} with ${solver}, ${nfe} network evaluations each, ${seconds.toFixed(2)} s.`,
+    `${shown ? o.out : o.save}: ${o.n} samples of ${loaded.name} with ${solver}, ${nfe} network evaluations each, ${seconds.toFixed(2)} s.`,
   );
   return samples;
 }
@@ -130,9 +160,7 @@ async function picture(
   columns: number | undefined,
 ): Promise<Uint8Array> {
   const [channels, height = 1, width = 1] = shape;
-  if (height > 1 || width > 1) return gridPng(x, [channels, height, width], { columns });
-  if (channels !== 2)
-    throw new Error(`Samples of the shape ${shape.join(" x ")} are no pictures and no points of a plane; use --save.`);
+  if (isPicture(shape)) return gridPng(x, [channels, height, width], { columns });
   return svgToPng(scatter2d({ title, panels: [{ title: `${x.length / 2} samples`, points: x }] }, figureContext()));
 }
 

@@ -1,5 +1,7 @@
 // scheduler_config.json: options with the defaults of diffusers' classes.
 
+import { show } from "../../core/show.ts";
+
 /** Every option of every supported class. Names are diffusers'. */
 export interface Options {
   num_train_timesteps: number;
@@ -216,8 +218,8 @@ const nullable: Partial<Record<keyof Options, "number" | "string" | "object">> =
  * @throws RangeError for an unknown class or an option of the wrong type.
  */
 export function readOptions(name: string, config: SchedulerConfig): Options {
-  if (!(name in defaults)) {
-    throw new RangeError(`Unknown scheduler "${name}". Expected one of ${schedulerNames.join(", ")}.`);
+  if (!Object.hasOwn(defaults, name)) {
+    throw new RangeError(`Unknown scheduler ${show(name)}. Expected one of ${schedulerNames.join(", ")}.`);
   }
   const known: Record<string, unknown> = { sigma_min: null, sigma_max: null, ...defaults[name as SchedulerName] };
   for (const [option, fallback] of Object.entries(known)) {
@@ -231,17 +233,30 @@ export function readOptions(name: string, config: SchedulerConfig): Options {
         : value;
     if (typeof number !== type || Number.isNaN(number)) {
       throw new RangeError(
-        `Option ${option} of ${name} is ${JSON.stringify(value)}. Expected a ${type === "object" ? "list of numbers" : type}.`,
+        `Option ${option} of ${name} is ${show(value)}. Expected a ${type === "object" ? "list of numbers" : type}.`,
       );
     }
+    if (
+      type === "object" &&
+      !(Array.isArray(value) && value.length <= MOST && value.every((v) => typeof v === "number"))
+    )
+      throw new RangeError(
+        `Option ${option} of ${name} is ${show(value)}. Expected a list of at most ${MOST} numbers.`,
+      );
+    const most = option === "solver_order" ? MOST_ORDER : MOST;
+    if (COUNTS.has(option) && !(Number.isInteger(number) && Number(number) >= 1 && Number(number) <= most))
+      throw new RangeError(`Option ${option} of ${name} is ${show(value)}. Expected a whole number from 1 to ${most}.`);
     known[option] = number;
   }
   return known as unknown as Options;
 }
 
+/** Entries of a table and timesteps, far above the usual 1000. */
+export const MOST = 100_000;
+const MOST_ORDER = 16;
+const COUNTS = new Set(["num_train_timesteps", "solver_order", "original_inference_steps", "num_time_windows"]);
+
 /** Refuses a value by name. */
 export function refuse(name: string, option: string, value: unknown, expected: string): never {
-  throw new RangeError(
-    `Option ${option} of ${name} is ${JSON.stringify(value)}, which is not supported. Expected ${expected}.`,
-  );
+  throw new RangeError(`Option ${option} of ${name} is ${show(value)}, which is not supported. Expected ${expected}.`);
 }

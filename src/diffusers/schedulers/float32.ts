@@ -21,6 +21,7 @@ export function linspace(start: number, stop: number, count: number, endpoint = 
 /** torch's linspace in float32: filled from both ends. */
 export function linspace32(start: number, stop: number, count: number): number[] {
   const [a, b] = [f32(start), f32(stop)];
+  if (count === 1) return [a];
   const step = f32(f32(b - a) / (count - 1));
   return Array.from({ length: count }, (_, i) => (i < count / 2 ? f32(a + step * i) : f32(b - step * (count - 1 - i))));
 }

@@ -1,5 +1,6 @@
 // diffusers' schedulers from their scheduler_config.json: timesteps, input scaling and steps that match theirs.
-import { readOptions, type SchedulerConfig, type SchedulerName } from "./config.ts";
+import { show } from "../../core/show.ts";
+import { MOST, readOptions, type SchedulerConfig, type SchedulerName, schedulerNames } from "./config.ts";
 import { lcmScheduler, tcdScheduler } from "./consistency.ts";
 import { ddimScheduler, ddpmScheduler } from "./ddim.ts";
 import { deisScheduler, dpmMultistepScheduler, dpmSinglestepScheduler } from "./dpm.ts";
@@ -47,13 +48,17 @@ export function createScheduler(
   sampling: SamplingOptions = {},
   className = config._class_name,
 ): DiffusersScheduler {
-  const name = String(className) as SchedulerName;
+  if (typeof className !== "string")
+    throw new RangeError(
+      `The scheduler's _class_name is ${show(className)}. Expected one of ${schedulerNames.join(", ")}.`,
+    );
+  const name = className as SchedulerName;
   const options = readOptions(name, config);
   const count =
     sampling.timesteps?.length ??
     (sampling.sigmas ? sampling.sigmas.length - (name === "EulerDiscreteScheduler" ? 1 : 0) : steps);
-  if (!Number.isInteger(count) || count < 1)
-    throw new RangeError(`Number of steps of ${name} is ${count}. Expected a positive integer.`);
+  if (!Number.isInteger(count) || count < 1 || count > MOST)
+    throw new RangeError(`Number of steps of ${name} is ${count}. Expected a whole number from 1 to ${MOST}.`);
   return { name, ...classes[name]({ name, options, steps: count, sampling }) };
 }
 

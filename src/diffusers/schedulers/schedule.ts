@@ -152,6 +152,11 @@ export const shiftBy = (type: string, mu: number, s: number): number => {
 /** Stretches shifted sigmas so that the last one is the configured shift_terminal. */
 export function stretch(sigmas: readonly number[], terminal: number | null): number[] {
   if (!terminal) return [...sigmas];
+  // A single step ends at sigma 1, which no factor brings anywhere else.
+  if (sigmas[sigmas.length - 1] >= 1)
+    throw new RangeError(
+      `shift_terminal = ${terminal} cannot be met: the last of ${sigmas.length} sigmas is ${sigmas[sigmas.length - 1]}. Expected more steps.`,
+    );
   const scale = (1 - sigmas[sigmas.length - 1]) / (1 - terminal);
   return sigmas.map((s) => 1 - (1 - s) / scale);
 }

@@ -39,8 +39,8 @@ function convTranspose(call: Call): Tensor {
       const total = [0, 1].map(
         (i) => (size[i] - 1) * stride[i] + extra[i] + dilation[i] * (kernel[i] - 1) + 1 - wanted[i],
       );
-      // What is missing is added at the end instead.
-      extra = [extra[0] + Math.max(0, -total[0]), extra[1] + Math.max(0, -total[1])];
+      // What an output_shape asks for beyond that is added at the end; "same" alone leaves it out.
+      if (shape.length > 0) extra = [extra[0] + Math.max(0, -total[0]), extra[1] + Math.max(0, -total[1])];
       const cut = total.map((t) => Math.max(0, t));
       const half = cut.map((t) => (auto === "SAME_UPPER" ? Math.floor(t / 2) : Math.ceil(t / 2)));
       pads = [half[0], half[1], cut[0] - half[0], cut[1] - half[1]];

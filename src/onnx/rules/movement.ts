@@ -74,7 +74,9 @@ function splitUp(call: Call): readonly Value[] {
   const x = value(call, 0);
   const axis = axisIn(x, int(call, "axis", 0));
   const total = x.shape[axis];
-  const count = int(call, "num_outputs", call.node.outputs.length);
+  const count = call.node.outputs.length;
+  if (int(call, "num_outputs", count) !== count)
+    throw new RangeError(`its num_outputs is ${int(call, "num_outputs", count)}, but it has ${count} outputs.`);
   const each = Math.ceil(total / count);
   const even = Array.from({ length: count }, (_, i) => Math.min(each, total - i * each));
   return split(x, intsFrom(call, 1, "split") ?? even, axis);
@@ -104,7 +106,7 @@ function gathered(call: Call): Value {
   const axis = axisIn(x, int(call, "axis", 0));
   const size = x.shape[axis];
   const shape = [...x.shape.slice(0, axis), ...index.shape, ...x.shape.slice(axis + 1)];
-  if (!isHost(index)) return gatherRows(x, axis, index);
+  if (!isHost(index)) return gatherRows(x, axis, fromEnd(index, size));
   const positions = Array.from(index.data, (v) => (v < 0 ? v + size : v));
   const wrong = positions.find((p) => p < 0 || p >= size);
   if (wrong !== undefined) throw new RangeError(`its index ${wrong} is outside axis ${axis} of [${x.shape}].`);
@@ -129,20 +131,30 @@ function gatherRows(x: Value, axis: number, index: g.Tensor): Value {
   return g.transpose(rows, [...others.slice(0, axis), ...picked, ...others.slice(axis)]);
 }
 
+/** Indices below 0 count from the end of `size` places. */
+export function fromEnd(index: Value, size: number): g.Tensor {
+  if (isHost(index)) return tensor({ ...index, data: Float64Array.from(index.data, (v) => (v < 0 ? v + size : v)) });
+  const places = g.cast(index, "float32");
+  return g.cast(g.where(g.less(places, 0), g.add(places, size), places), "int64");
+}
+
 /** One value along an axis per index: a product with one-hot rows, summed. */
 function gatheredElements(call: Call): Value {
-  const x = at(call, 0);
-  const index = at(call, 1);
-  const axis = axisIn(x, int(call, "axis", 0));
-  const fits = x.shape.every((d, i) => i === axis || d === index.shape[i]);
+  const given = at(call, 0);
+  const axis = axisIn(given, int(call, "axis", 0));
+  const size = given.shape[axis];
+  const index = fromEnd(value(call, 1), size);
+  const fits =
+    index.shape.length === given.shape.length && given.shape.every((d, i) => i === axis || index.shape[i] <= d);
   if (!fits)
-    throw new RangeError(`its index [${index.shape}] must have the sizes of [${x.shape}] but for axis ${axis}.`);
+    throw new RangeError(`its index [${index.shape}] must not be larger than [${given.shape}] but on axis ${axis}.`);
+  // On the other axes an index that is smaller reads the first positions.
+  const x = tensor(index.shape.reduce<Value>((y, d, i) => (i === axis ? y : sliceAxis(y, i, 0, d)), given));
   const last = (t: g.Tensor) => {
     const perm = t.shape.map((_, i) => i).filter((i) => i !== axis);
     return g.transpose(t, [...perm, axis]);
   };
   const [values, places] = [last(x), last(index)];
-  const size = x.shape[axis];
   const rows = g.oneHot(g.flatten(places), size);
   const hot = g.reshape(rows, [...places.shape, size]);
   const picked = g.sum(g.mul(g.unsqueeze(g.cast(values, "float32"), -2), hot), [-1]);

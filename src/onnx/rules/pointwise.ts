@@ -2,18 +2,20 @@
 
 import type { Operand, Tensor } from "../../graph/index.ts";
 import * as g from "../../graph/index.ts";
-import { at, type Call, DTYPES, int, known, number, type Rule, type Rules, rule, value } from "../call.ts";
+import { sizeOf } from "../../graph/tensor.ts";
+import { type Call, DTYPES, int, number, type Rule, type Rules, rule, value } from "../call.ts";
 import { mapHost } from "../host.ts";
 import { ceil, floor, round } from "../operators.ts";
 import { cast, expandBoth, isHost, operand, tensor, type Value } from "../value.ts";
 import { product } from "./fuse.ts";
 import { quotient, sum } from "./fuseNorm.ts";
 
-/** A function of one tensor; `onHost` where it can be computed on numbers. */
+/** A function of one tensor, of integers by way of floats; `onHost` where it can be computed on numbers. */
 export const unary = (symbolic: (x: Tensor) => Tensor, onHost?: (x: number) => number): Rule =>
   rule("", (call) => {
     const x = value(call, 0);
-    return isHost(x) && onHost ? mapHost(x.dtype, onHost, x) : symbolic(at(call, 0));
+    if (isHost(x) && onHost) return mapHost(x.dtype, onHost, x);
+    return x.dtype === "int64" ? cast(symbolic(tensor(cast(x, "float32"))), x.dtype) : symbolic(tensor(x));
   });
 
 type Arithmetic = (a: Operand, b: Operand) => Tensor;
@@ -94,16 +96,24 @@ function where(call: Call): Value {
   return expandBoth(expandBoth(taken, other.shape), cond.shape);
 }
 
+/** The limits may be computed by the model. Where they cross, the upper one holds, as ONNX Runtime has it. */
 function clip(call: Call): Value {
-  const limit = (i: number, name: string, missing: number): number => {
-    if (call.inputs[i] !== undefined) return known(call, i).data[0];
-    return number(call, name, missing);
+  const limit = (i: number, name: string, missing: number): number | Tensor => {
+    const given = call.inputs[i];
+    if (given === undefined) return number(call, name, missing);
+    if (sizeOf(given.shape) !== 1)
+      throw new RangeError(`its limit ${name} has shape [${given.shape}]; expected one number.`);
+    return isHost(given) ? given.data[0] : g.reshape(g.cast(given, "float32"), []);
   };
-  const [min, max] = [limit(1, "min", -3.4e38), limit(2, "max", 3.4e38)];
+  const [min, max] = [limit(1, "min", Number.NEGATIVE_INFINITY), limit(2, "max", Number.POSITIVE_INFINITY)];
   const x = value(call, 0);
-  if (isHost(x)) return mapHost(x.dtype, (v) => Math.min(max, Math.max(min, v)), x);
-  if (x.dtype === "float32") return g.clamp(x, { min, max });
-  return cast(g.clamp(g.cast(x, "float32"), { min, max }), x.dtype);
+  if (typeof min === "number" && typeof max === "number") {
+    if (isHost(x)) return mapHost(x.dtype, (v) => Math.min(max, Math.max(min, v)), x);
+    return cast(g.clamp(g.cast(x, "float32"), { min: Math.max(min, -3.4e38), max: Math.min(max, 3.4e38) }), x.dtype);
+  }
+  const raised =
+    min === Number.NEGATIVE_INFINITY ? tensor(cast(x, "float32")) : g.maximum(tensor(cast(x, "float32")), min);
+  return cast(max === Number.POSITIVE_INFINITY ? raised : g.minimum(raised, max), x.dtype);
 }
 
 function castTo(call: Call): Value {

@@ -3,14 +3,16 @@
 import type { Tensor } from "../../graph/index.ts";
 import * as g from "../../graph/index.ts";
 import { at, type Call, int, ints, type Rules, rule } from "../call.ts";
+import { atMost, fewParts } from "../limits.ts";
 import { asImage, type Window, windowOf } from "./window.ts";
 
 const WINDOW = "auto_pad ceil_mode dilations kernel_shape pads strides";
 
 function averagePool(call: Call): Tensor {
-  return asImage(at(call, 0), (x) => {
-    const w = windowOf(call, x.shape.slice(2), ints(call, "kernel_shape", []));
+  return asImage(at(call, 0), (given) => {
+    const { x, w } = cut(given, windowOf(call, given.shape.slice(2), ints(call, "kernel_shape", []), true));
     const [n, c, height, width] = x.shape;
+    fewParts(w.kernel[0] * w.kernel[1], "places in its window");
     const simple = [...w.pads, ...w.over].every((p) => p === 0) && w.dilation.every((d) => d === 1);
     if (simple) return g.avgPool2d(x, { kernel: w.kernel, stride: w.stride });
     const ones = g.constant(new Float32Array(w.kernel[0] * w.kernel[1]).fill(1), [1, 1, ...w.kernel]);
@@ -21,6 +23,8 @@ function averagePool(call: Call): Tensor {
       padding: [top, left, bottom + w.over[0], right + w.over[1]],
     });
     const [, , ho, wo] = total.shape;
+    atMost([ho, wo]);
+    atMost([Math.max(ho, wo), Math.max(...w.kernel)]);
     const padded = int(call, "count_include_pad", 0) === 1;
     const share = [counts(w, 0, height, ho, padded), counts(w, 1, width, wo, padded)];
     const weights = share[0].flatMap((rows) => share[1].map((columns) => 1 / (rows * columns)));
@@ -43,12 +47,22 @@ function counts(w: Window, axis: 0 | 1, size: number, outputs: number, padded: b
   });
 }
 
+/** The image without what padding below 0 cuts off, and the window on the rest. */
+function cut(x: Tensor, w: Window): { x: Tensor; w: Window } {
+  const off = w.pads.map((p) => Math.max(0, -p));
+  const rest = [0, 1].reduce((y, i) => g.sliceAxis(y, i + 2, off[i], y.shape[i + 2] - off[i + 2]), x);
+  const [top, left, bottom, right] = w.pads.map((p) => Math.max(0, p));
+  return { x: off.every((n) => n === 0) ? x : rest, w: { ...w, pads: [top, left, bottom, right] } };
+}
+
 /** A chain of maxima of shifted images; ties go to the first position. */
 function maxPool(call: Call): Tensor {
   if (call.node.outputs.length > 1 && call.node.outputs[1] !== "")
     throw new RangeError("its second output, the positions of the maxima, is not supported.");
-  return asImage(at(call, 0), (x) => {
-    const { kernel, stride, dilation, pads, over } = windowOf(call, x.shape.slice(2), ints(call, "kernel_shape", []));
+  return asImage(at(call, 0), (given) => {
+    const { x, w } = cut(given, windowOf(call, given.shape.slice(2), ints(call, "kernel_shape", []), true));
+    const { kernel, stride, dilation, pads, over } = w;
+    fewParts(kernel[0] * kernel[1], "places in its window");
     const image = g.pad(
       x,
       [

@@ -4,6 +4,7 @@ import * as g from "../../graph/index.ts";
 import { sizeOf, type Tensor } from "../../graph/tensor.ts";
 import { at, type Call, int, intsFrom, type Rule, type Rules, rule, value } from "../call.ts";
 import { type Host, stridesOf, view } from "../host.ts";
+import { fewParts } from "../limits.ts";
 import { axisIn, cast, isHost, reshape, tensor, type Value } from "../value.ts";
 
 type Symbolic = (x: Tensor, axes: readonly number[]) => Tensor;
@@ -13,14 +14,12 @@ const reduction = (symbolic: Symbolic, onHost: (values: readonly number[]) => nu
   rule("axes keepdims noop_with_empty_axes", (call) => {
     const x = value(call, 0);
     const given = intsFrom(call, 1, "axes") ?? [];
-    if (given.length === 0 && int(call, "noop_with_empty_axes", 0) === 1) return x;
-    const axes = given.length === 0 ? x.shape.map((_, i) => i) : given.map((a) => axisIn(x, a));
+    // Without axes nothing is summed, but the squares, sizes and logarithms are taken: also of a scalar.
+    const none = given.length === 0 && int(call, "noop_with_empty_axes", 0) === 1;
+    const all = given.length === 0 ? x.shape.map((_, i) => i) : given.map((a) => axisIn(x, a));
+    const axes = none ? [] : all;
     const kept = x.shape.map((d, i) => (axes.includes(i) ? 1 : d));
-    const y = isHost(x)
-      ? onNumbers(x, axes, onHost)
-      : axes.length === 0
-        ? x
-        : cast(symbolic(tensor(cast(x, "float32")), axes), x.dtype);
+    const y = isHost(x) ? onNumbers(x, axes, onHost) : cast(symbolic(tensor(cast(x, "float32")), axes), x.dtype);
     const shape = int(call, "keepdims", 1) === 1 ? kept : x.shape.filter((_, i) => !axes.includes(i));
     return reshape(y, shape);
   });
@@ -49,6 +48,7 @@ const squares: Symbolic = (x, axes) => sum(g.square(x), axes);
 /** Factor by factor: there is no kernel's derivative that is safe at zero. */
 const product: Symbolic = (x, axes) =>
   axes.reduce((y, axis) => {
+    fewParts(y.shape[axis], "factors");
     const parts = g.split(y, new Array<number>(y.shape[axis]).fill(1), axis);
     return parts.reduce((a, b) => g.mul(a, b));
   }, x);

@@ -4,7 +4,9 @@ import * as g from "../../graph/index.ts";
 import { sizeOf, type Tensor } from "../../graph/tensor.ts";
 import { type Call, DTYPES, int, isArray, isGraph, known, type Rules, rule, value } from "../call.ts";
 import { type Host, host, ints, stridesOf } from "../host.ts";
+import { atMost } from "../limits.ts";
 import { axisIn, cast, isHost, tensor, transpose, type Value } from "../value.ts";
+import { fromEnd } from "./movement.ts";
 
 function constant({ attrs }: Call): Value {
   const entry = (name: string) => attrs.get(name);
@@ -27,7 +29,7 @@ function shape(call: Call): Value {
 }
 
 function filled(call: Call): Value {
-  const dims = Array.from(known(call, 0).data);
+  const dims = atMost(Array.from(known(call, 0).data));
   const given = call.attrs.get("value");
   const { dtype, data } = isArray(given) ? given : { dtype: "float32" as const, data: [0] };
   const size = sizeOf(dims);
@@ -37,6 +39,7 @@ function filled(call: Call): Value {
 function range(call: Call): Value {
   const [start, limit, step] = [known(call, 0), known(call, 1), known(call, 2)].map(({ data }) => data[0]);
   const length = Math.max(0, Math.ceil((limit - start) / step));
+  atMost([length]);
   const { dtype } = known(call, 0);
   return host(
     dtype,
@@ -51,6 +54,7 @@ function triangle(call: Call): Value {
   const k = call.inputs[1] === undefined ? 0 : known(call, 1).data[0];
   const [rows, columns] = x.shape.slice(-2);
   const upper = int(call, "upper", 1) === 1;
+  atMost([rows, columns]);
   const keep = (i: number): boolean => {
     const offset = (i % columns) - Math.floor(i / columns);
     return upper ? offset >= k : offset <= k;
@@ -107,7 +111,7 @@ function branch(call: Call): readonly Value[] {
 }
 
 function identityMatrix(call: Call): Value {
-  const [rows, columns] = value(call, 0).shape;
+  const [rows, columns] = atMost(value(call, 0).shape);
   const k = int(call, "k", 0);
   const dtype = DTYPES[int(call, "dtype", 0)] ?? value(call, 0).dtype;
   const values = Array.from({ length: rows * columns }, (_, i) =>
@@ -119,7 +123,8 @@ function identityMatrix(call: Call): Value {
 function oneHot(call: Call): Value {
   const depth = known(call, 1).data[0];
   const [off, on] = known(call, 2).data;
-  const index = tensor(value(call, 0));
+  atMost([sizeOf(value(call, 0).shape), depth]);
+  const index = fromEnd(value(call, 0), depth);
   const flat = g.oneHot(g.flatten(index), depth);
   const hot = g.reshape(g.add(g.mul(flat, on - off), off), [...index.shape, depth]);
   const axis = int(call, "axis", -1);

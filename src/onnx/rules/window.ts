@@ -7,7 +7,7 @@ export interface Window {
   readonly kernel: readonly [number, number];
   readonly stride: readonly [number, number];
   readonly dilation: readonly [number, number];
-  /** top, left, bottom, right. */
+  /** top, left, bottom, right; below 0 (pools only): rows and columns that are cut off. */
   readonly pads: readonly [number, number, number, number];
   /** Rows and columns by which rounding up lets the last windows hang over, besides the padding. */
   readonly over: readonly [number, number];
@@ -16,14 +16,14 @@ export interface Window {
 const two = (list: readonly number[], fill: number): [number, number] =>
   list.length === 1 ? [fill, list[0]] : [list[0] ?? fill, list[1] ?? fill];
 
-/** `kernel` may have one dimension where the node works on rows; the other is 1. */
-export function windowOf(call: Call, size: readonly number[], kernel: readonly number[]): Window {
+/** `kernel` (of a `pool` or of a convolution) may have one dimension where the node works on rows; the other is 1. */
+export function windowOf(call: Call, size: readonly number[], kernel: readonly number[], pool = false): Window {
   const k = two(kernel, 1);
   const hw = two(size, 1);
   const stride = two(ints(call, "strides", []), 1);
   const dilation = two(ints(call, "dilations", []), 1);
   const span = [0, 1].map((i) => dilation[i] * (k[i] - 1) + 1);
-  const pads = padsOf(call, value(call, 0).shape.length - 2, hw, stride, span);
+  const pads = padsOf(call, value(call, 0).shape.length - 2, hw, stride, span, pool ? k : undefined);
   const ceil = int(call, "ceil_mode", 0) === 1;
   const over = [0, 1].map((i): number => {
     const room = hw[i] + pads[i] + pads[i + 2] - span[i];
@@ -42,13 +42,15 @@ function padsOf(
   size: readonly number[],
   stride: readonly number[],
   span: readonly number[],
+  poolKernel: readonly number[] | undefined,
 ): [number, number, number, number] {
   const auto = text(call, "auto_pad", "NOTSET");
   if (auto === "SAME_UPPER" || auto === "SAME_LOWER") {
-    const total = [0, 1].map((i) => Math.max(0, (Math.ceil(size[i] / stride[i]) - 1) * stride[i] + span[i] - size[i]));
-    const less = total.map((t) => Math.floor(t / 2));
-    const more = total.map((t, i) => t - less[i]);
-    const [before, after] = auto === "SAME_UPPER" ? [less, more] : [more, less];
+    const beyond = (i: number, kernel: number) => (Math.ceil(size[i] / stride[i]) - 1) * stride[i] + kernel - size[i];
+    // ONNX Runtime pads for pools as if they had no dilation, and cuts off where strides leave more than they read.
+    const total = [0, 1].map((i) => (poolKernel ? beyond(i, poolKernel[i]) : Math.max(0, beyond(i, span[i]))));
+    const before = total.map((t) => Math.trunc((auto === "SAME_UPPER" ? t : t + 1) / 2));
+    const after = total.map((t, i) => t - before[i]);
     return [before[0], before[1], after[0], after[1]];
   }
   const given = ints(call, "pads", []);

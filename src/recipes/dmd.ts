@@ -1,0 +1,135 @@
+// Distribution matching distillation: DMD (Yin et al. 2024) and DMD2 (Yin et al. 2024b). The student's samples move by the
+// difference of two predictions: the teacher's, and that of a critic that follows the student.
+
+import { z } from "zod";
+import { uniform } from "../core/index.ts";
+import { add, mul, square, stopGradient, sub, type Tensor } from "../graph/index.ts";
+import { guided, predict } from "../model.ts";
+import { discriminatorLoss, generatorLoss, knowsNothing } from "../objectives/adversarial.ts";
+import { distance } from "../objectives/distances.ts";
+import { matching } from "../objectives/distribution.ts";
+import { meanOfSample, regress } from "../objectives/regress.ts";
+import { dataRow, noised, noiseRow, read } from "../pair.ts";
+import { fold } from "../random.ts";
+import { CRITIC, discriminator, evenTimes, inside, samplesOf } from "./critics.ts";
+import { evenly, option, passes, stageOf, student } from "./parts.ts";
+import { type Player, recipe, STUDENT } from "./recipe.ts";
+
+const weight = (what: string, d: number) => z.number().nonnegative().default(d).describe(what);
+
+export const dmd = recipe({
+  name: "dmd",
+  summary: "Match the distribution of the teacher's samples, with a critic that follows the student; DMD2 by options.",
+  paper: {
+    cite: "Yin et al. 2024, One-step Diffusion with Distribution Matching Distillation; and 2024b, DMD2",
+    url: "https://arxiv.org/abs/2311.18828",
+    differs: [
+      "the regression on pairs is mean square, not LPIPS",
+      "the critic is compared in eps, whatever it predicts",
+      "DMD2: `--regression 0 --every 5 --gan 0.003 --gan-critic 0.01`, and `--steps 4` for its few-step student",
+    ],
+  },
+  options: z.object({
+    steps: z.int().positive().default(1).describe("Steps of the student."),
+    guidance: option.guidance(),
+    regression: weight("Weight of the regression on the teacher's pairs; 0: none (DMD2).", 0.25),
+    every: z.int().positive().default(1).describe("Steps of the critic for one of the student: two time scales."),
+    criticRate: z.number().positive().default(1).describe("The critic's learning rate, as a factor of the student's."),
+    gan: weight("Weight of the discriminator in the student's loss; 0: none.", 0),
+    ganCritic: weight("Weight of the discriminator's own loss.", 0.01),
+    features: z.array(z.string()).default([]).describe("Where the discriminator looks; default: the network's middle."),
+    teacherSteps: option.teacherSteps(50),
+    teacherSolver: option.teacherSolver(),
+    pairs: option.pairs(4096),
+  }),
+  training: { lr: 1e-4, ema: 0.99, images: 64_000 },
+  needs: (o) => [
+    ...(o.gan > 0 ? (["data", "features"] as const) : ["data" as const]),
+    ...(o.regression > 0 ? ["pairs" as const] : []),
+    ...(o.guidance === 1 ? [] : ["guidance" as const]),
+  ],
+  teacherNfe: (o) => ({
+    perImage: passes(o.guidance) / o.every,
+    perPair: o.regression > 0 ? o.teacherSteps * passes(o.guidance) : 0,
+  }),
+  *stages(teacher, o, seed) {
+    const { model, spec, theta } = teacher;
+    const times = evenTimes(o.steps);
+    const real = { model: guided(model, o.guidance), params: teacher.params };
+    const judge = o.gan > 0 ? discriminator(teacher, model, o.features, fold(seed, "heads")) : undefined;
+    const moves = student(
+      teacher,
+      (table, draws) => {
+        const x = samplesOf(model, times, table, draws);
+        const fake = { model, params: table(CRITIC) };
+        const t = draws.clock("t", inside);
+        let loss = matching("dmd", real, fake, x, draws.cond("full"), t, draws.normal("noise_2"), draws);
+        if (o.regression > 0) {
+          const one = draws.clock("pair_t", () => 1);
+          const labels = draws.cond("full", "pair_");
+          const made = predict(model, table(STUDENT), draws.data("pair_noise"), one, labels);
+          const regressed = draws.note("regressed", read(made, dataRow));
+          const error = draws.note("losses_regression", meanOfSample(square(sub(regressed, draws.data("pair_x")))));
+          loss = add(loss, mul(error, o.regression));
+        }
+        if (judge) {
+          const p = { network: table(CRITIC), heads: table(CRITIC) };
+          const logits = judge.judge(p, x, { t: "t_gan", noise: "noise_gan" }, "", draws);
+          loss = add(loss, mul(draws.note("losses_gan", generatorLoss("logistic", averaged(logits))), o.gan));
+        }
+        return loss;
+      },
+      { every: o.every },
+    );
+    const follow = regress(model, { compare: noiseRow, distance: distance({ kind: "mse" }) });
+    const critic: Player = {
+      name: CRITIC,
+      spec: [...spec, ...(judge?.spec ?? [])],
+      start: joined(theta, judge?.start),
+      optimizer: { rate: o.criticRate },
+      loss(table, draws) {
+        const x = stopGradient(samplesOf(model, times, table, draws));
+        const pair = noised(
+          draws.clock("critic_t", uniform({ from: model.form.tMin })),
+          x,
+          draws.normal("critic_noise"),
+        );
+        const loss = draws.note("losses_diffusion", follow(table(CRITIC), pair, draws.cond("full"), draws));
+        if (!judge) return loss;
+        const p = { network: table(CRITIC), heads: table(CRITIC) };
+        const ofFake = judge.judge(p, x, { t: "critic_t_gan", noise: "critic_noise_fake" }, "", draws);
+        const ofReal = judge.judge(p, draws.data("x"), { t: "critic_t_gan", noise: "critic_noise_real" }, "", draws);
+        const gan = discriminatorLoss("logistic", averaged(ofFake), averaged(ofReal));
+        draws.note("losses_gan", draws.note("discriminator", gan));
+        return add(loss, mul(gan, o.ganCritic));
+      },
+    };
+    const { teacherSolver: solver, teacherSteps, pairs, guidance } = o;
+    const stored = { prefix: "pair_", teacher, guidance, solver, steps: teacherSteps, pairs };
+    yield stageOf(teacher, {
+      name: "dmd",
+      model,
+      players: [moves, critic],
+      source: { data: "", ...(o.regression > 0 ? { pairs: stored } : {}) },
+      sampler: evenly([o.steps], o.steps === 1 ? "ddim" : "lcm"),
+      watch: ["critic_error", "teacher_error", ...(judge ? ["discriminator"] : [])],
+      lag: { critic: "critic_error", teacher: "teacher_error" },
+      ...(judge ? { nothing: { discriminator: knowsNothing("logistic") } } : {}),
+    });
+  },
+});
+
+/** DMD2's discriminator is the mean of its heads' logits. */
+const averaged = (logits: readonly Tensor[]) => [
+  mul(
+    logits.reduce((a, b) => add(a, b)),
+    1 / logits.length,
+  ),
+];
+
+function joined(a: Float32Array, b: Float32Array = new Float32Array(0)): Float32Array {
+  const out = new Float32Array(a.length + b.length);
+  out.set(a);
+  out.set(b, a.length);
+  return out;
+}

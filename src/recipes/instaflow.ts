@@ -1,0 +1,43 @@
+// InstaFlow (Liu et al. 2024, sections 3.1 and 3.2): reflow, then distill the straight flow into one step.
+
+import { z } from "zod";
+import { storedPairs } from "../couplings/storedPairs.ts";
+import { dataRow } from "../pair.ts";
+import { distanceOf, evenly, option, passes, regressing, stageOf } from "./parts.ts";
+import { recipe } from "./recipe.ts";
+import { rectify, reflowOptions } from "./reflow.ts";
+
+export const instaflow = recipe({
+  name: "instaflow",
+  summary: "Reflow, then one-step distillation of the straight flow.",
+  paper: {
+    cite: "Liu et al. 2024, InstaFlow: One Step is Enough for High-Quality Diffusion-Based Text-to-Image Generation",
+    url: "https://arxiv.org/abs/2309.06380",
+    differs: ["the distance is mean square or Huber in place of LPIPS", "time runs from data to noise"],
+  },
+  options: z.object({
+    ...reflowOptions,
+    distillDistance: option.distance("pseudo-huber").describe("How errors are measured in the distillation."),
+    distill: z.number().gt(0).lt(1).default(0.5).describe("Share of the budget for the distillation."),
+  }),
+  training: { lr: 1.5e-4, ema: 0.99, images: 64_000 },
+  needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],
+  // Two sets of pairs: the teacher's, and those of the straight flow.
+  teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * (passes(o.guidance) + 1) }),
+  *stages(teacher, o) {
+    const flow = yield rectify(teacher, o, { name: "reflow", share: 1 - o.distill });
+    const { model } = flow;
+    const player = regressing(flow, {
+      model,
+      coupling: storedPairs(model.form),
+      times: () => model.form.tMax,
+      cond: "full",
+      compare: dataRow,
+      distance: distanceOf({ distance: o.distillDistance, distanceScale: o.distanceScale }),
+    });
+    const sampling = { solver: o.teacherSolver, steps: o.teacherSteps, pairs: o.pairs };
+    const source = { pairs: { prefix: "", teacher: flow, guidance: 1, ...sampling } };
+    const sampler = evenly([1]);
+    yield stageOf(flow, { name: "one step", model, players: [player], source, sampler, share: o.distill });
+  },
+});

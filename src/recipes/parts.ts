@@ -1,0 +1,84 @@
+// What recipes share: options with their texts, the student, samplers.
+
+import { z } from "zod";
+import type { Form, Windows } from "../core/index.ts";
+import type { Coupling } from "../couplings/coupling.ts";
+import type { CondKind } from "../draws.ts";
+import { type Distance, distance } from "../objectives/distances.ts";
+import { type RegressOptions, regress } from "../objectives/regress.ts";
+import type { SamplerSpec } from "../run/card.ts";
+import { type NetModel, type Player, STUDENT, type Stage, type Start } from "./recipe.ts";
+
+const count = z.int().positive();
+
+/** Options that several methods have, with the same meaning; each method gives its default. */
+export const option = {
+  windows: (d: number) => count.default(d).describe("Windows that [0, 1] is cut into."),
+  teacherSteps: (d: number) => count.default(d).describe("The teacher's steps: per window, or per pair."),
+  teacherSolver: () => z.enum(["ddim", "dpm++2m"]).default("ddim").describe("The teacher's solver."),
+  guidance: (d = 1) =>
+    z.number().default(d).describe("The teacher's guidance; other than 1 it is baked into the student."),
+  share: (name: string, d: number) => z.number().min(0).max(1).default(d).describe(`Share of times at ${name}.`),
+  distance: (d: "mse" | "pseudo-huber" | "huber") =>
+    z.enum(["mse", "pseudo-huber", "huber"]).default(d).describe("How errors are measured."),
+  distanceScale: () => z.number().positive().default(1e-3).describe("The error at which a Huber distance bends."),
+  pairs: (d: number) => count.default(d).describe("Pairs that the teacher makes beforehand."),
+};
+
+export function distanceOf(o: { distance: "mse" | "pseudo-huber" | "huber"; distanceScale: number }): Distance {
+  if (o.distance === "mse") return distance({ kind: "mse" });
+  return distance(
+    o.distance === "huber" ? { kind: "huber", delta: o.distanceScale } : { kind: "pseudo-huber", c: o.distanceScale },
+  );
+}
+
+/** Network passes of one evaluation. */
+export const passes = (guidance: number): number => (guidance === 1 ? 1 : 2);
+
+/** The student of a stage: the network of `start`, moved by a loss. */
+export const student = (start: Start, loss: Player["loss"], more: Partial<Player> = {}): Player => ({
+  name: STUDENT,
+  spec: start.spec,
+  start: start.theta,
+  loss,
+  ...more,
+});
+
+export interface Regressing extends RegressOptions {
+  readonly model: NetModel;
+  readonly coupling: Coupling;
+  readonly times: (q: number) => number;
+  /** Default "dropped". */
+  readonly cond?: CondKind;
+}
+
+/** The student of the regression family: a point of a pair's path, and one row to compare at. */
+export function regressing(start: Start, { model, coupling, times, cond = "dropped", ...how }: Regressing): Player {
+  const loss = regress(model, how);
+  return student(start, (params, draws) =>
+    loss(params(STUDENT), coupling(draws, draws.clock("t", times)), draws.cond(cond), draws),
+  );
+}
+
+/** A stage that keeps the network of its start; `model` may read it in another way. */
+export const stageOf = (
+  start: Start,
+  stage: Omit<Stage, "network" | "timeInput" | "share"> & { readonly share?: number },
+): Stage => ({ network: start.network, timeInput: start.timeInput, share: 1, ...stage });
+
+/** Evenly spaced steps over [0, 1]. */
+export const evenly = (steps: readonly number[], solver: SamplerSpec["solver"] = "ddim"): SamplerSpec => ({
+  solver,
+  grid: { kind: "uniform" },
+  steps: [...steps],
+});
+
+/** The same number of steps in every window. */
+export const perWindow = (windows: Windows): SamplerSpec => ({
+  solver: "ddim",
+  grid: { kind: "windows", windows: windows.spec },
+  steps: [windows.count, 2 * windows.count],
+});
+
+/** At pure noise eps says nothing of the data, so a student that is read there has to predict something else. */
+export const blindAtNoise = (form: Form): boolean => form.at(form.tMax)[0] === 0;

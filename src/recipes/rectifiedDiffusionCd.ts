@@ -1,0 +1,45 @@
+// Rectified Diffusion (CD) (Wang et al. 2024, section 3.2): consistency distillation after Rectified Diffusion. Along a
+// first-order path the prediction of the data is consistent already, so the second stage begins near its end.
+
+import { z } from "zod";
+import { consistencyOptions, follow } from "./consistency.ts";
+import { evenly, passes } from "./parts.ts";
+import { recipe } from "./recipe.ts";
+import { rectifiedDiffusionOptions, retrain } from "./rectifiedDiffusion.ts";
+
+const { grid, target, targetDecay } = consistencyOptions;
+
+export const rectifiedDiffusionCd = recipe({
+  name: "rectified-diffusion-cd",
+  summary: "Rectified Diffusion, then consistency distillation of it.",
+  paper: {
+    cite: "Wang et al. 2024, Rectified Diffusion: Straightness Is Not Your Need in Rectified Flow, section 3.2",
+    url: "https://arxiv.org/abs/2410.07303",
+    differs: ["its training code was not published: this is consistency distillation with a DDIM jump as its boundary"],
+  },
+  options: z.object({
+    ...rectifiedDiffusionOptions,
+    grid,
+    target,
+    targetDecay,
+    rectify: z
+      .number()
+      .min(0)
+      .lt(1)
+      .default(0.5)
+      .describe("Share of the budget for Rectified Diffusion; 0: the teacher is a student of it already."),
+  }),
+  training: { lr: 1.5e-4, ema: 0.99, images: 64_000 },
+  needs: (o) => [
+    "data",
+    ...(o.rectify > 0 ? ["pairs" as const] : []),
+    ...(o.guidance === 1 ? [] : ["guidance" as const]),
+  ],
+  teacherNfe: (o) => ({ perImage: 1 - o.rectify, perPair: o.rectify > 0 ? o.teacherSteps * passes(o.guidance) : 0 }),
+  *stages(teacher, o) {
+    const first = o.rectify > 0 ? yield retrain(teacher, o, o.rectify) : teacher;
+    const second = { ...o, guidance: 1, boundary: "jump", sigmaData: 0.5, distill: true } as const;
+    // Deterministic, as the paper samples it.
+    yield follow(first, second, { name: "consistency", sampler: evenly([1, 2, 4]), share: 1 - o.rectify });
+  },
+});

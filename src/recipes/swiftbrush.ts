@@ -1,0 +1,86 @@
+// SwiftBrush (Nguyen & Tran 2024, algorithm 1): a one-step student without any data, by variational score distillation: a
+// low-rank change of the teacher follows the student, and the samples move by the difference of the two.
+
+import { z } from "zod";
+import { uniform } from "../core/index.ts";
+import { mul, stopGradient } from "../graph/index.ts";
+import { guided, predict } from "../model.ts";
+import { initialize } from "../nn/initialize.ts";
+import { blockLayers, lowRank, lowRankSpec } from "../nn/lowRank.ts";
+import { distance } from "../objectives/distances.ts";
+import { matching } from "../objectives/distribution.ts";
+import { meanOfSample } from "../objectives/regress.ts";
+import { noised, noiseRow, read } from "../pair.ts";
+import { fold } from "../random.ts";
+import { CRITIC, inside, samplesOf } from "./critics.ts";
+import { evenly, option, passes, stageOf, student } from "./parts.ts";
+import { type Player, recipe, type Table } from "./recipe.ts";
+
+export const swiftbrush = recipe({
+  name: "swiftbrush",
+  summary: "One step without data: variational score distillation with a low-rank critic.",
+  paper: {
+    cite: "Nguyen & Tran 2024, SwiftBrush: One-Step Text-to-Image Diffusion Model with Variational Score Distillation",
+    url: "https://arxiv.org/abs/2312.05239",
+    differs: ["alpha and sigma of t = 1 are the form's, not constants", "`--rank 0` makes the critic a whole network"],
+  },
+  options: z.object({
+    guidance: option.guidance(),
+    criticGuidance: z
+      .number()
+      .optional()
+      .describe("Guidance of the critic in the student's loss; default the teacher's."),
+    rank: z.int().nonnegative().default(16).describe("Rank of the critic's change of the teacher; 0: a whole network."),
+    alpha: z.number().positive().optional().describe("The change is alpha/rank times the product; default the rank."),
+    layers: z.array(z.string()).default([]).describe("Layers that the critic changes; default: all inside blocks."),
+    criticRate: z.number().positive().default(10).describe("The critic's learning rate, as a factor of the student's."),
+  }),
+  training: { lr: 1e-4, ema: 0.99, images: 64_000 },
+  needs: (o) => [...(o.guidance === 1 ? [] : ["guidance" as const])],
+  teacherNfe: (o) => ({ perImage: passes(o.guidance), perPair: 0 }),
+  *stages(teacher, o, seed) {
+    const { model, spec, theta, params } = teacher;
+    const layers = o.layers.length > 0 ? o.layers : blockLayers(spec);
+    const change = { rank: o.rank, alpha: o.alpha ?? o.rank, layers };
+    const criticParams = (table: Table) => (o.rank === 0 ? table(CRITIC) : lowRank(params, table(CRITIC), change));
+    const real = { model: guided(model, o.guidance), params };
+    const fakeModel = guided(model, o.criticGuidance ?? o.guidance);
+    const moves = student(teacher, (table, draws) => {
+      const x = samplesOf(model, [1], table, draws);
+      const fake = { model: fakeModel, params: criticParams(table) };
+      const t = draws.clock("t", inside);
+      return matching("vsd", real, fake, x, draws.cond("full"), t, draws.normal("noise_2"), draws);
+    });
+    const criticSpec = o.rank === 0 ? spec : lowRankSpec(spec, change);
+    const squared = distance({ kind: "mse" });
+    const critic: Player = {
+      name: CRITIC,
+      spec: criticSpec,
+      start: o.rank === 0 ? theta : initialize(criticSpec, fold(seed, "critic")),
+      optimizer: { rate: o.criticRate, weightDecay: 0 },
+      loss(table, draws) {
+        const x = stopGradient(samplesOf(model, [1], table, draws));
+        const t = draws.clock("critic_t", uniform({ from: model.form.tMin }));
+        const pair = noised(t, x, draws.normal("critic_noise"));
+        const state = draws.note(
+          "state",
+          read(pair, (time) => model.form.at(time)),
+        );
+        const seen = predict(model, criticParams(table), state, t, draws.cond("dropped-together"));
+        // ‖alpha·eps − alpha·noise‖²: eps as the paper weighs it.
+        const alpha = t.column((time) => model.form.at(time)[0], state.shape.length);
+        const value = draws.note("value", mul(read(seen, noiseRow), alpha));
+        return meanOfSample(squared(value, draws.note("target", mul(pair.b, alpha))));
+      },
+    };
+    yield stageOf(teacher, {
+      name: "swiftbrush",
+      model,
+      players: [moves, critic],
+      source: { conditions: "" },
+      sampler: evenly([1]),
+      watch: ["critic_error", "teacher_error"],
+      lag: { critic: "critic_error", teacher: "teacher_error" },
+    });
+  },
+});

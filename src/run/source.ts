@@ -1,0 +1,82 @@
+// The batches of a stage: data, stored pairs, or conditions alone, under the names that the stage gives their columns.
+
+import { classCount } from "../condition.ts";
+import { batches, type Dataset } from "../data/dataset.ts";
+import type { Batch } from "../draws.ts";
+import { sizeOf, type TensorData } from "../graph/index.ts";
+import { fold, key, randint } from "../random.ts";
+import type { Stage } from "../recipes/recipe.ts";
+import type { Pairs } from "./pairs.ts";
+
+export interface Sources {
+  readonly data?: Dataset;
+  /** For a stage that learns from pairs: those of its teacher. */
+  readonly pairs?: Pairs;
+}
+
+/** The batch of a step, from 0; it depends on seed, stage and step alone. */
+export function batchesOf(
+  { source, model }: Pick<Stage, "source" | "model">,
+  { data, pairs }: Sources,
+  { seed, stage, batch }: { readonly seed: number; readonly stage: number; readonly batch: number },
+): (step: number) => Batch {
+  // The first stage draws as a run of one stage does.
+  const root = stage === 0 ? key(seed) : fold(key(seed), "stage", stage);
+  const parts: ((step: number) => Batch)[] = [];
+  if (source.data !== undefined) {
+    if (!data) throw new RangeError("This stage learns from data, and none was given.");
+    const stream = batches(data, fold(root, "data"), batch);
+    parts.push((step) => {
+      const { x, labels } = stream.batchAt(step);
+      return { [`${source.data}x`]: x, [`${source.data}labels`]: labels };
+    });
+  }
+  if (source.pairs) {
+    if (!pairs) throw new RangeError("This stage learns from pairs, and none were made.");
+    parts.push(pairBatches(pairs, source.pairs.prefix, sizeOf(model.sampleShape), root, batch));
+  }
+  if (source.conditions !== undefined) {
+    const classes = classCount(model.conditions);
+    parts.push((step) => ({
+      [`${source.conditions}labels`]: BigInt64Array.from(
+        randint(fold(root, "labels", step), batch, Math.max(1, classes)),
+        BigInt,
+      ),
+    }));
+  }
+  return (step) => Object.assign({}, ...parts.map((part) => part(step)));
+}
+
+function pairBatches(
+  { x, noise, cond }: Pairs,
+  prefix: string,
+  size: number,
+  root: ReturnType<typeof key>,
+  batch: number,
+): (step: number) => Batch {
+  const n = x.length / size;
+  const order = batches(indexDataset(n), fold(root, prefix === "" ? "data" : `data ${prefix}`), batch);
+  return (step) => {
+    const indices = order.indicesAt(step);
+    const columns = Object.entries({ x, noise, ...cond });
+    return Object.fromEntries(columns.map(([name, all]) => [`${prefix}${name}`, rowsOf(all, indices, all.length / n)]));
+  };
+}
+
+/** Only the order of its samples is asked for. */
+const indexDataset = (size: number): Dataset => ({
+  name: "pairs",
+  size,
+  shape: [1, 1, 1],
+  classes: 0,
+  batch: () => ({ x: new Float32Array(0), labels: new BigInt64Array(0) }),
+});
+
+function rowsOf(all: TensorData, indices: Uint32Array, size: number): TensorData {
+  const out = all.slice(0, indices.length * size);
+  indices.forEach((from, i) => {
+    const row = all.subarray(from * size, (from + 1) * size);
+    (out as { set(from: TensorData, at: number): void }).set(row, i * size);
+  });
+  return out;
+}

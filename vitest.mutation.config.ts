@@ -1,0 +1,17 @@
+import { defineConfig } from "vitest/config";
+
+/** The tests that say what training computes, and are fast: they run for every mutant. */
+export default defineConfig({
+  test: {
+    include: [
+      "test/pinned/**/*.test.ts",
+      "test/optim/**/*.test.ts",
+      "test/recipes/**/*.test.ts",
+      "test/run/step.test.ts",
+      "test/run/train*.test.ts",
+      "test/pair.test.ts",
+      "test/model.test.ts",
+    ],
+    testTimeout: 60_000,
+  },
+});
