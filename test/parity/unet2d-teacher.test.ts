@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { nullLabel } from "../../src/condition.ts";
 import { eps, read } from "../../src/core/prediction.ts";
 import { type Schedule, table } from "../../src/core/table.ts";
 import { floatsOf, type StoredTensor } from "../../src/data/safetensors.ts";
@@ -10,8 +11,7 @@ import { buildNetwork, collect } from "../../src/nn/network.ts";
 import { checkNames, countParams, fromConstants } from "../../src/nn/params.ts";
 import { toParams } from "../../src/nn/weights.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
-import { goldenRoots } from "../support/golden.ts";
-import { largestDifference, reportCases, tensorsIn } from "./unetGolden.ts";
+import { type GoldenFile, goldenOf, largestDifference, readJson, reportCases, tensorsIn } from "./folders.ts";
 
 interface TeacherGolden {
   readonly kind: string;
@@ -27,32 +27,38 @@ interface TeacherGolden {
 }
 
 const root = resolve(import.meta.dirname, "../..");
+const kind = "unet2d-teacher";
 const runtime = nodeRuntime();
 let ran = 0;
 
-/** Folders with golden values of a teacher; ../shared/teachers counts as golden unless FEWSTEP_GOLDEN is given. */
-function teacherFolders(): string[] {
+/** Golden files of teachers; ../shared/teachers counts as golden unless FEWSTEP_GOLDEN is given. */
+function teacherFiles(): GoldenFile<TeacherGolden>[] {
   const shared = resolve(root, "../shared/teachers");
-  const more =
-    process.env.FEWSTEP_GOLDEN || !existsSync(shared) ? [] : readdirSync(shared).map((name) => join(shared, name));
-  return [...goldenRoots().map((golden) => join(golden, "mnist-ddpm")), ...more].filter((folder) =>
-    existsSync(join(folder, "golden.json")),
-  );
+  const more = process.env.FEWSTEP_GOLDEN || !existsSync(shared) ? [] : readdirSync(shared);
+  return [
+    ...goldenOf<TeacherGolden>(kind),
+    ...more.flatMap((name) => {
+      const folder = join(shared, name);
+      const file = join(folder, "golden.json");
+      if (!existsSync(file)) return [];
+      const golden = readJson(file) as TeacherGolden;
+      return golden.kind === kind ? [{ kind, name: `teachers/${name}/golden.json`, file, folder, golden }] : [];
+    }),
+  ];
 }
 
 /** A folder without weights of its own is about the teacher that the repository carries. */
 const modelOf = (folder: string) => (existsSync(join(folder, "unet")) ? folder : join(root, "assets/mnist-teacher"));
 const json = (...path: string[]) => JSON.parse(readFileSync(join(...path), "utf8"));
 
-for (const folder of teacherFolders()) {
-  const golden: TeacherGolden = json(folder, "golden.json");
-  if (golden.kind !== "unet2d-teacher") continue;
+const files = teacherFiles();
+for (const { name, folder, golden } of files) {
   const tensors = tensorsIn(join(folder, "golden.safetensors"));
   const model = modelOf(folder);
   const weights = toParams(tensorsIn(join(model, "unet/diffusion_pytorch_model.safetensors")));
   const network = buildNetwork({ family: "unet2d", config: json(model, "unet/config.json") });
 
-  describe(`mnist-ddpm: ${folder}`, () => {
+  describe(`${kind}: ${name}`, () => {
     it("has exactly the parameters of the network", () => {
       const spec = collect(network);
       checkNames(spec, weights.keys());
@@ -104,12 +110,12 @@ for (const folder of teacherFolders()) {
     const x = input("x", shape);
     const tau = input("tau", [10]);
     const p = fromConstants(weights);
-    const cond = network.apply(p, x, tau, input("labels", [10], "int64"));
+    const cond = network.apply(p, x, tau, { labels: input("labels", [10], "int64") });
     const none = input("none", [10], "int64");
-    const uncond = guidance === 1 ? cond : network.apply(p, x, tau, none);
+    const uncond = guidance === 1 ? cond : network.apply(p, x, tau, { labels: none });
     const guided = guidance === 1 ? cond : add(uncond, mul(sub(cond, uncond), guidance));
     const program = await runtime.compile({ eps: guided });
-    const nothing = new BigInt64Array(10).fill(BigInt(network.labelCount! - 1));
+    const nothing = new BigInt64Array(10).fill(BigInt(nullLabel(network.conditions)!));
     return {
       dispose: program.dispose,
       async eps(x: Float32Array, timestep: number, labels: BigInt64Array): Promise<Float32Array> {
@@ -121,7 +127,7 @@ for (const folder of teacherFolders()) {
   }
 }
 
-it("mnist-ddpm: ran every case that exists", () => reportCases("mnist-ddpm", "teacher", teacherFolders(), ran));
+it(`${kind}: ran every case that exists`, () => reportCases(kind, "teacher", files, ran));
 
 afterAll(() => expect(runtime.open()).toBe(0));
 
