@@ -5,7 +5,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { externalParams } from "../src/cli/externalWeights.ts";
-import { folderSource, readJson } from "../src/cli/files.ts";
+import { readJson } from "../src/cli/files.ts";
+import { folderSource } from "../src/cli/folderSource.ts";
 import { unetParameters } from "../src/diffusers/unetParameters.ts";
 import { checkWeights, modernIndex, openWeights, readParams } from "../src/diffusers/weights.ts";
 import { input, type Tensor } from "../src/graph/index.ts";

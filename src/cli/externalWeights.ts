@@ -15,7 +15,7 @@ import type { Change } from "../diffusers/rewrite.ts";
 import { fromExternal, type Params } from "../nn/params.ts";
 import { sha256 } from "../runtime/hash.ts";
 import { writeAtomic } from "./atomic.ts";
-import { folderSource } from "./files.ts";
+import { folderSource } from "./folderSource.ts";
 
 export function cacheFolder(): string {
   const { FEWSTEP_CACHE, XDG_CACHE_HOME, LOCALAPPDATA } = process.env;

@@ -10,7 +10,7 @@ import { isSingleFile, type Part, splitSingleFile } from "../diffusers/singleFil
 import { modernIndex, openWeights, weightsAmong } from "../diffusers/weights.ts";
 import { makeFolder, writeAtomic } from "./atomic.ts";
 import { isDiffusers } from "./diffusersFolder.ts";
-import { folderSource } from "./files.ts";
+import { folderSource } from "./folderSource.ts";
 import { locate } from "./models.ts";
 
 export interface ModelWeights {

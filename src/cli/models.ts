@@ -13,7 +13,8 @@ import { sha256With } from "../runtime/hash.ts";
 import { nodeHasher } from "../runtime/node.ts";
 import { makeFolder } from "./atomic.ts";
 import { isDiffusers, networkFile, readSchedulerOf } from "./diffusersFolder.ts";
-import { folderSource, openSafetensors, readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";
+import { openSafetensors, readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";
+import { folderSource } from "./folderSource.ts";
 import { ONNX_FILE, readOnnx, writeOnnx } from "./onnxFiles.ts";
 
 export interface LoadedModel extends BuiltModel {

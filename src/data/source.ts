@@ -1,11 +1,16 @@
 // What the readers of this folder need of a place where files lie: a folder, a list of tars, a browser's file picker.
+import { brief, listed } from "./shown.ts";
 
-/** A flat view of some files. Names are relative, with `/` between folders; `list` is in any order. */
+/**
+ * A flat view of some files. Names are relative, with `/` between folders; `list` is in any order and names a folder that
+ * holds nothing as "cat/".
+ */
 export interface FileSource {
   /** How messages call this place, for example the path of the folder. */
   readonly name: string;
   list(): Promise<readonly string[]>;
-  read(name: string): Promise<Uint8Array>;
+  /** A whole file. Throws an Error for one of more than `most` bytes. */
+  read(name: string, most?: number): Promise<Uint8Array>;
   /** The bytes of a file in order, in pieces, for files too large to hold. */
   stream?(name: string): AsyncIterable<Uint8Array>;
 }
@@ -22,7 +27,7 @@ export interface RangeSource extends FileSource {
 export function memorySource(files: Readonly<Record<string, Uint8Array>>, name = "memory"): RangeSource {
   const read = (file: string): Uint8Array => {
     const bytes = Object.hasOwn(files, file) ? files[file] : undefined;
-    if (!bytes) throw new Error(`${name} has no file "${file}"; it has ${Object.keys(files).sort().join(", ")}.`);
+    if (!bytes) throw new Error(`${name} has no file "${brief(file)}"; it has ${listed(Object.keys(files).sort())}.`);
     return bytes;
   };
   return {
@@ -38,3 +43,6 @@ export function memorySource(files: Readonly<Record<string, Uint8Array>>, name =
     },
   };
 }
+
+/** False for hidden files and for what archivers of macOS leave behind. */
+export const isVisible = (name: string): boolean => !/(^|\/)(\.(?!\/)|__MACOSX\/)/.test(name);

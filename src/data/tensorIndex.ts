@@ -1,12 +1,13 @@
 // Tensors of one or several safetensors files by name, from the headers alone: values are read when they are asked for,
 // so that a model may be larger than memory.
-import { decodeTensor, headerLength, parseHeader, type StoredDtype, type StoredTensor } from "./safetensors.ts";
+import { decodeTensor, headerLength, parseHeader, readableType, type StoredTensor } from "./safetensors.ts";
 import type { RangeSource } from "./source.ts";
 
 /** Where a tensor lies: bytes [start, end) of a file of the index's source. */
 export interface TensorPlace {
   readonly file: string;
-  readonly dtype: StoredDtype;
+  /** As the file says it; what is not read is named when its values are asked for. */
+  readonly dtype: string;
   readonly shape: readonly number[];
   readonly start: number;
   readonly end: number;
@@ -98,6 +99,7 @@ function weightMap(bytes: Uint8Array, name: string): Map<string, string> {
 export async function readTensor(index: TensorIndex, name: string): Promise<StoredTensor> {
   const place = index.tensors.get(name);
   if (!place) throw new Error(`${index.name} has no tensor "${name}".`);
+  readableType(name, place, index.name);
   const bytes = await index.source.range(place.file, place.start, place.end - place.start);
   if (!place.transposed) return decodeTensor(bytes, place);
   const [rows, columns] = place.shape;

@@ -1,6 +1,6 @@
 // A file of weights again, with other values for some: names, shapes, types and metadata stay, and so the programs that read
 // the original read it too.
-import { encodeTensor, floatsOf, safetensorsLayout } from "../data/safetensors.ts";
+import { encodeTensor, floatsOf, readableType, type StoredDtype, safetensorsLayout } from "../data/safetensors.ts";
 import { readTensor, type TensorIndex, type TensorPlace, transposed } from "../data/tensorIndex.ts";
 
 /** New values of a tensor from its old ones. */
@@ -15,7 +15,11 @@ export async function* rewritten(
   views: TensorIndex,
   changes: ReadonlyMap<string, Change>,
 ): AsyncGenerator<Uint8Array> {
-  const entries = [...file.tensors].map(([key, place]) => ({ key, ...place }));
+  const entries = [...file.tensors].map(([key, place]) => ({
+    key,
+    ...place,
+    dtype: readableType(key, place, file.name),
+  }));
   const { header, order } = safetensorsLayout(entries, { ...file.metadata });
   const changed = [...views.tensors].filter(([name]) => changes.has(name));
   yield header;
@@ -29,7 +33,7 @@ export async function* rewritten(
 async function patched(
   file: TensorIndex,
   key: string,
-  place: TensorPlace,
+  place: TensorPlace & { readonly dtype: StoredDtype },
   views: TensorIndex,
   inside: readonly (readonly [string, TensorPlace])[],
   changes: ReadonlyMap<string, Change>,

@@ -7,7 +7,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { quietContext } from "../../src/cli/context.ts";
 import { applyDelta } from "../../src/cli/delta/apply.ts";
 import { externalParams } from "../../src/cli/externalWeights.ts";
-import { folderSource } from "../../src/cli/files.ts";
+import { folderSource } from "../../src/cli/folderSource.ts";
 import { floatsOf } from "../../src/data/safetensors.ts";
 import { readTensor } from "../../src/data/tensorIndex.ts";
 import { mergeDelta } from "../../src/diffusers/delta.ts";

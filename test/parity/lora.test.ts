@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { openLora } from "../../src/cli/delta/open.ts";
-import { folderSource } from "../../src/cli/files.ts";
+import { folderSource } from "../../src/cli/folderSource.ts";
 import { floatsOf } from "../../src/data/safetensors.ts";
 import { readTensor } from "../../src/data/tensorIndex.ts";
 import { matchLora, mergeLora, readLora } from "../../src/diffusers/lora.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { quietContext } from "../../src/cli/context.ts";
 import { applyDelta } from "../../src/cli/delta/apply.ts";
-import { folderSource } from "../../src/cli/files.ts";
+import { folderSource } from "../../src/cli/folderSource.ts";
 import { silent } from "../../src/cli/reporter.ts";
 import { type WritableTensor, writeSafetensors } from "../../src/data/safetensors.ts";
 import { mergeDelta } from "../../src/diffusers/delta.ts";

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { externalParams } from "../../src/cli/externalWeights.ts";
-import { folderSource } from "../../src/cli/files.ts";
+import { folderSource } from "../../src/cli/folderSource.ts";
 import { unetParameters } from "../../src/diffusers/unetParameters.ts";
 import { checkWeights, modernIndex, openWeights } from "../../src/diffusers/weights.ts";
 import { readUNet2DConditionConfig } from "../../src/nn/unet2dConditionConfig.ts";

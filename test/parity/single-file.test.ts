@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { folderSource } from "../../src/cli/files.ts";
+import { folderSource } from "../../src/cli/folderSource.ts";
 import { openModelWeights, writeChanged } from "../../src/cli/modelWeights.ts";
 import { fromHalf, toHalf } from "../../src/data/half.ts";
 import { indexFile, readTensor } from "../../src/data/tensorIndex.ts";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { externalParams } from "../../src/cli/externalWeights.ts";
-import { folderSource } from "../../src/cli/files.ts";
+import { folderSource } from "../../src/cli/folderSource.ts";
 import { writeSafetensors } from "../../src/data/safetensors.ts";
 import { mapTensors, type TensorIndex } from "../../src/data/tensorIndex.ts";
 import { openWeights } from "../../src/diffusers/weights.ts";

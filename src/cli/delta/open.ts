@@ -5,7 +5,7 @@ import type { TensorIndex } from "../../data/tensorIndex.ts";
 import { indexFile } from "../../data/tensorIndex.ts";
 import { type Card, parseCard } from "../../run/card.ts";
 import { nodeHasher } from "../../runtime/node.ts";
-import { folderSource } from "../files.ts";
+import { folderSource } from "../folderSource.ts";
 
 export async function openLora(path: string): Promise<TensorIndex> {
   const info = await stat(path).catch(() => undefined);
