@@ -1,7 +1,7 @@
 // What methods with a second network share: a generator's samples, a critic that follows them, a discriminator.
 
 import { times } from "../clock.ts";
-import { startScale, uniform } from "../core/index.ts";
+import { type Form, startScale, uniform } from "../core/index.ts";
 import type { Draws } from "../draws.ts";
 import { concat, input, mul, type Tensor } from "../graph/index.ts";
 import type { Model } from "../model.ts";
@@ -29,7 +29,8 @@ export const samplesOf = (
   draws.share("generated", () => generate({ model, times }, table(STUDENT), noise(), draws.cond("full"), draws));
 
 /** The times of a student with n steps. */
-export const evenTimes = (n: number): readonly number[] => Array.from({ length: n }, (_, k) => 1 - k / n);
+export const evenTimes = (n: number, { tMax }: Form): readonly number[] =>
+  Array.from({ length: n }, (_, k) => tMax * (1 - k / n));
 
 export interface Discriminator {
   /** Of the heads. */
