@@ -32,6 +32,23 @@ export const samplesOf = (
 export const evenTimes = (n: number, { tMax }: Form): readonly number[] =>
   Array.from({ length: n }, (_, k) => tMax * (1 - k / n));
 
+/** The times of a student: those given, or evenly spaced ones. Throws a RangeError unless they fall from tMax. */
+export function timesOf(
+  o: { readonly steps: number; readonly stepTimes: readonly number[] },
+  form: Form,
+): readonly number[] {
+  const { steps, stepTimes } = o;
+  if (stepTimes.length === 0) return evenTimes(steps, form);
+  const falling = stepTimes.every((t, k) => (k === 0 ? t === form.tMax : t < stepTimes[k - 1]));
+  if (!falling || (steps !== 1 && steps !== stepTimes.length)) {
+    const count = steps === 1 ? "Times" : `${steps} times`;
+    throw new RangeError(
+      `The step times are ${stepTimes.join(", ")}. ${count} that fall from ${form.tMax} are expected.`,
+    );
+  }
+  return stepTimes;
+}
+
 export interface Discriminator {
   /** Of the heads. */
   readonly spec: readonly ParamSpec[];

@@ -2,7 +2,7 @@
 // difference of two predictions: the teacher's, and that of a critic that follows the student.
 
 import { z } from "zod";
-import { type Form, uniform } from "../core/index.ts";
+import { uniform } from "../core/index.ts";
 import type { Draws } from "../draws.ts";
 import { add, mul, square, stopGradient, sub, type Tensor } from "../graph/index.ts";
 import { guided, predict } from "../model.ts";
@@ -13,7 +13,7 @@ import { matching } from "../objectives/distribution.ts";
 import { meanOfSample, regress } from "../objectives/regress.ts";
 import { dataRow, noised, noiseRow, read } from "../pair.ts";
 import { fold } from "../random.ts";
-import { CRITIC, type Discriminator, discriminator, evenTimes, inside, samplesOf } from "./critics.ts";
+import { CRITIC, type Discriminator, discriminator, inside, samplesOf, timesOf } from "./critics.ts";
 import { atTimes, evenly, option, passes, stageOf, student } from "./parts.ts";
 import { type NetModel, type Player, recipe, STUDENT, type Table } from "./recipe.ts";
 
@@ -123,19 +123,7 @@ function onPairs(model: NetModel, p: Params, draws: Draws): Tensor {
   return draws.note("losses_regression", meanOfSample(square(apart)));
 }
 
-function timesOf(o: { readonly steps: number; readonly stepTimes: readonly number[] }, form: Form): readonly number[] {
-  const { steps, stepTimes } = o;
-  if (stepTimes.length === 0) return evenTimes(steps, form);
-  const falling = stepTimes.every((t, k) => (k === 0 ? t === form.tMax : t < stepTimes[k - 1]));
-  if (!falling || (steps !== 1 && steps !== stepTimes.length)) {
-    const count = steps === 1 ? "Times" : `${steps} times`;
-    throw new RangeError(
-      `The step times are ${stepTimes.join(", ")}. ${count} that fall from ${form.tMax} are expected.`,
-    );
-  }
-  return stepTimes;
-}
-
+/** The mean over heads, as the one logit that it is in DMD2. */
 const averaged = (logits: readonly Tensor[]) => [
   mul(
     logits.reduce((a, b) => add(a, b)),
