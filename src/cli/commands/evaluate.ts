@@ -56,8 +56,11 @@ export async function evaluateModels(o: EvaluateCommandOptions, context: Context
   const data = await openData(o.data, { shape: [c, h, w] });
   const measured = await measuring(o.features, data, { ...context, n: o.n });
   const notes: string[] = measured
-    ? [...measured.notes]
-    : ["There are no features for this data, so nothing compares samples to it; give --features."];
+    ? [...(data.notes ?? []), ...measured.notes]
+    : [
+        ...(data.notes ?? []),
+        "There are no features for this data, so nothing compares samples to it; give --features.",
+      ];
   try {
     const teacherGuidance = o.teacherGuidance ?? first.card?.guidance.baked ?? o.guidance;
     const ends = teacher && (await truth(teacher, teacherGuidance, o, context));

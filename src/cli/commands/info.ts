@@ -161,13 +161,13 @@ async function describePairs(path: string): Promise<Info> {
 }
 
 async function describeData(path: string): Promise<Info> {
-  const { size, shape, classes, encoded } = await countData(path);
+  const { size, shape, classes, encoded, notes } = await countData(path);
   const [c, h, w] = shape;
   const kind =
     h === 1 && w === 1 ? `points of dimension ${c}` : `images of ${w} x ${h} with ${c} channel${c === 1 ? "" : "s"}`;
   const first = encoded && size > 1 ? " (the first one; the others were not decoded)" : "";
   const text = `${path}: data, ${grouped(size)} ${kind}${first}, ${classes === 0 ? "no classes" : `${classes} classes`}.`;
-  return { what: "data", text, fields: { size, shape, classes, sizesChecked: !encoded } };
+  return { what: "data", text: [text, ...notes].join("\n"), fields: { size, shape, classes, sizesChecked: !encoded } };
 }
 
 const grouped = (n: number) => n.toLocaleString("en-US");
