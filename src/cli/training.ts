@@ -1,12 +1,12 @@
 // A training run on disk, for `train` and `accelerate`: common options, the run folder, and what is told on the way.
 import { isAbsolute, resolve } from "node:path";
 import { z } from "zod";
-import { contentHash } from "../data/contentHash.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { lossCurve } from "../figures/lossCurve.ts";
 import { adamwDefaults } from "../optim/adamw.ts";
 import type { Stage } from "../recipes/recipe.ts";
 import type { Card } from "../run/card.ts";
+import { contentHash } from "../run/contentHash.ts";
 import { type Done, imagesIn, type Job, runJob, type Schedule } from "../run/job.ts";
 import { outline, type Stages } from "../run/outline.ts";
 import { NotFinite } from "../run/train.ts";
