@@ -24,7 +24,7 @@ import { collectParams, countParams, fromFlat, unflatten } from "../src/nn/param
 import { adamw, adamwDefaults, adamwScalars } from "../src/optim/adamw.ts";
 import { rateAt } from "../src/optim/schedule.ts";
 import { fold, key } from "../src/random.ts";
-import { sha256 } from "../src/runtime/hash.ts";
+import { sha256 } from "../src/hash.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 
 const [from = "../shared/data/mnist", out = "assets/mnist-classifier"] = process.argv.slice(2);

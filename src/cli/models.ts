@@ -2,13 +2,13 @@
 import { readdir, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { readFolder, readOnnxFolder } from "../diffusers/folder.ts";
+import { sha256 } from "../hash.ts";
 import { collect, type Network } from "../nn/network.ts";
 import { WEIGHTS_FILE } from "../nn/onnxNetwork.ts";
 import { flatten, fromConstants, type ParamMap, type ParamSpec, unflatten } from "../nn/params.ts";
 import { toParams } from "../nn/weights.ts";
 import type { Teacher } from "../recipes/recipe.ts";
 import { type BuiltModel, type Card, modelOf, parseCard, type SamplerSpec } from "../run/card.ts";
-import { sha256 } from "../runtime/hash.ts";
 import { makeFolder } from "./atomic.ts";
 import { isDiffusers, networkFile, readSchedulerOf } from "./diffusersFolder.ts";
 import { openSafetensors, readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";

@@ -1,5 +1,5 @@
 // What a dataset is, whatever it is called and wherever it lies: a hash of its samples and labels, in order.
-import { sha256 } from "../runtime/hash.ts";
+import { sha256 } from "../hash.ts";
 import type { Dataset } from "./dataset.ts";
 
 const AT_ONCE = 2048;

@@ -9,7 +9,7 @@ import type { Runtime } from "../runtime/index.ts";
 import { endOfStage, outline, type Stages, stepsOf } from "./outline.ts";
 import type { Pairs } from "./pairs.ts";
 import { batchesOf } from "./source.ts";
-import { freshState, keptOf, type TrainEvent, type TrainState, train } from "./train.ts";
+import { checkPlayers, freshState, keptOf, type TrainEvent, type TrainState, train } from "./train.ts";
 import { watcher } from "./watch.ts";
 
 export interface Schedule {
@@ -32,6 +32,8 @@ export interface Progress {
   /** Index of the stage. */
   readonly stage: number;
   readonly state: TrainState;
+  /** Images seen in each stage that has ended: a later budget does not change what was. */
+  readonly seen: readonly number[];
 }
 
 /** Keeps what a run makes. What is saved appears complete or not at all. */
@@ -93,6 +95,11 @@ interface Logged {
   readonly rate: number;
 }
 
+/** A run has gone further already than its budget is now. */
+export class BudgetSpent extends Error {
+  override readonly name = "BudgetSpent";
+}
+
 /** Runs to the end, from where the store says it stopped. */
 export async function* runJob(job: Job): AsyncGenerator<JobEvent> {
   const { schedule, store } = job;
@@ -113,9 +120,10 @@ export async function* runJob(job: Job): AsyncGenerator<JobEvent> {
     } else {
       const resumed = found?.stage === index ? found.state : undefined;
       if (resumed && resumed.step > steps[index])
-        throw new RangeError(
-          `${stage.name} has taken ${resumed.step} steps already, more than the ${steps[index]} that the budget has for it.`,
+        throw new BudgetSpent(
+          `${stage.name} has seen ${resumed.step * schedule.batch} images already, more than the budget's ${steps[index] * schedule.batch}.`,
         );
+      if (resumed) checkPlayers(stage, resumed);
       yield { kind: "stage", name: stage.name, index, count: names.length };
       if (resumed) yield { kind: "resumed", stage: stage.name, step: resumed.step, steps: steps[index] };
       const end = yield* runStage(job, stage, index, steps, resumed ?? freshState(stage), images, finished);
@@ -124,8 +132,9 @@ export async function* runJob(job: Job): AsyncGenerator<JobEvent> {
         return yield { kind: "done", images: images + end.state.step * schedule.batch, early: true };
       theta = keptOf(end.state);
     }
-    finished.push({ name: stage.name, images: steps[index] * schedule.batch, pairs: stage.source.pairs?.pairs ?? 0 });
-    images += steps[index] * schedule.batch;
+    const seen = (found && index < found.stage ? found.seen[index] : undefined) ?? steps[index] * schedule.batch;
+    finished.push({ name: stage.name, images: seen, pairs: stage.source.pairs?.pairs ?? 0 });
+    images += seen;
     next = generator.next(endOfStage(stage, theta));
     // The result is there before a state says that it is.
     if (!next.done && !(found && index < found.stage)) await store.saveResult(index, spec, theta);
@@ -159,7 +168,7 @@ async function* runStage(
   let last = start;
   let saved = performance.now();
   const save = async (state: TrainState): Promise<JobEvent> => {
-    await store.save({ stage: index, state });
+    await store.save({ stage: index, state, seen: finished.map(({ images }) => images) });
     await store.saveModel(stage, keptOf(state), done(state.step));
     last = state;
     saved = performance.now();
@@ -187,7 +196,7 @@ async function* runStage(
     yield { kind: "step", stage: stage.name, total: batch * count + before, norm: logged.norm, ...shown };
     const wrong = watch(event.notes);
     if (wrong) {
-      await store.log({ kind: "warning", step: event.step, message: wrong });
+      await store.log({ kind: "warning", ...(index > 0 ? { stage: index } : {}), step: event.step, message: wrong });
       yield { kind: "warning", message: wrong };
     }
     if (!due) continue;

@@ -8,7 +8,7 @@ import { foreignFeatures, inBatches } from "../../src/metrics/features.ts";
 import { resizeBilinear } from "../../src/metrics/resize.ts";
 import { key, normal } from "../../src/random.ts";
 import { openForeign } from "../../src/runtime/foreign.ts";
-import { sha256 } from "../../src/runtime/hash.ts";
+import { sha256 } from "../../src/hash.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { OrtModule } from "../../src/runtime/runtime.ts";
 
