@@ -4,6 +4,7 @@
 import type { Dataset } from "../data/dataset.ts";
 import type { Precision } from "../graph/index.ts";
 import type { RateSchedule } from "../optim/schedule.ts";
+import { passes } from "../recipes/parts.ts";
 import type { PairSource, Stage } from "../recipes/recipe.ts";
 import type { Runtime } from "../runtime/index.ts";
 import { endOfStage, outline, type Stages, stepsOf } from "./outline.ts";
@@ -55,8 +56,8 @@ export interface Store {
 /** How far a run has come. */
 export interface Done {
   readonly images: number;
-  /** Images seen in this stage, and pairs made for stages so far. */
-  readonly stages: readonly { readonly name: string; readonly images: number; readonly pairs: number }[];
+  /** Images seen in each stage so far, and the network evaluations that its pairs took. */
+  readonly stages: readonly { readonly name: string; readonly images: number; readonly pairNfe: number }[];
 }
 
 export interface Job {
@@ -107,7 +108,7 @@ export async function* runJob(job: Job): AsyncGenerator<JobEvent> {
   const steps = stepsOf(names, schedule.images, schedule.batch);
   const found = await store.load();
   if (found) await store.rewind(found);
-  const finished: { name: string; images: number; pairs: number }[] = [];
+  const finished: { name: string; images: number; pairNfe: number }[] = [];
   const generator = job.stages();
   let next = generator.next();
   let images = 0;
@@ -133,13 +134,18 @@ export async function* runJob(job: Job): AsyncGenerator<JobEvent> {
       theta = keptOf(end.state);
     }
     const seen = (found && index < found.stage ? found.seen[index] : undefined) ?? steps[index] * schedule.batch;
-    finished.push({ name: stage.name, images: seen, pairs: stage.source.pairs?.pairs ?? 0 });
+    finished.push({ name: stage.name, images: seen, pairNfe: pairNfe(stage) });
     images += seen;
     next = generator.next(endOfStage(stage, theta));
     // The result is there before a state says that it is.
     if (!next.done && !(found && index < found.stage)) await store.saveResult(index, spec, theta);
   }
   yield { kind: "done", images, early: false };
+}
+
+/** A guided evaluation is two passes of the network. */
+function pairNfe({ source: { pairs } }: Stage): number {
+  return pairs ? pairs.pairs * pairs.steps * passes(pairs.guidance) : 0;
 }
 
 interface Ended {
@@ -160,10 +166,9 @@ async function* runStage(
   const { batch } = schedule;
   const pairs = stage.source.pairs ? await store.pairs(stage.source.pairs, index) : undefined;
   const data = batchesOf(stage, { data: job.data, pairs }, { seed, stage: index, batch });
-  const made = pairs ? pairs.x.length / stage.model.sampleShape.reduce((a, b) => a * b, 1) : 0;
   const done = (step: number): Done => ({
     images: before + step * batch,
-    stages: [...finished, { name: stage.name, images: step * batch, pairs: made }],
+    stages: [...finished, { name: stage.name, images: step * batch, pairNfe: pairNfe(stage) }],
   });
   let last = start;
   let saved = performance.now();

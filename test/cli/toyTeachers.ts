@@ -55,7 +55,13 @@ export async function toyTeacher(kind: TeacherKind, folder: string): Promise<{ t
     seed: 0,
   } as const;
   await mkdir(teacher, { recursive: true });
-  await saveModel(teacher, { ...card, sampler: { ...card.sampler, steps: [4] } }, spec, initialize(spec, key(7)), network);
+  await saveModel(
+    teacher,
+    { ...card, sampler: { ...card.sampler, steps: [4] } },
+    spec,
+    initialize(spec, key(7)),
+    network,
+  );
   for (let label = 0; label < CLASSES; label++) {
     await mkdir(join(data, String(label)), { recursive: true });
     for (let i = 0; i < 4; i++)
