@@ -277,4 +277,4 @@ const withCurve =
   };
 
 const isLoss = (event: unknown): event is { images: number; loss: number } =>
-  typeof event === "object" && event !== null && "images" in event && "loss" in event;
+  typeof event === "object" && event !== null && "images" in event && "loss" in event && typeof event.loss === "number";

@@ -5,7 +5,7 @@ import type { Dataset } from "../data/dataset.ts";
 import type { Precision } from "../graph/index.ts";
 import type { RateSchedule } from "../optim/schedule.ts";
 import { passes } from "../recipes/parts.ts";
-import type { PairSource, Stage } from "../recipes/recipe.ts";
+import { type PairSource, STUDENT, type Stage } from "../recipes/recipe.ts";
 import type { Runtime } from "../runtime/index.ts";
 import { endOfStage, outline, type Stages, stepsOf } from "./outline.ts";
 import type { Pairs } from "./pairs.ts";
@@ -187,8 +187,8 @@ async function* runStage(
   const count = steps[index];
   const every = Math.max(1, Math.round(schedule.saveEvery / batch));
   const pictures = Math.max(1, Math.round(schedule.previewEvery / batch));
-  const log = logger(store, index, before, start.step, Math.max(1, Math.floor(count / 500)));
-  const watch = watcher(stage);
+  const log = logger(store, index, before, Math.max(1, Math.floor(count / 500)));
+  const watch = watcher(stage, start.step);
   const options = { ...schedule, steps: count, seed, stage: index };
   for await (const event of train(stage, data, runtime, start, options)) {
     if (event.kind !== "step") continue;
@@ -220,27 +220,29 @@ async function* runStage(
 }
 
 /** Writes a line every so many steps, with the mean loss since the last one. */
-function logger(store: Store, stage: number, before: number, from: number, every: number) {
+function logger(store: Store, stage: number, before: number, every: number) {
   const begin = performance.now();
-  let [sum, since] = [0, from];
+  // Of the steps in which the student moved: what it had before a run was stopped is not known any more.
+  let [sum, moved] = [0, 0];
   return async (event: TrainEvent, flush: boolean): Promise<{ norm: number | null }> => {
-    const { step, loss, rate, players, notes } = event;
-    const norm = event.skipped ? null : event.norm;
-    sum += loss;
+    const { step, rate, players, notes } = event;
+    const student = players[STUDENT];
+    const norm = event.skipped || !student ? null : student.norm;
+    if (student) [sum, moved] = [sum + student.loss, moved + 1];
     if (step % every !== 0 && !flush) return { norm };
     const line = {
       kind: "step",
       ...(stage > 0 ? { stage } : {}),
       step,
       images: before + event.images,
-      loss: sum / (step - since),
+      loss: moved > 0 ? sum / moved : null,
       norm,
       rate,
       seconds: Math.round(performance.now() - begin) / 1000,
       ...(Object.keys(players).length > 1 ? { players } : {}),
       ...(Object.keys(notes).length > 0 ? { notes } : {}),
     };
-    [sum, since] = [0, step];
+    [sum, moved] = [0, 0];
     await store.log(line);
     return { norm };
   };

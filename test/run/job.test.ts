@@ -115,7 +115,7 @@ describe("a run that breaks down at any write goes on to the same bytes", () => 
 });
 
 describe("Ctrl-C", () => {
-  it.each([1, 2, 3, 5])("in step %d saves that step and ends; resumed, the bytes are the same", async (stop) => {
+  it.each([1, 2, 3, 4])("in step %d saves that step and ends; resumed, the bytes are the same", async (stop) => {
     const [whole, kept] = [empty(), empty()];
     await all(jobOf(halving(), whole));
     const controller = new AbortController();
@@ -212,15 +212,4 @@ it("a state of another method is refused, with all that differs, before anything
   );
   expect(outcome(kept)).toEqual(before);
   expect(kept.writes).toHaveLength(writes);
-});
-
-it("warnings are logged with their stage, and said", async () => {
-  const kept = empty();
-  // A discriminator of rate 0 stays at what knows nothing; with a stage before it, lines carry their stage.
-  const made = stages(asRecipe(dmd), { regression: 0, gan: 0.01, criticRate: 1e-9 });
-  const events = await all(jobOf(made, kept, { schedule: schedule({ images: 4 * 320, saveEvery: 1e6 }), seed: 2 }));
-  const warnings = events.filter(({ kind }) => kind === "warning");
-  const logged = kept.log.filter((line) => (line as { kind: string }).kind === "warning");
-  expect(warnings.length).toBeGreaterThan(0);
-  expect(logged).toEqual(warnings.map((warning) => ({ ...warning, step: expect.any(Number) })));
 });

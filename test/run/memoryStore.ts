@@ -2,7 +2,6 @@
 
 import { eps, linear, u, vp } from "../../src/core/index.ts";
 import type { Dataset } from "../../src/data/dataset.ts";
-import { buildNetwork } from "../../src/nn/network.ts";
 import { fold, key, normal } from "../../src/random.ts";
 import type { Start } from "../../src/recipes/recipe.ts";
 import { startOf } from "../../src/recipes/start.ts";
@@ -89,7 +88,7 @@ export function memoryStore(
 export function tinyStart(straight = false): Start {
   const [form, prediction] = straight ? [linear(), u] : [vp(), eps];
   const { network, spec, theta, model } = tinyModel(form, prediction);
-  return startOf({ model, network: network ?? buildNetwork({ family: "mlp" }), timeInput, spec, theta });
+  return startOf({ model, network, timeInput, spec, theta });
 }
 const timeInput = { scale: 1000, offset: 0 };
 
