@@ -1,7 +1,7 @@
 // What a dataset is, whatever it is called and wherever it lies: a hash of its samples and labels, in order.
 
 import type { Dataset } from "../data/dataset.ts";
-import { sha256 } from "../runtime/hash.ts";
+import { sha256 } from "../hash.ts";
 
 const AT_ONCE = 2048;
 

@@ -204,7 +204,7 @@ interface CardParts {
 }
 
 function cardOf(recipe: AnyRecipe, { loaded, data, dataName, guidance, options }: CardParts, { seed }: Context) {
-  const { perImage, perPair } = recipe.teacherNfe(options);
+  const { perImage } = recipe.teacherNfe(options);
   return (stage: Stage, done: Done, stored: Readonly<Record<string, unknown>>): Card => ({
     format: CARD_FORMAT,
     library: version,
@@ -223,7 +223,7 @@ function cardOf(recipe: AnyRecipe, { loaded, data, dataName, guidance, options }
     },
     base: loaded.hash,
     imagesSeen: done.images,
-    teacherNfe: Math.round(done.images * perImage + done.stages.reduce((n, s) => n + s.pairs, 0) * perPair),
+    teacherNfe: Math.round(done.images * perImage + done.stages.reduce((n, s) => n + s.pairNfe, 0)),
     seed,
   });
 }

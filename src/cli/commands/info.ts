@@ -122,12 +122,15 @@ async function describeRun(path: string): Promise<Info> {
   const file = await openSafetensors(state).catch(() => undefined);
   await file?.close();
   const step = file && Number(file.metadata.step);
-  const finished = step !== undefined && step * Number(options.batch) >= Number(options.images);
-  if (finished) lines.push(`Its checkpoint is of step ${step}, the last one: it is finished.`);
-  else if (file)
-    lines.push(`Its checkpoint is of step ${step}; go on with: fewstep ${options.command} --resume ${path}`);
-  else lines.push("It has no readable checkpoint.");
   const model = await outlineModel(path).catch(() => undefined);
+  const stage = Number(file?.metadata.stage ?? 0);
+  // Steps are counted in a stage, images in all of them.
+  const seen = stage > 0 ? (model?.card?.imagesSeen ?? 0) : (step ?? 0) * Number(options.batch);
+  const finished = step !== undefined && seen >= Number(options.images);
+  const at = `Its checkpoint is of step ${step}${stage > 0 ? ` of stage ${stage + 1}` : ""}`;
+  if (finished) lines.push(`${at}, the last one: it is finished.`);
+  else if (file) lines.push(`${at}; go on with: fewstep ${options.command} --resume ${path}`);
+  else lines.push("It has no readable checkpoint.");
   return {
     what: "run",
     text: [...lines, ...(model ? [modelText(model)] : ["It has no readable model."])].join("\n"),
