@@ -69,13 +69,12 @@ export function resolveMethod(
   preset: Readonly<Record<string, unknown>> = {},
 ): Record<string, unknown> {
   const own = recipe.options.shape;
-  for (const key of Object.keys(methodOptions))
-    if (given[key] !== undefined && !(key in own))
-      throw new UsageError(
-        `--${flagName(key)} does not belong to ${recipe.name}, which has: ${Object.keys(own)
-          .map((k) => `--${flagName(k)}`)
-          .join(", ")}.`,
-      );
+  const flags = (keys: readonly string[]) => keys.map((key) => `--${flagName(key)}`).join(", ");
+  const foreign = Object.keys(methodOptions).filter((key) => given[key] !== undefined && !(key in own));
+  if (foreign.length > 0)
+    throw new UsageError(
+      `${flags(foreign)} ${foreign.length === 1 ? "does" : "do"} not belong to ${recipe.name}, which has: ${flags(Object.keys(own))}.`,
+    );
   const set = Object.fromEntries(
     Object.keys(own).flatMap((key) => {
       const value = given[key] ?? preset[key];
