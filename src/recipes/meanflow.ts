@@ -46,6 +46,7 @@ export const meanflow = recipe({
     weightOffset: z.number().positive().default(1e-3).describe("Offset of the adaptive weight."),
   }),
   training: { lr: 1e-4, ema: 0.99, images: 128_000 },
+  small: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, start: "snr-matched", equal: 0.5, images: 1228800 },
   needs: (o) => ["data", "network", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   teacherNfe: (o) => ({ perImage: passes(o.guidance) - 1, perPair: 0 }),
   *stages(teacher, o, seed) {

@@ -35,6 +35,7 @@ export const scm = recipe({
     timeStd: z.number().positive().default(1.4).describe("Standard deviation of ln(sigma/alpha) of times."),
   }),
   training: { lr: 1e-4, ema: 0.99, images: 128_000 },
+  small: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, tangentWarmup: 500, images: 614400 },
   needs: (o) => ["data", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   teacherNfe: (o) => ({ perImage: o.distill ? passes(o.guidance) : 0, perPair: 0 }),
   *stages(teacher, o) {
