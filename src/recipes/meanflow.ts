@@ -48,7 +48,18 @@ export const meanflow = recipe({
     ...settleOptions,
   }),
   training: { lr: 1e-4, ema: 0.99, images: 128_000 },
-  small: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, start: "snr-matched", equal: 0.5, timeScale: 5, images: 614400 },
+  small: {
+    batch: 256,
+    lr: 0.001,
+    ema: 0.99,
+    warmup: 50,
+    start: "snr-matched",
+    equal: 0.5,
+    timeScale: 5,
+    timeMean: 0,
+    timeStd: 1.5,
+    images: 614400,
+  },
   needs: (o) => ["data", "network", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   teacherNfe: (o) => ({ perImage: passes(o.guidance) - 1 + (o.timeScale === undefined ? 0 : o.settle), perPair: 0 }),
   *stages(teacher, o, seed) {
@@ -96,7 +107,14 @@ export const meanflow = recipe({
       return mul(weight, error);
     });
     const sampler = evenly([1, 2, 4]);
-    yield stageOf(start, { name: "meanflow", model, players: [player], source: { data: "" }, sampler, share: afterSettling(teacher, o) });
+    yield stageOf(start, {
+      name: "meanflow",
+      model,
+      players: [player],
+      source: { data: "" },
+      sampler,
+      share: afterSettling(teacher, o),
+    });
   },
 });
 

@@ -23,7 +23,9 @@ export const settleOptions = {
     .gt(0)
     .lt(1)
     .default(0.2)
-    .describe("With another time scale: share of the budget in which the student learns its teacher's predictions again."),
+    .describe(
+      "With another time scale: share of the budget in which the student learns its teacher's predictions again.",
+    ),
 };
 
 export interface SettleOptions {
