@@ -21,6 +21,7 @@ import { fold, key } from "../src/random.ts";
 import { sampleAll, sampler, samplingGrid } from "../src/run/sample.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import { solverByName } from "../src/solvers/index.ts";
+import { saveClouds } from "./methods2dFigure.ts";
 import { documentOf } from "./methods2dTable.ts";
 
 /** The steps that each method is made for, first; then others that its sampler allows. */
@@ -208,7 +209,27 @@ async function main(): Promise<void> {
     );
   });
   await keep();
+  await figure(sets[0], seeds[0]);
 }
+
+/** Teacher and students at the first step number that they are made for; those that were not trained here are left out. */
+async function figure(data: string, seed: number): Promise<void> {
+  const context = contextOf(seed);
+  const teacher = await loadModel(await teacherOf(data, context));
+  const clouds = [];
+  for (const steps of [1, 4, 50])
+    clouds.push({ title: `teacher, ${stepText(steps)}`, points: await points(teacher, steps, context, 1024) });
+  for (const method of methods) {
+    const run = folderOf(method, data, seed);
+    if (!existsSync(join(run, "model", "card.json"))) continue;
+    const [steps] = stepsOf[method].goal;
+    const made = await points(await loadModel(run), steps, context, 1024);
+    clouds.push({ title: `${method}, ${stepText(steps)}`, points: made });
+  }
+  await saveClouds("docs/images/methods2d", "All methods from the same noise", heldOut(data, 2048), clouds);
+}
+
+const stepText = (n: number) => `${n} step${n === 1 ? "" : "s"}`;
 
 const say = (text: string) => process.stderr.write(`${text}\n`);
 

@@ -42,6 +42,8 @@ The goal is a ratio of at most 0.2. Mean ± standard deviation over seeds; times
 
 ${table("goal")}
 
+![Samples of all methods](images/methods2d.png)
+
 ## At further steps
 
 ${table("more")}
