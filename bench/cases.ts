@@ -96,7 +96,8 @@ function network(
   weights: (spec: readonly ParamSpec[]) => Float32Array = (spec) => random(spec),
 ): Case {
   const net = buildNetwork({ family, config });
-  const apply: Case["apply"] = (p, i) => net.apply(p, i.x, i.tau, i.labels);
+  const apply: Case["apply"] = (p, i) => net.apply(p, i.x, i.tau, i.labels ? { labels: i.labels } : {});
+  const rows = net.conditions.labels?.rows;
   const inputs = () => {
     const seed = fold(key(1), name);
     const shape = [batch, ...net.sampleShape];
@@ -104,7 +105,7 @@ function network(
       x: gaussian(seed, "x", shape),
       tau: times(seed, batch),
       target: gaussian(seed, "target", shape),
-      ...(net.labelCount === null ? {} : { labels: labels(seed, batch, net.labelCount) }),
+      ...(rows === undefined ? {} : { labels: labels(seed, batch, rows) }),
     };
   };
   const symbols = symbolic(inputs());

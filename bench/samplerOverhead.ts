@@ -4,7 +4,7 @@
 import { join } from "node:path";
 import { loadModel } from "../src/cli/models.ts";
 import { fromConstants } from "../src/nn/params.ts";
-import { sampleAll, sampler, samplingGrid } from "../src/run/sample.ts";
+import { type CondValues, sampleAll, sampler, samplingGrid } from "../src/run/sample.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import { checkPlan, solvers } from "../src/solvers/index.ts";
 
@@ -19,9 +19,9 @@ const ready = await sampler(teacher.model, fromConstants(teacher.params), nodeRu
 let inside = 0;
 const timed = {
   ...ready,
-  async denoise(x: Float32Array, t: number, labels: BigInt64Array) {
+  async denoise(x: Float32Array, t: number, cond: CondValues, next?: number) {
     const began = performance.now();
-    const y = await ready.denoise(x, t, labels);
+    const y = await ready.denoise(x, t, cond, next);
     inside += performance.now() - began;
     return y;
   },

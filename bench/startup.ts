@@ -10,8 +10,10 @@ const stage = (name: string): void => {
   before = now;
 };
 
-const { asTeacher, loadModel } = await import("../src/cli/models.ts");
+const { loadModel } = await import("../src/cli/models.ts");
 const { perflow } = await import("../src/recipes/perflow.ts");
+const { startOf } = await import("../src/recipes/start.ts");
+const { key } = await import("../src/random.ts");
 const { stepProgram } = await import("../src/run/step.ts");
 const { adamwDefaults } = await import("../src/optim/adamw.ts");
 const { nodeRuntime } = await import("../src/runtime/node.ts");
@@ -20,7 +22,7 @@ stage("start and import");
 const loaded = await loadModel(new URL("../assets/mnist-teacher", import.meta.url).pathname);
 stage("load the teacher");
 
-const plan = perflow(asTeacher(loaded), {
+const options = perflow.options.parse({
   windows: 4,
   teacherSolver: "ddim",
   teacherSteps: 4,
@@ -28,9 +30,11 @@ const plan = perflow(asTeacher(loaded), {
   predict: "ddim_eps",
   weight: "endpoint",
   atStarts: 0.6,
-  distance: { kind: "mse" },
+  distance: "mse",
 });
-const { outputs, times } = stepProgram(plan, loaded.spec, { batch: 64, adamw: adamwDefaults, clip: 1 });
+const { value: first } = perflow.stages(startOf(loaded), options, key(0)).next();
+if (!first) throw new Error("perflow has no stage.");
+const { outputs, draws } = stepProgram(first, first.players, { batch: 64, adamw: adamwDefaults, clip: 1 });
 stage("build the graph");
 
 const runtime = nodeRuntime();
@@ -40,10 +44,13 @@ stage("write the model and create the session");
 const size = 64 * 28 * 28;
 const vector = new Float32Array(loaded.theta.length);
 const one = Float32Array.of(0.5);
+const batch = { x: new Float32Array(size), labels: new BigInt64Array(64) };
+// The student sees its labels with some dropped, and the teacher as the student does.
+const { labels: _, ...drawn } = draws.feeds({ root: key(0), step: 1 }, batch, 0.1);
 const feeds = {
-  ...{ theta: loaded.theta, m: vector, v: vector, ema: loaded.theta, rate: one, decay: one, floor: one, emaDecay: one },
-  ...{ x: new Float32Array(size), noise: new Float32Array(size), dropped: new BigInt64Array(64) },
-  ...times.feeds(Array.from({ length: 64 }, (_, i) => (i + 1) / 64)),
+  ...{ "student.theta": loaded.theta, "student.m": vector, "student.v": vector, "student.average.kept": loaded.theta },
+  ...{ "student.rate": one, "student.decay": one, "student.floor": one, "student.average.kept.decay": one },
+  ...drawn,
 };
 await program.run(feeds);
 stage("first step");

@@ -19,7 +19,7 @@ for (const [split, count] of [
   const labels = await readIdxLabels(await readFile(join(from, labelsName)), labelsName);
   const pixels = images.pixels.subarray(0, count * images.height * images.width);
   await save(imagesName, writeIdxImages({ ...images, count, pixels }));
-  await save(labelsName, writeIdxLabels(labels.subarray(0, count)));
+  await save(labelsName, writeIdxLabels(Uint8Array.from(labels.subarray(0, count))));
 }
 
 async function save(name: string, bytes: Uint8Array) {

@@ -193,7 +193,7 @@ function inputsOf(name: keyof typeof networks): Record<string, WritableTensor> {
     labels: {
       shape: shape.slice(0, 2),
       data: BigInt64Array.from(
-        randint(fold(seed, "labels"), shape[0] * shape[1], (network.labelCount ?? 2) - 1),
+        randint(fold(seed, "labels"), shape[0] * shape[1], (network.conditions.labels?.rows ?? 2) - 1),
         BigInt,
       ),
     },

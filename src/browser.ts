@@ -67,6 +67,7 @@ export {
   countParams,
   flatten,
   fromConstants,
+  fromExternal,
   initialize,
   type Network,
   type NetworkSpec,

@@ -70,6 +70,7 @@ interface Drop {
 }
 
 const NUMBER = "number ";
+const itself = (x: number): number => x;
 
 export function drawsOf(batch: number, sampleShape: Shape, conditions: Columns, columns: DataColumns): HostDraws {
   const inputs = new Map<string, Tensor>();
@@ -127,7 +128,7 @@ export function drawsOf(batch: number, sampleShape: Shape, conditions: Columns, 
       }),
     clock: (name, law) => drawn({ name, law }),
     clockAfter: (name, after, law) => drawn({ name, after, law }),
-    number: (name, law) => drawn({ name: `${NUMBER}${name}`, law }).column((x) => x, 1),
+    number: (name, law) => drawn({ name: `${NUMBER}${name}`, law }).column(itself, 1),
     ramp: (over) =>
       once(`ramp ${over}`, () => {
         ramps.push(over);
@@ -159,7 +160,7 @@ export function drawsOf(batch: number, sampleShape: Shape, conditions: Columns, 
         feeds[name] = given[name];
       }
       for (const over of ramps) feeds[`ramp ${over}`] = Float32Array.of(Math.min(1, step / over));
-      for (const { name, size } of noises) feeds[`~${name}`] = normal(fold(root, name, step), batch * size);
+      for (const { name, size } of noises) feeds[`~${name}`] = rowsOf(fold(root, name, step), batch, size);
       for (const { id, prefix, column, kind } of drops) {
         const { none } = conditions[column];
         const together = kind === "dropped-together";
@@ -173,6 +174,13 @@ export function drawsOf(batch: number, sampleShape: Shape, conditions: Columns, 
       return feeds;
     },
   };
+}
+
+/** Every row has a key of its own: whoever computes with some rows draws those alone. */
+function rowsOf(step: Key, batch: number, size: number): Float32Array {
+  const rows = new Float32Array(batch * size);
+  for (let i = 0; i < batch; i++) normal(fold(step, i), size, rows.subarray(i * size, (i + 1) * size));
+  return rows;
 }
 
 function put(values: TensorData, none: Float32Array | BigInt64Array, row: number): void {

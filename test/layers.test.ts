@@ -12,25 +12,47 @@ const src = resolve(import.meta.dirname, "../src");
 const may: Readonly<Record<string, readonly string[]>> = {
   core: [],
   graph: [],
-  runtime: ["graph"],
+  hash: [],
+  runtime: ["graph", "hash"],
   onnx: ["graph", "data"],
-  pair: ["core", "graph"],
-  model: ["core", "graph", "pair"],
-  nn: ["core", "graph", "pair", "model", "onnx"],
+  clock: ["graph"],
+  condition: ["graph"],
+  draws: ["core", "graph", "clock", "condition"],
+  pair: ["core", "graph", "clock"],
+  model: ["core", "graph", "clock", "condition", "pair"],
+  solve: ["core", "graph", "clock", "condition", "pair", "model"],
+  nn: ["core", "graph", "clock", "condition", "model", "onnx"],
   solvers: ["core"],
-  optim: ["core", "graph", "pair"],
-  data: ["core"],
-  objectives: ["core", "graph", "pair", "model", "couplings"],
-  couplings: ["core", "graph", "pair", "model", "solvers"],
-  metrics: ["core", "graph", "pair", "model", "nn", "runtime", "data", "solvers"],
+  optim: ["graph"],
+  data: ["core", "hash"],
+  couplings: ["core", "graph", "clock", "condition", "draws", "pair", "model", "solve"],
+  objectives: ["core", "graph", "clock", "condition", "draws", "pair", "model", "nn", "couplings"],
+  metrics: ["core", "graph", "pair", "model", "nn", "runtime", "data", "solvers", "hash"],
   diffusers: ["core", "graph", "pair", "model", "nn", "onnx", "runtime", "data", "solvers"],
   figures: ["core", "data"],
-  recipes: ["core", "graph", "pair", "model", "nn", "couplings", "objectives", "solvers"],
+  recipes: [
+    "core",
+    "graph",
+    "clock",
+    "condition",
+    "draws",
+    "pair",
+    "model",
+    "solve",
+    "nn",
+    "couplings",
+    "objectives",
+    "optim",
+  ],
   run: [
     "core",
     "graph",
+    "clock",
+    "condition",
+    "draws",
     "pair",
     "model",
+    "solve",
     "nn",
     "couplings",
     "objectives",
@@ -111,14 +133,16 @@ test("onnxruntime-node is loaded in one place, behind the line that turns its te
   expect(found).toEqual([expect.stringMatching(/^runtime\/node\.ts: loaded \?\?= createRequire\(/)]);
 });
 
-test("core, graph and solvers import no packages but the encoder", () => {
+test("core, graph and solvers import no packages but the encoder, recipes none but that of their options", () => {
+  const alone = ["clock", "condition", "draws", "pair", "model", "solve"];
   const wrong = edges.filter(
     ({ file, target }) =>
-      ["core", "graph", "onnx", "solvers", "pair", "model", "couplings", "objectives", "optim", "recipes"].includes(
+      ["core", "graph", "onnx", "solvers", "couplings", "objectives", "optim", "recipes", ...alone].includes(
         layerOf(file),
       ) &&
       !target.startsWith(".") &&
-      !(["graph", "onnx"].includes(layerOf(file)) && (target === "onnx-buf" || target === "@bufbuild/protobuf")),
+      !(["graph", "onnx"].includes(layerOf(file)) && (target === "onnx-buf" || target === "@bufbuild/protobuf")) &&
+      !(layerOf(file) === "recipes" && target === "zod"),
   );
   expect(wrong.map(show)).toEqual([]);
 });

@@ -1,10 +1,12 @@
 // Models around a network that shows what it was asked: guidance, time input and change of form written out.
 
 import { afterAll, describe, expect, it } from "vitest";
+import { times } from "../src/clock.ts";
+import { type Cond, labelColumn } from "../src/condition.ts";
 import { cosine, eps, type Form, linear, logSnr, u, ve, vp } from "../src/core/index.ts";
 import { add, cast, input, mul, reshape, type Tensor } from "../src/graph/index.ts";
 import { guided, inForm, type Model, type NetworkLike, networkModel, predict } from "../src/model.ts";
-import { type RowAt, times } from "../src/pair.ts";
+import type { RowAt } from "../src/pair.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
@@ -16,10 +18,10 @@ const x = Float32Array.of(1, -2, 0.5, 3, -1, 0.25);
 const perSample = (value: Tensor) => reshape(value, [B, 1]);
 
 /** x + 100·tau + 1000·label: every number of the request can be read off. */
-const echo = (labelCount: number | null): NetworkLike<null> => ({
+const echo = (rows: number | null): NetworkLike<null> => ({
   sampleShape: [D],
-  labelCount,
-  apply: (_, state, tau, labels) => {
+  conditions: rows === null ? {} : { labels: labelColumn(rows) },
+  apply: (_, state, tau, { labels }) => {
     const told = add(state, perSample(mul(tau, 100)));
     return labels ? add(told, perSample(mul(cast(labels, "float32"), 1000))) : told;
   },
@@ -27,7 +29,7 @@ const echo = (labelCount: number | null): NetworkLike<null> => ({
 
 async function evaluate(model: Model<null>, labels?: readonly number[]) {
   const clock = times(B);
-  const given = labels ? input("labels", [B], "int64") : undefined;
+  const given: Cond = labels ? { labels: input("labels", [B], "int64") } : {};
   const program = await runtime.compile({ y: model.apply(null, input("x", [B, D]), clock, given) });
   const feeds = { x, ...clock.feeds(ts), ...(labels ? { labels: BigInt64Array.from(labels, BigInt) } : {}) };
   const { y } = await program.run(feeds);
@@ -41,12 +43,7 @@ describe("a network's model", () => {
   it("tells it scale·t + offset", async () => {
     const model = networkModel(echo(null), vp(), eps, { scale: 10, offset: -1 });
     expect(await evaluate(model)).toEqual(wanted((value, t) => value + 100 * (10 * t - 1)));
-    expect([model.form.name, model.prediction, model.sampleShape, model.labelCount]).toEqual([
-      vp().name,
-      eps,
-      [D],
-      null,
-    ]);
+    expect([model.form.name, model.prediction, model.sampleShape, model.conditions]).toEqual([vp().name, eps, [D], {}]);
   });
 
   it("shows it the state over its norm where it was trained so", async () => {
@@ -61,7 +58,7 @@ describe("a network's model", () => {
     const model = networkModel(echo(null), cosine(), u, { scale: 1, offset: 0 });
     const clock = times(B);
     const state = input("x", [B, D]);
-    const pair = predict(model, null, state, clock);
+    const pair = predict(model, null, state, clock, {});
     expect(pair.a).toBe(state);
     expect(pair.clock).toBe(clock);
     expect(pair.b.shape).toEqual([B, D]);
@@ -86,7 +83,11 @@ describe("guidance", () => {
     const unconditional = networkModel(echo(null), vp(), eps, { scale: 1, offset: 0 });
     expect(guided(model, 1)).toBe(model);
     expect(guided(unconditional, 1)).toBe(unconditional);
-    expect(guided(model, 2)).toMatchObject({ labelCount: 4, sampleShape: [D], prediction: eps });
+    expect(guided(model, 2)).toMatchObject({
+      conditions: { labels: labelColumn(4) },
+      sampleShape: [D],
+      prediction: eps,
+    });
   });
 
   it("of a model without labels is refused", () => {

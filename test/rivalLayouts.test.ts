@@ -79,11 +79,11 @@ for (const { family, config } of [
       const shape = [2, ...net.sampleShape];
       const x = g.input("x", shape);
       const tau = g.constant([3, 700]);
-      const spec = collectParams((p) => net.apply(p, x, tau));
+      const spec = collectParams((p) => net.apply(p, x, tau, {}));
       const theta = initialize(spec, key(1));
       const noise = normal(key(2), theta.length);
       for (let i = 0; i < theta.length; i++) theta[i] += 0.1 * noise[i];
-      const y = net.apply(fromTensors(new Map(spec.map((s) => [s.name, g.input(s.name, s.shape)]))), x, tau);
+      const y = net.apply(fromTensors(new Map(spec.map((s) => [s.name, g.input(s.name, s.shape)]))), x, tau, {});
 
       const layouts = storedAs(y, channelsLast);
       const given = new Map<string, { data: Float32Array; shape: readonly number[] }>(

@@ -14,6 +14,7 @@ export function interpret<T>(operators: Operators<T>, output: Tensor, feeds: Rea
     if (known) return known;
     const { source, shape } = x;
     if (source.kind === "output") throw new Error(`"${source.node.op}" was used before it was computed.`);
+    if (source.kind === "external") throw new Error(`Values in files (${source.place.location}) are not read here.`);
     const value =
       source.kind === "input"
         ? feeds.get(source.name)

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { access, constants, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
-export type FileContent = string | Uint8Array | Iterable<Uint8Array>;
+export type FileContent = string | Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
 /** What `writeAtomic` needs of the file system; the tests put failing disks here. */
 export interface Disk {
@@ -23,7 +23,7 @@ export async function writeAtomic(path: string, content: FileContent, disk: Disk
     const file = await disk.open(temporary, "wx");
     try {
       try {
-        for (const piece of pieces(content)) await file.writeFile(piece);
+        for await (const piece of pieces(content)) await file.writeFile(piece);
         await file.sync();
       } finally {
         await file.close();
@@ -94,7 +94,7 @@ async function mkdirs(folder: string): Promise<void> {
   throw Object.assign(new Error(code), { code });
 }
 
-function pieces(content: FileContent): Iterable<string | Uint8Array> {
+function pieces(content: FileContent): Iterable<string | Uint8Array> | AsyncIterable<Uint8Array> {
   return typeof content === "string" || content instanceof Uint8Array ? [content] : content;
 }
 

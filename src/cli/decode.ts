@@ -1,19 +1,59 @@
 // Decodes PNG, JPEG and WebP with sharp.
-import type { Image } from "../data/images.ts";
+import { checkPixels, type Image, to8bit } from "../data/images.ts";
+import { isPng, readPng } from "../data/pngChunks.ts";
+import { brief } from "../data/shown.ts";
 
-/** 8-bit pixels, grey or color as in the file. Throws an Error naming `name` where the bytes are no such picture. */
-export async function decodeImage(bytes: Uint8Array, name: string): Promise<Image> {
+/**
+ * 8-bit pixels, grey or color as in the file, upright; 16 bits are rounded. `most`: pixels above which it is refused.
+ * Throws an Error naming `name` where the bytes are no such picture, or an animation.
+ */
+export async function decodeImage(bytes: Uint8Array, name: string, most?: number): Promise<Image> {
   const { default: sharp } = await import("sharp");
-  try {
-    const input = sharp(bytes, { failOn: "warning" });
-    const { space } = await input.metadata();
-    const { data, info } = await input.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
-    const image = { width: info.width, height: info.height, channels: info.channels, data };
-    return space === "b-w" || space === "grey16" ? toGrey(image) : image;
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message.split("\n")[0] : String(cause);
-    throw new Error(`${name} is no readable PNG, JPEG or WebP: ${why}.`, { cause });
+  const unreadable = (cause: unknown): never => {
+    throw new Error(`${brief(name)} is no readable PNG, JPEG or WebP: ${reason(cause)}.`, { cause });
+  };
+  const { width, height, frames, grey, deep } = await headOf(bytes, sharp).catch(unreadable);
+  checkPixels({ width, height }, name, most);
+  if (frames > 1) throw new Error(`${brief(name)} is an animation of ${frames} pictures, expected a single one.`);
+  const input = sharp(bytes, { failOn: "warning" }).autoOrient();
+  if (deep) {
+    const raw = input.toColorspace(grey ? "grey16" : "rgb16").raw({ depth: "ushort" });
+    const { data, info } = await raw.toBuffer({ resolveWithObject: true }).catch(unreadable);
+    const values = new Uint16Array(data.buffer, data.byteOffset, data.length / 2);
+    return { width: info.width, height: info.height, channels: info.channels, data: Uint8Array.from(values, to8bit) };
   }
+  const raw = input.raw({ depth: "uchar" });
+  const { data, info } = await raw.toBuffer({ resolveWithObject: true }).catch(unreadable);
+  const image = { width: info.width, height: info.height, channels: info.channels, data };
+  return grey ? toGrey(image) : image;
+}
+
+interface Head {
+  readonly width: number;
+  readonly height: number;
+  readonly frames: number;
+  readonly grey: boolean;
+  /** 16 bits per sample. */
+  readonly deep: boolean;
+}
+
+/** Nothing is unpacked. The kind is told by the first bytes: sharp reads others too, of which some name files to load. */
+async function headOf(bytes: Uint8Array, sharp: typeof import("sharp")["default"]): Promise<Head> {
+  if (isPng(bytes)) {
+    const { width, height, frames, color, depth } = readPng(bytes);
+    return { width, height, frames, grey: color === 0 || color === 4, deep: depth === 16 };
+  }
+  const is = (text: string, at: number) => [...text].every((char, i) => bytes[at + i] === char.charCodeAt(0));
+  if (!is("\xff\xd8\xff", 0) && !(is("RIFF", 0) && is("WEBP", 8))) {
+    throw new Error(bytes.length === 0 ? "it is empty" : "it does not start like one");
+  }
+  const { width, height, pages = 1, space } = await sharp(bytes, { failOn: "warning" }).metadata();
+  return { width, height, frames: pages, grey: space === "b-w", deep: false };
+}
+
+function reason(cause: unknown): string {
+  const message = cause instanceof Error ? cause.message.split("\n")[0] : String(cause);
+  return brief(message.slice(0, 120).replace(/\.$/, ""));
 }
 
 /** sharp turns grey into RGB, and its conversion back would lose the alpha channel; so one of the three is picked. */

@@ -1,6 +1,7 @@
 // Which file of a diffusers folder holds the network, and what to do where none does.
 import { readdir } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
+import { chooseWeights, weightsAmong } from "../diffusers/weights.ts";
 import { readJson } from "./files.ts";
 import { ONNX_FILE } from "./onnxFiles.ts";
 
@@ -9,7 +10,8 @@ const parts = ["unet", "transformer"] as const;
 type Part = (typeof parts)[number];
 
 const UNET_WEIGHTS = "diffusion_pytorch_model.safetensors";
-const scheduler = "scheduler/scheduler_config.json";
+/** Of a folder, from there. */
+export const SCHEDULER_FILE = "scheduler/scheduler_config.json";
 
 export type NetworkFile =
   | { readonly kind: "safetensors"; readonly part: "unet"; readonly file: string }
@@ -25,10 +27,12 @@ export async function isDiffusers(folder: string): Promise<boolean> {
 /** Throws an Error that says what is there, what was expected, and what to do. */
 export async function networkFile(folder: string): Promise<NetworkFile> {
   const [unet, transformer] = await Promise.all(parts.map((part) => namesIn(join(folder, part))));
-  if (unet.includes(UNET_WEIGHTS)) {
+  const shards = unet.some((name) => /-\d+-of-\d+\.safetensors$/.test(name));
+  if ((weightsAmong(unet).length > 0 || shards) && !unet.includes(ONNX_FILE)) {
+    const { file } = chooseWeights(`${folder}/unet`, unet);
     if (!unet.includes("config.json"))
-      throw new Error(`${folder}/unet holds ${UNET_WEIGHTS}, but no config.json. Add the one that was saved with it.`);
-    return { kind: "safetensors", part: "unet", file: join(folder, "unet", UNET_WEIGHTS) };
+      throw new Error(`${folder}/unet holds ${file}, but no config.json. Add the one that was saved with it.`);
+    return { kind: "safetensors", part: "unet", file: join(folder, "unet", file) };
   }
   for (const [part, names] of [["unet", unet] as const, ["transformer", transformer] as const])
     if (names.includes(ONNX_FILE)) return { kind: "onnx", part, file: join(folder, part, ONNX_FILE) };
@@ -43,9 +47,9 @@ export async function networkFile(folder: string): Promise<NetworkFile> {
 
 /** Throws an Error where it is missing or not JSON. */
 export async function readSchedulerOf(folder: string): Promise<unknown> {
-  if (await hasScheduler(folder)) return readJson(join(folder, scheduler));
+  if (await hasScheduler(folder)) return readJson(join(folder, SCHEDULER_FILE));
   throw new Error(
-    `${folder} has no ${scheduler}, which says how noise is added and what the network predicts. Add the one that the model was trained with.`,
+    `${folder} has no ${SCHEDULER_FILE}, which says how noise is added and what the network predicts. Add the one that the model was trained with.`,
   );
 }
 

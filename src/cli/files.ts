@@ -1,40 +1,27 @@
 // Files on disk: sources for the readers of src/data, datasets by path, weights.
-import { createReadStream } from "node:fs";
-import { type FileHandle, open, readdir, readFile, stat } from "node:fs/promises";
-import { basename, dirname, join, sep } from "node:path";
+import { stat } from "node:fs/promises";
 import type { Dataset } from "../data/dataset.ts";
 import type { Decode, Image } from "../data/images.ts";
+import { parseJson } from "../data/json.ts";
 import { isToyPath, type OpenOptions, openFiles, openToy } from "../data/open.ts";
 import {
   decodeTensor,
   headerLength,
   parseHeader,
+  readableType,
   type Safetensors,
   type SafetensorsHeader,
   type StoredTensor,
   safetensorsChunks,
   type WritableTensors,
 } from "../data/safetensors.ts";
-import type { FileSource } from "../data/source.ts";
+import { brief } from "../data/shown.ts";
 import { openWebDataset } from "../data/webDataset.ts";
 import { writeAtomic } from "./atomic.ts";
 import { decodeImage } from "./decode.ts";
-import { globMatcher, isGlob } from "./glob.ts";
-
-/** All files under a folder, by their path inside it. Throws an Error if there is no such folder. */
-export function folderSource(folder: string): FileSource {
-  return {
-    name: folder,
-    async list() {
-      const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(missing(folder));
-      return entries
-        .filter((entry) => !entry.isDirectory())
-        .map((entry) => join(entry.parentPath, entry.name).slice(join(folder, sep).length).replaceAll(sep, "/"));
-    },
-    read: (name) => readFile(join(folder, name)).catch(missing(join(folder, name))),
-    stream: (name) => createReadStream(join(folder, name), { highWaterMark: 1 << 20 }),
-  };
-}
+import { folderSource, tarSource } from "./folderSource.ts";
+import { isGlob } from "./glob.ts";
+import { inWords, openRegular, readBytes, readRegular } from "./regular.ts";
 
 /**
  * Opens what `--data` names: a folder (IDX, class folders, tars), a tar, a pattern of tars, or "toy:<name>".
@@ -49,22 +36,29 @@ export interface CountedData {
   readonly shape: readonly number[];
   readonly classes: number;
   readonly encoded: boolean;
+  /** What was left out, in sentences. */
+  readonly notes: readonly string[];
 }
 
 /** What `openData` would find, without decoding more than one picture. Throws as it does, but not for another size. */
 export async function countData(path: string): Promise<CountedData> {
   let first: Promise<Image> | undefined;
   const pixel = { width: 1, height: 1, channels: 1, data: new Uint8Array(1) };
-  const { size, shape, classes } = await openDecoded(path, async (bytes, name) => {
+  const {
+    size,
+    shape,
+    classes,
+    notes = [],
+  } = await openDecoded(path, async (bytes, name) => {
     first ??= decodeImage(bytes, name);
     await first;
     return pixel;
   });
   const image = await first;
-  if (!image) return { size, shape, classes, encoded: false };
+  if (!image) return { size, shape, classes, encoded: false, notes };
   // An alpha channel is dropped in training.
   const channels = image.channels - (image.channels % 2 === 0 ? 1 : 0);
-  return { size, shape: [channels, image.height, image.width], classes, encoded: true };
+  return { size, shape: [channels, image.height, image.width], classes, encoded: true, notes };
 }
 
 async function openDecoded(path: string, decode: Decode, options: OpenOptions = {}): Promise<Dataset> {
@@ -72,44 +66,23 @@ async function openDecoded(path: string, decode: Decode, options: OpenOptions = 
   const { shape } = options;
   const info = await stat(path).catch((error: unknown) => {
     if (isGlob(path)) return undefined;
-    return missing(path)(error);
+    return inWords(path)(error);
   });
   if (info?.isDirectory()) return openFiles(folderSource(path), decode, options);
-  if (!path.endsWith(".tar")) {
+  if (!/\.tar$/i.test(path)) {
     throw new Error(
-      `${path} is not data: expected a folder, a .tar file, a pattern like "train-*.tar", or toy:<name>.`,
+      `${brief(path)} is not data: expected a folder, a .tar file, a pattern like "train-*.tar", or toy:<name>.`,
     );
   }
   return openWebDataset(tarSource(path, info !== undefined), decode, { shape });
 }
 
-/** One tar, or the tars of a pattern such as "data/train-{000..007}.tar". */
-function tarSource(path: string, exact: boolean): FileSource {
-  const folder = dirname(path);
-  const fits = exact ? (name: string) => name === basename(path) : globMatcher(basename(path));
-  if (!exact && isGlob(folder)) {
-    throw new Error(`${path} has a pattern in its folder, expected patterns in the file name only.`);
-  }
-  return {
-    ...folderSource(folder),
-    name: path,
-    async list() {
-      const names = (await readdir(folder).catch(missing(folder))).filter(fits);
-      if (names.length === 0) throw new Error(`${path} fits no file in ${folder}.`);
-      return names;
-    },
-  };
-}
+/** Larger files are no configuration. */
+const largestJson = 1 << 25;
 
-/** Reads a JSON file. Throws an Error naming it where it is missing or not JSON. */
+/** Reads a JSON file, also with the infinities and NaN that Python writes. Throws an Error naming it where it is missing or not JSON. */
 export async function readJson(path: string): Promise<unknown> {
-  const text = await readFile(path, "utf8").catch(missing(path));
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(`${path} is not JSON: ${why}.`, { cause });
-  }
+  return parseJson(await readRegular(path, largestJson), path);
 }
 
 export const writeJson = (path: string, value: unknown): Promise<void> =>
@@ -124,18 +97,17 @@ export interface SafetensorsFile extends SafetensorsHeader {
 
 /** Reads the header only; tensors come one by one, so a file may be larger than memory. */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
-  const file = await open(path, "r").catch(missing(path));
+  const file = await openRegular(path);
   try {
-    const info = await file.stat();
-    if (info.isDirectory()) throw new Error(`${path} is a folder, expected a file.`);
-    const { size } = info;
+    const { size } = await file.stat();
     const length = headerLength(await readBytes(file, 0, Math.min(8, size), path), size, path);
     const header = parseHeader(await readBytes(file, 8, length, path), size, path);
     return {
       ...header,
       async read(name) {
         const entry = header.entries.get(name);
-        if (!entry) throw new Error(`${path} has no tensor "${name}".`);
+        if (!entry) throw new Error(`${brief(path)} has no tensor "${brief(name)}".`);
+        readableType(name, entry, path);
         return decodeTensor(await readBytes(file, entry.start, entry.end - entry.start, path), entry);
       },
       close: () => file.close(),
@@ -162,25 +134,3 @@ export async function readSafetensors(path: string, wanted?: (name: string) => b
 
 export const writeSafetensors = (path: string, tensors: WritableTensors, metadata?: Record<string, string>) =>
   writeAtomic(path, safetensorsChunks(tensors, metadata));
-
-/** A single read call may stop short (it does at 2 GiB), so it goes on until all is there. */
-async function readBytes(file: FileHandle, from: number, length: number, path: string): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
-  for (let at = 0; at < length; ) {
-    const { bytesRead } = await file.read(bytes, at, Math.min(length - at, 1 << 30), from + at);
-    if (bytesRead === 0) throw new Error(`${path} is cut off at byte ${from + at}, expected ${length - at} more.`);
-    at += bytesRead;
-  }
-  return bytes;
-}
-
-/** Turns "no such file" into a sentence; other failures keep their own. */
-function missing(path: string) {
-  return (cause: unknown): never => {
-    const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
-    if (code === "ENOENT") throw new Error(`${path} does not exist.`, { cause });
-    if (code === "ENOTDIR") throw new Error(`${path} does not exist: a part of the path is a file.`, { cause });
-    if (code === "EISDIR") throw new Error(`${path} is a folder, expected a file.`, { cause });
-    throw cause;
-  };
-}

@@ -1,5 +1,6 @@
 // A dataset is a plain object that hands out batches; a stream of batches is addressed by step number, so resuming is exact.
 import { fold, type Key, permutation } from "../random.ts";
+import { brief } from "./shown.ts";
 
 export interface Batch {
   /** [n, C, H, W] in [-1, 1] (points of a plane: about unit variance). */
@@ -18,6 +19,8 @@ export interface Dataset {
   readonly labelNames?: readonly string[];
   /** Texts of the samples, where the files carry them. */
   readonly captions?: readonly string[];
+  /** Sentences that a user should read: what was left out, or is not as it was stored. */
+  readonly notes?: readonly string[];
   /** The samples at `indices`. Throws a RangeError for an index outside 0 .. size - 1. */
   batch(indices: ArrayLike<number>): Batch;
 }
@@ -31,22 +34,40 @@ export interface ImageArrays {
   readonly classes?: number;
   readonly labelNames?: readonly string[];
   readonly captions?: readonly string[];
+  readonly notes?: readonly string[];
 }
 
-/** A dataset of 8-bit images held in memory as bytes; `classes` defaults to the largest label + 1. */
-export function imageDataset({ name, pixels, shape, labels, classes, labelNames, captions }: ImageArrays): Dataset {
+/** Labels are below this: a network has a row for each class. */
+export const MAX_CLASSES = 1 << 16;
+
+/**
+ * A dataset of 8-bit images held in memory as bytes; `classes` defaults to the largest label + 1. Throws an Error for arrays
+ * that do not fit each other, and for a label that is no whole number from 0 to 65,535.
+ */
+export function imageDataset({
+  name,
+  pixels,
+  shape,
+  labels,
+  classes,
+  labelNames,
+  captions,
+  notes = [],
+}: ImageArrays): Dataset {
   const per = shape[0] * shape[1] * shape[2];
   const size = pixels.length / per;
-  if (size === 0) throw new Error(`${name} has no images.`);
+  if (size === 0) throw new Error(`${brief(name)} has no images.`);
   if (!Number.isInteger(size)) {
-    throw new RangeError(`${name} has ${pixels.length} bytes, expected a multiple of ${per} (${shape.join(" x ")}).`);
+    throw new RangeError(
+      `${brief(name)} has ${pixels.length} bytes, expected a multiple of ${per} (${shape.join(" x ")}).`,
+    );
   }
   if (labels && labels.length !== size) {
-    throw new Error(`${name} has ${labels.length} labels for ${size} images, expected one each.`);
+    throw new Error(`${brief(name)} has ${labels.length} labels for ${size} images, expected one each.`);
   }
-  const found = labels ? largest(labels) + 1 : 0;
+  const found = labels ? largest(labels, name) + 1 : 0;
   if (classes !== undefined && found > classes) {
-    throw new Error(`${name} has the label ${found - 1}, expected labels 0 to ${classes - 1}.`);
+    throw new Error(`${brief(name)} has the label ${found - 1}, expected labels 0 to ${classes - 1}.`);
   }
   return {
     name,
@@ -55,6 +76,7 @@ export function imageDataset({ name, pixels, shape, labels, classes, labelNames,
     classes: labels ? (classes ?? found) : 0,
     labelNames,
     captions,
+    notes,
     batch(indices) {
       const x = new Float32Array(indices.length * per);
       for (let row = 0; row < indices.length; row++) {
@@ -120,11 +142,15 @@ function pick(labels: ArrayLike<number> | undefined, indices: ArrayLike<number>)
 
 function checkedIndex(index: number, size: number, name: string): number {
   if (Number.isInteger(index) && index >= 0 && index < size) return index;
-  throw new RangeError(`Sample ${index} of ${name} was asked for, expected 0 to ${size - 1}.`);
+  throw new RangeError(`Sample ${index} of ${brief(name)} was asked for, expected 0 to ${size - 1}.`);
 }
 
-function largest(values: ArrayLike<number>): number {
+function largest(labels: ArrayLike<number>, name: string): number {
   let max = 0;
-  for (let i = 0; i < values.length; i++) max = Math.max(max, values[i]);
+  for (let i = 0; i < labels.length; i++) {
+    if (!Number.isInteger(labels[i]) || labels[i] < 0 || labels[i] >= MAX_CLASSES)
+      throw new Error(`${brief(name)} has the label ${labels[i]} (sample ${i}), expected 0 to ${MAX_CLASSES - 1}.`);
+    max = Math.max(max, labels[i]);
+  }
   return max;
 }

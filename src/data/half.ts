@@ -14,7 +14,9 @@ export function fromHalf(bits: Uint16Array, out = new Float32Array(bits.length))
 /** float32 -> F16 bits; beyond 65504 (rounded) becomes infinity. */
 export function toHalf(values: Float32Array): Uint16Array {
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  return Uint16Array.from(words, floatBitsToHalf);
+  const bits = new Uint16Array(words.length);
+  for (let i = 0; i < bits.length; i++) bits[i] = floatBitsToHalf(words[i]);
+  return bits;
 }
 
 /** BF16 bits -> float32. */
@@ -27,10 +29,14 @@ export function fromBfloat(bits: Uint16Array, out = new Float32Array(bits.length
 /** float32 -> BF16 bits. */
 export function toBfloat(values: Float32Array): Uint16Array {
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  return Uint16Array.from(words, (x) => {
-    if ((x & 0x7fffffff) > 0x7f800000) return (x >>> 16) | (x & 0x7f0000 ? 0 : 1); // NaN stays NaN
-    return (x + 0x7fff + ((x >>> 16) & 1)) >>> 16;
-  });
+  const bits = new Uint16Array(words.length);
+  for (let i = 0; i < bits.length; i++) bits[i] = floatBitsToBfloat(words[i]);
+  return bits;
+}
+
+function floatBitsToBfloat(x: number): number {
+  if ((x & 0x7fffffff) > 0x7f800000) return (x >>> 16) | (x & 0x7f0000 ? 0 : 1); // NaN stays NaN
+  return (x + 0x7fff + ((x >>> 16) & 1)) >>> 16;
 }
 
 function halfToFloatBits(h: number): number {

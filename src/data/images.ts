@@ -1,4 +1,6 @@
 // From encoded pictures to one block of bytes [n, C, H, W]; all pictures must have one size.
+import { joined } from "./byteReader.ts";
+import { brief } from "./shown.ts";
 
 /** Interleaved 8-bit pixels [height, width, channels]: grey, grey + alpha, RGB or RGBA. */
 export interface Image {
@@ -8,10 +10,31 @@ export interface Image {
   readonly data: Uint8Array;
 }
 
-/** Decodes a PNG, JPEG or WebP; throws an Error naming `name` where it cannot. Injected, as platforms differ. */
-export type Decode = (bytes: Uint8Array, name: string) => Promise<Image>;
+/**
+ * Decodes a PNG, JPEG or WebP, upright; throws an Error naming `name` where it cannot, and before it takes memory for one of
+ * more than `most` pixels. Injected, as platforms differ.
+ */
+export type Decode = (bytes: Uint8Array, name: string, most?: number) => Promise<Image>;
 
-export const isImageName = (name: string): boolean => /\.(png|jpe?g|webp)$/i.test(name);
+export const isImageName = (name: string): boolean => /\.(png|jpe?g|jpe|jfif|webp)$/i.test(name);
+
+/** Pictures of kinds that are not read: they are named, never left out. */
+export const isOtherImageName = (name: string): boolean =>
+  /\.(bmp|dib|gif|tiff?|avif|hei[cf]|jp2|j2k|jxl|p[pgbna]m|tga|exr|hdr|ico|svg|psd|dng|cr2|nef|apng)$/i.test(name);
+
+/** The most pixels of a picture, 4096 x 4096. */
+export const MAX_PIXELS = 1 << 24;
+/** The largest file of a picture, in bytes. */
+export const MAX_IMAGE_BYTES = 1 << 28;
+
+/** Throws an Error for a picture of more than `most` pixels. */
+export function checkPixels({ width, height }: Pick<Image, "width" | "height">, name: string, most = MAX_PIXELS): void {
+  if (width * height > most)
+    throw new Error(`${brief(name)} is ${width} x ${height}, expected at most ${most} pixels. Scale it down.`);
+}
+
+/** 0..65535 -> 0..255, to nearest. */
+export const to8bit = (value: number): number => Math.round(value / 257);
 
 export interface PackOptions {
   /** Where the pictures are from, for messages. */
@@ -25,8 +48,10 @@ export interface PackedImages {
   readonly shape: readonly [number, number, number];
 }
 
-/** Pictures decoded at a time: enough to keep the decoder's threads busy. */
+/** Pictures decoded at a time: enough to keep the decoder's threads busy, and no more than these bytes. */
 const together = 32;
+const inFlight = 1 << 25;
+const blockBytes = 1 << 22;
 
 /** Decodes pictures in order. Throws an Error naming the first picture that has another size or number of channels. */
 export async function packImages(
@@ -35,38 +60,53 @@ export async function packImages(
   options: PackOptions = {},
 ): Promise<PackedImages> {
   let expected = options.shape && { shape: options.shape, source: "the model" };
-  let pixels = new Uint8Array(0);
-  let used = 0;
+  const blocks: Uint8Array[] = [];
+  let room = new Uint8Array(0);
   const add = ({ name, image }: { name: string; image: Image }) => {
     const opaque = withoutAlpha(image, name);
     const shape = [opaque.channels, opaque.height, opaque.width] as const;
     expected ??= { shape, source: name };
     if (shape.some((n, i) => n !== expected?.shape[i])) {
       throw new Error(
-        `${name} is ${describe(shape)}, expected ${describe(expected.shape)} like ${expected.source}. Bring all images to one size and kind.`,
+        `${brief(name)} is ${describe(shape)}, expected ${describe(expected.shape)} like ${brief(expected.source)}. Bring all images to one size and kind.`,
       );
     }
     const per = opaque.data.length;
-    if (used + per > pixels.length) {
-      const larger = new Uint8Array(Math.max(pixels.length * 2, per * together));
-      larger.set(pixels.subarray(0, used));
-      pixels = larger;
+    if (room.length < per) {
+      room = new Uint8Array(per * Math.max(1, Math.floor(blockBytes / per)));
+      blocks.push(room);
     }
-    toPlanes(opaque, pixels.subarray(used, used + per));
-    used += per;
+    toPlanes(opaque, room.subarray(0, per));
+    room = room.subarray(per);
   };
   let pending: Promise<{ name: string; image: Image }>[] = [];
   const flush = async () => {
     for (const done of await Promise.all(pending)) add(done);
     pending = [];
   };
-  for await (const { name, bytes } of items) {
-    pending.push(decode(bytes, name).then((image) => ({ name, image })));
-    if (pending.length === together) await flush();
+  /** The first picture is decoded alone, as it says how large the others are. */
+  const atOnce = () => {
+    if (!expected) return 1;
+    return Math.min(together, Math.max(1, Math.floor(inFlight / expected.shape.reduce((a, b) => a * b))));
+  };
+  const most = () => expected && Math.min(MAX_PIXELS, Math.max(1 << 20, 4 * expected.shape[1] * expected.shape[2]));
+  try {
+    for await (const { name, bytes } of items) {
+      const decoded = decode(bytes, name, most()).then((image) => ({ name, image }));
+      // One that fails while others are awaited must not count as unhandled; it is reported by the next flush.
+      decoded.catch(() => {});
+      pending.push(decoded);
+      if (pending.length >= atOnce()) await flush();
+    }
+    await flush();
+  } finally {
+    await Promise.allSettled(pending);
   }
-  await flush();
-  if (!expected || used === 0) throw new Error(`${options.name ?? "The dataset"} has no PNG, JPEG or WebP images.`);
-  return { pixels: pixels.slice(0, used), shape: expected.shape };
+  if (!expected || blocks.length === 0)
+    throw new Error(`${brief(options.name ?? "The dataset")} has no PNG, JPEG or WebP images.`);
+  const last = blocks.length - 1;
+  blocks[last] = blocks[last].subarray(0, blocks[last].length - room.length);
+  return { pixels: joined(blocks), shape: expected.shape };
 }
 
 /** [H, W, C] -> [C, H, W]. */
@@ -86,7 +126,7 @@ function withoutAlpha(image: Image, name: string): Image {
   const kept = new Uint8Array(width * height * colors);
   for (let i = 0; i < width * height; i++) {
     if (data[i * channels + colors] !== 255) {
-      throw new Error(`${name} has transparent pixels, expected an opaque image. Flatten it onto a background.`);
+      throw new Error(`${brief(name)} has transparent pixels, expected an opaque image. Flatten it onto a background.`);
     }
     for (let c = 0; c < colors; c++) kept[i * colors + c] = data[i * channels + c];
   }

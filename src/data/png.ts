@@ -1,5 +1,5 @@
-// Pictures out: a grid of samples as PNG. Pictures in, where no faster decoder is at hand.
-import { convertIndexedToRgb, decode, encode } from "fast-png";
+// Pictures out: a grid of samples as PNG.
+import { encode } from "fast-png";
 import type { Image } from "./images.ts";
 
 export interface GridOptions {
@@ -14,25 +14,6 @@ export interface GridOptions {
 }
 
 type Shape = readonly [channels: number, height: number, width: number];
-
-/** Decodes a PNG of 8 or 16 bits (16 are rounded to 8). Throws an Error naming `name` on anything else. */
-export async function decodePng(bytes: Uint8Array, name: string): Promise<Image> {
-  let png: ReturnType<typeof decode>;
-  try {
-    png = decode(bytes, { checkCrc: true });
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(`${name} is no readable PNG: ${why}.`, { cause });
-  }
-  const { width, height, depth } = png;
-  if (png.palette) {
-    const channels = png.palette[0].length;
-    return { width, height, channels, data: Uint8Array.from(convertIndexedToRgb(png)) };
-  }
-  if (depth < 8) throw new Error(`${name} has ${depth} bits per pixel, expected 8 or 16. Save it as 8-bit grey.`);
-  const data = depth === 16 ? Uint8Array.from(png.data, (v) => Math.round(v / 257)) : Uint8Array.from(png.data);
-  return { width, height, channels: png.channels, data };
-}
 
 /** Grey (1 channel), grey + alpha, RGB or RGBA to PNG, signed. */
 export function encodePng({ width, height, channels, data }: Image): Uint8Array {

@@ -1,10 +1,24 @@
 // The safetensors format: 8 bytes of header length, a JSON header, raw little-endian tensors.
 // https://github.com/huggingface/safetensors#format . Order and padding are the reference writer's, so files are byte-exact.
 import { fromBfloat, fromHalf, toBfloat, toHalf } from "./half.ts";
+import { brief, shown } from "./shown.ts";
 
 /** Stored types in the reference writer's order (tensors of the last type come first in a file), with bytes per entry. */
 const bytesPer = { BOOL: 1, U8: 1, I8: 1, I16: 2, U16: 2, F16: 2, BF16: 2, I32: 4, U32: 4, F32: 4, F64: 8, I64: 8 };
 const rank = Object.keys(bytesPer);
+/** Types that files may hold and that are not read, with bits per entry where they are known. */
+const otherBits: Readonly<Record<string, number>> = {
+  F4: 4,
+  F6_E2M3: 6,
+  F6_E3M2: 6,
+  F8_E4M3: 8,
+  F8_E5M2: 8,
+  F8_E8M0: 8,
+  F8_E4M3FNUZ: 8,
+  F8_E5M2FNUZ: 8,
+  U64: 64,
+  C64: 64,
+};
 
 export type StoredDtype = keyof typeof bytesPer;
 export type TensorData =
@@ -18,7 +32,10 @@ export type TensorData =
   | Int8Array
   | Uint8Array;
 
-/** `data` is a Float32Array for F32, F16 and BF16, else the array of `dtype` (Uint8Array for BOOL). Row-major. */
+/**
+ * `data` is a Float32Array for F32, F16 and BF16, else the array of `dtype` (Uint8Array for BOOL). Row-major. Of a tensor of a type
+ * that is not read, asking a whole file's `readSafetensors` for `data` throws an Error that names tensor and type.
+ */
 export interface StoredTensor {
   readonly dtype: StoredDtype;
   readonly shape: readonly number[];
@@ -30,9 +47,9 @@ export interface Safetensors {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** Where a tensor lies: bytes [start, end) of the file. */
+/** Where a tensor lies: bytes [start, end) of the file. Its type may be one that is not read. */
 export interface TensorEntry {
-  readonly dtype: StoredDtype;
+  readonly dtype: string;
   readonly shape: readonly number[];
   readonly start: number;
   readonly end: number;
@@ -57,31 +74,60 @@ export function readSafetensors(bytes: Uint8Array, name = "safetensors data"): S
   const header = parseHeader(bytes.subarray(8, 8 + length), bytes.length, name);
   const tensors = new Map<string, StoredTensor>();
   for (const [key, entry] of header.entries) {
-    tensors.set(key, decodeTensor(bytes.subarray(entry.start, entry.end), entry));
+    tensors.set(key, tensorOf(bytes.subarray(entry.start, entry.end), entry, key, name));
   }
   return { tensors, metadata: header.metadata };
 }
 
+const isStored = (dtype: string): dtype is StoredDtype => Object.hasOwn(bytesPer, dtype);
+
+/** The type of a tensor. Throws an Error that names tensor and type where that is not read. */
+export function readableType(key: string, { dtype }: Pick<TensorEntry, "dtype">, name: string): StoredDtype {
+  if (isStored(dtype)) return dtype;
+  throw new Error(
+    `${brief(name)} stores "${brief(key)}" as ${brief(dtype, 40)}, which is not read, expected one of ${rank.join(", ")}. Convert it.`,
+  );
+}
+
+/** Decoded at once, or, of a type that is not read, when its data are asked for. */
+function tensorOf(bytes: Uint8Array, entry: TensorEntry, key: string, name: string): StoredTensor {
+  if (isStored(entry.dtype)) return decodeTensor(bytes, entry);
+  return {
+    dtype: entry.dtype as StoredDtype,
+    shape: entry.shape,
+    get data(): TensorData {
+      readableType(key, entry, name);
+      throw new Error(`"${brief(key)}" is not read.`);
+    },
+  };
+}
+
 /** The length of the JSON header, from the first 8 bytes of a file of `fileSize` bytes. */
 export function headerLength(first: Uint8Array, fileSize: number, name: string): number {
-  if (fileSize < 8) throw new Error(`${name} is cut off: ${fileSize} bytes, expected at least 8.`);
+  if (fileSize < 8) throw new Error(`${brief(name)} is cut off: ${fileSize} bytes, expected at least 8.`);
   const length = Number(new DataView(first.buffer, first.byteOffset, 8).getBigUint64(0, true));
   if (length < 2 || length > fileSize - 8) {
     throw new Error(
-      `${name} is no safetensors file, or is cut off: its header should have ${length} bytes, the file has ${fileSize - 8} after the length.`,
+      `${brief(name)} is no safetensors file, or is cut off: its header should have ${length} bytes, the file has ${fileSize - 8} after the length.`,
     );
+  }
+  if (length > largestHeader) {
+    throw new Error(`${brief(name)} has a header of ${length} bytes, expected at most ${largestHeader}.`);
   }
   return length;
 }
 
+/** As in the reference reader. */
+const largestHeader = 100_000_000;
+
 /** Parses the JSON header that follows the first 8 bytes, and checks every entry against the file's size. */
 export function parseHeader(json: Uint8Array, fileSize: number, name: string): SafetensorsHeader {
-  const bad = (why: string) => new Error(`${name} has a damaged safetensors header: ${why}.`);
+  const bad = (why: string) => new Error(`${brief(name)} has a damaged safetensors header: ${why}.`);
   let parsed: unknown;
   try {
     parsed = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(json));
   } catch (cause) {
-    throw new Error(`${name} has a damaged safetensors header: it is not JSON.`, { cause });
+    throw new Error(`${brief(name)} has a damaged safetensors header: it is not JSON.`, { cause });
   }
   if (!isRecord(parsed)) throw bad("it is not an object");
   const base = 8 + json.length;
@@ -99,33 +145,43 @@ export function parseHeader(json: Uint8Array, fileSize: number, name: string): S
   }
   let at = base;
   for (const [key, { start, end }] of [...entries].sort(([, a], [, b]) => a.start - b.start || a.end - b.end)) {
-    if (start !== at) throw bad(`"${key}" starts at byte ${start - base} of the data, expected ${at - base}`);
+    if (start !== at) throw bad(`"${brief(key)}" starts at byte ${start - base} of the data, expected ${at - base}`);
     at = end;
   }
   if (at !== fileSize) {
     const how = at > fileSize ? "is cut off" : "has bytes left over";
-    throw new Error(`${name} ${how}: ${fileSize} bytes, expected ${at} from its header.`);
+    throw new Error(`${brief(name)} ${how}: ${fileSize} bytes, expected ${at} from its header.`);
   }
   return { entries, metadata };
 }
 
-function parseEntry(key: string, value: unknown, base: number, bad: (why: string) => Error): TensorEntry {
+function parseEntry(name: string, value: unknown, base: number, bad: (why: string) => Error): TensorEntry {
+  const key = brief(name);
   const { dtype, shape, data_offsets: offsets } = isRecord(value) ? value : {};
-  if (typeof dtype !== "string" || !Object.hasOwn(bytesPer, dtype)) {
-    throw bad(`"${key}" has the type ${JSON.stringify(dtype)}, expected one of ${rank.join(", ")}`);
+  if (typeof dtype !== "string" || !/^[A-Z][A-Z0-9_]*$/.test(dtype)) {
+    throw bad(`"${key}" has the type ${shown(dtype)}, expected one of ${rank.join(", ")}`);
   }
-  if (!isCounts(shape)) throw bad(`"${key}" has the shape ${JSON.stringify(shape)}`);
-  if (!isCounts(offsets) || offsets.length !== 2) throw bad(`"${key}" has the offsets ${JSON.stringify(offsets)}`);
+  if (!isCounts(shape)) throw bad(`"${key}" has the shape ${shown(shape)}`);
+  if (!isCounts(offsets) || offsets.length !== 2) throw bad(`"${key}" has the offsets ${shown(offsets)}`);
   const [from, to] = offsets;
-  const expected = shape.reduce((product, n) => product * n, bytesPer[dtype as StoredDtype]);
+  const bits = isStored(dtype) ? 8 * bytesPer[dtype] : Object.hasOwn(otherBits, dtype) ? otherBits[dtype] : undefined;
+  // Of a type that is not known only the order of the offsets can be checked.
+  const expected = bits === undefined ? Math.max(0, to - from) : shape.reduce((product, n) => product * n, bits) / 8;
   if (to - from !== expected) {
-    throw bad(`"${key}" has ${to - from} bytes, expected ${expected} for ${dtype} [${shape.join(", ")}]`);
+    throw bad(`"${key}" has ${to - from} bytes, expected ${expected} for ${brief(dtype, 40)} ${shown(shape)}`);
   }
-  return { dtype: dtype as StoredDtype, shape, start: base + from, end: base + to };
+  return { dtype, shape, start: base + from, end: base + to };
 }
 
-/** The tensor in `bytes` (exactly its own). F32 and wider share the memory of `bytes` where alignment allows. */
-export function decodeTensor(bytes: Uint8Array, { dtype, shape }: Pick<TensorEntry, "dtype" | "shape">): StoredTensor {
+/**
+ * The tensor in `bytes` (exactly its own), of a type that `readableType` lets through. F32 and wider share the memory of
+ * `bytes` where alignment allows.
+ */
+export function decodeTensor(
+  bytes: Uint8Array,
+  { dtype: type, shape }: Pick<TensorEntry, "dtype" | "shape">,
+): StoredTensor {
+  const dtype = type as StoredDtype;
   const size = bytesPer[dtype];
   const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
   const { buffer, byteOffset } = aligned;
@@ -147,10 +203,16 @@ export function decodeTensor(bytes: Uint8Array, { dtype, shape }: Pick<TensorEnt
   return { dtype, shape, data: decode[dtype]() };
 }
 
-/** A whole file in memory. */
+/** What every engine can hold in one array of bytes; pieces have no limit together. */
+const LARGEST_ARRAY = 2 ** 32;
+
+/** A whole file in memory. Throws a RangeError above 4 GiB: `safetensorsChunks` has no limit. */
 export function writeSafetensors(tensors: WritableTensors, metadata: Record<string, string> = {}): Uint8Array {
   const chunks = [...safetensorsChunks(tensors, metadata)];
-  const out = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+  const total = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  if (total > LARGEST_ARRAY)
+    throw new RangeError(`A file of ${total} bytes is too large for one array. Write the pieces of safetensorsChunks.`);
+  const out = new Uint8Array(total);
   let at = 0;
   for (const chunk of chunks) {
     out.set(chunk, at);
@@ -167,18 +229,52 @@ export function* safetensorsChunks(
   const list = (tensors instanceof Map ? [...tensors] : Object.entries(tensors)).map(
     ([key, tensor]: [string, WritableTensor]) => ({ key, ...tensor, dtype: tensor.dtype ?? dtypeOf(tensor.data) }),
   );
-  list.sort((a, b) => rank.indexOf(b.dtype) - rank.indexOf(a.dtype) || compareBytes(a.key, b.key));
+  for (const { key, shape, data } of list) checkCount(key, shape, data);
+  const { header, order } = safetensorsLayout(list, metadata);
+  yield header;
+  for (const { key, dtype, data } of order) yield encodeTensor(key, dtype, data);
+}
+
+/** A tensor whose values are made when its turn comes. */
+export interface LazyTensor {
+  readonly key: string;
+  readonly dtype: StoredDtype;
+  readonly shape: readonly number[];
+  data(): Promise<TensorData>;
+}
+
+/** The same for tensors that are too large to be held together: one at a time. Bytes are as those of `safetensorsChunks`. */
+export async function* lazyChunks(
+  tensors: readonly LazyTensor[],
+  metadata: Record<string, string> = {},
+): AsyncGenerator<Uint8Array> {
+  const { header, order } = safetensorsLayout(tensors, metadata);
+  yield header;
+  for (const { key, dtype, shape, data } of order) {
+    const values = await data();
+    checkCount(key, shape, values);
+    yield encodeTensor(key, dtype, values);
+  }
+}
+
+function checkCount(key: string, shape: readonly number[], data: TensorData): void {
+  const count = shape.reduce((product, n) => product * n, 1);
+  if (data.length === count) return;
+  throw new RangeError(`"${key}" has ${data.length} values, expected ${count} for the shape [${shape.join(", ")}].`);
+}
+
+/** The header of a file with these tensors, and the order in which their bytes follow. */
+export function safetensorsLayout<
+  T extends { readonly key: string; readonly dtype: StoredDtype; readonly shape: readonly number[] },
+>(tensors: readonly T[], metadata: Record<string, string> = {}): { header: Uint8Array; order: T[] } {
+  const order = [...tensors].sort(
+    (a, b) => rank.indexOf(b.dtype) - rank.indexOf(a.dtype) || compareBytes(a.key, b.key),
+  );
   const entries: [string, unknown][] = [];
   let at = 0;
-  for (const { key, dtype, shape, data } of list) {
-    const count = shape.reduce((product, n) => product * n, 1);
+  for (const { key, dtype, shape } of order) {
     if (key === "__metadata__") throw new RangeError('"__metadata__" cannot name a tensor in safetensors.');
-    if (data.length !== count) {
-      throw new RangeError(
-        `"${key}" has ${data.length} values, expected ${count} for the shape [${shape.join(", ")}].`,
-      );
-    }
-    const end = at + count * bytesPer[dtype];
+    const end = at + shape.reduce((product, n) => product * n, bytesPer[dtype]);
     entries.push([key, { dtype, shape, data_offsets: [at, end] }]);
     at = end;
   }
@@ -189,11 +285,11 @@ export function* safetensorsChunks(
   const header = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(0x20);
   new DataView(header.buffer).setBigUint64(0, BigInt(header.length - 8), true);
   header.set(json, 8);
-  yield header;
-  for (const { key, dtype, data } of list) yield encode(key, dtype, data);
+  return { header, order };
 }
 
-function encode(key: string, dtype: StoredDtype, data: TensorData): Uint8Array {
+/** The bytes of a tensor; a Float32Array is rounded where F16 or BF16 is asked for. Throws a RangeError where it cannot be. */
+export function encodeTensor(key: string, dtype: StoredDtype, data: TensorData): Uint8Array {
   const raw = (array: TensorData) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
   if (data instanceof Float32Array && dtype === "F16") return raw(toHalf(data));
   if (data instanceof Float32Array && dtype === "BF16") return raw(toBfloat(data));
@@ -215,7 +311,7 @@ function dtypeOf(data: TensorData): StoredDtype {
 /** The values of a floating point tensor as float32. Throws an Error if it is missing or not floating point. */
 export function floatsOf(tensors: ReadonlyMap<string, StoredTensor>, key: string): Float32Array {
   const tensor = tensors.get(key);
-  if (!tensor) throw new Error(`The file has no tensor "${key}".`);
+  if (!tensor) throw new Error(`The file has no tensor "${brief(key)}".`);
   if (tensor.data instanceof Float32Array) return tensor.data;
   if (tensor.data instanceof Float64Array) return Float32Array.from(tensor.data);
   throw new Error(`"${key}" is stored as ${tensor.dtype}, expected a floating point type.`);

@@ -32,7 +32,15 @@ export interface FolderModel {
  * The network is told the timestep T·t − 1, so t = 1 is the last entry of the table.
  * Throws an Error, one sentence, where network, scheduler or weights are not supported or do not fit each other.
  */
-export function readFolder({ name, unet, scheduler, tensors }: FolderParts): FolderModel {
+export function readFolder({ tensors, ...configs }: FolderParts): FolderModel {
+  const described = describeFolder(configs);
+  const params = toParams(tensors);
+  named(`${configs.name}/unet`, () => flatten(collect(described.network), params));
+  return { ...described, params };
+}
+
+/** The same from the configurations alone, before any weights are read. */
+export function describeFolder({ name, unet, scheduler }: Omit<FolderParts, "tensors">): Omit<FolderModel, "params"> {
   const kind = typeof unet === "object" && unet !== null && "_class_name" in unet ? unet._class_name : "UNet2DModel";
   if (kind !== "UNet2DModel")
     throw new Error(
@@ -45,9 +53,7 @@ export function readFolder({ name, unet, scheduler, tensors }: FolderParts): Fol
     );
   const { form, prediction, steps, notes } = readScheduler(scheduler, `${name}/scheduler/scheduler_config.json`);
   const timeInput = { scale: steps, offset: -1 };
-  const params = toParams(tensors);
-  named(`${name}/unet`, () => flatten(collect(network), params));
-  return { network, model: networkModel(network, form, prediction, timeInput), timeInput, params, notes };
+  return { network, model: networkModel(network, form, prediction, timeInput), timeInput, notes };
 }
 
 export interface OnnxFolderParts {

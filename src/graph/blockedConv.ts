@@ -2,7 +2,7 @@
 // goes over to it by itself where weights are constants; where they are not (training), these nodes do it.
 
 import type { Emitter, OnnxAttr } from "./emitter.ts";
-import type { Shape, Tensor } from "./tensor.ts";
+import { isConstant, type Shape, type Tensor } from "./tensor.ts";
 
 /**
  * Fewer positions than this are not worth the reordering of the weights. Of small images fewer are enough: the other way
@@ -16,8 +16,7 @@ const positionsNeeded = (ofImage: number): number => (ofImage < 64 ? 256 : 512);
  */
 export function blockable(to: Emitter, w: Tensor, from: number, out: number, [n, , h, width]: Shape): boolean {
   const [, , kh, kw] = w.shape;
-  if (to.block === 1 || w.source.kind === "constant" || kh * kw === 1 || n * h * width < positionsNeeded(h * width))
-    return false;
+  if (to.block === 1 || isConstant(w) || kh * kw === 1 || n * h * width < positionsNeeded(h * width)) return false;
   return out % to.block === 0 && (from % to.block === 0 || from < to.block);
 }
 

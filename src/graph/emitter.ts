@@ -3,9 +3,28 @@
 import { type AttributeProto, TensorProto_DataType as DataType, type GraphProto, type TensorProto } from "onnx-buf";
 import { autocast } from "./autocast.ts";
 import { pieces } from "./pieces.ts";
-import { attributes, emptySequence, graphOf, modelBytes, node, type OnnxAttr, tensor, valueInfo } from "./proto.ts";
+import {
+  attributes,
+  emptySequence,
+  externalTensor,
+  graphOf,
+  modelBytes,
+  node,
+  type OnnxAttr,
+  tensor,
+  valueInfo,
+} from "./proto.ts";
 import { branch, count, live, newScope, rename } from "./subgraph.ts";
-import { type DType, type Node, type Shape, sizeOf, type Tensor, type TensorData } from "./tensor.ts";
+import {
+  type DType,
+  type ExternalPlace,
+  isConstant,
+  type Node,
+  type Shape,
+  sizeOf,
+  type Tensor,
+  type TensorData,
+} from "./tensor.ts";
 import { computedNodes, emittedNodes, standsFor } from "./walk.ts";
 
 export { float, type OnnxAttr } from "./proto.ts";
@@ -58,8 +77,16 @@ export interface EmittedModel {
   readonly bytes: Uint8Array;
   readonly inputs: readonly Tensor[];
   readonly outputs: readonly EmittedOutput[];
+  /** The files that hold constants, with the folder where their names begin. */
+  readonly external?: ExternalFiles;
   /** How many ONNX nodes of each type. */
   readonly counts: ReadonlyMap<string, number>;
+}
+
+export interface ExternalFiles {
+  readonly folder: string;
+  /** File to state, as in ExternalPlace. */
+  readonly versions: ReadonlyMap<string, string | undefined>;
 }
 
 export type Precision = "float32" | "float16";
@@ -106,6 +133,8 @@ export function emitGraph(outputs: Outputs, device: Device, block = 1, precision
   let values = 0;
   let written = 0;
   let never: string | undefined;
+  let folder: string | undefined;
+  const versions = new Map<string, string | undefined>();
 
   const store = (data: TensorData | Int32Array, shape: Shape, dataType: DataType): string => {
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -116,6 +145,21 @@ export function emitGraph(outputs: Outputs, device: Device, block = 1, precision
     const name = `c${values++}`;
     initializers.push(tensor(name, shape, dataType, bytes));
     if (key !== null) contents.set(key, name);
+    return name;
+  };
+
+  const point = (place: ExternalPlace, shape: Shape): string => {
+    folder ??= place.folder;
+    if (folder !== place.folder)
+      throw new Error(
+        `Constants of one program are named from ${folder} and from ${place.folder}, expected one folder.`,
+      );
+    const known = versions.has(place.location) ? versions.get(place.location) : place.version;
+    if (known !== place.version)
+      throw new Error(`${place.location} changed while the program was made from it. Load the model again.`);
+    versions.set(place.location, place.version);
+    const name = `c${values++}`;
+    initializers.push(externalTensor(name, shape, place));
     return name;
   };
 
@@ -172,7 +216,12 @@ export function emitGraph(outputs: Outputs, device: Device, block = 1, precision
     if (known !== undefined) return known;
     if (x.source.kind === "output") throw new Error(`"${x.source.node.op}" was used before it was emitted.`);
     const type = onnxType(x.dtype, device);
-    const name = x.source.kind === "input" ? x.source.name : store(held(x.source.data, type), x.shape, type);
+    const name =
+      x.source.kind === "input"
+        ? x.source.name
+        : x.source.kind === "external"
+          ? point(x.source.place, x.shape)
+          : store(held(x.source.data, type), x.shape, type);
     if (x.source.kind === "input") {
       const other = inputs.get(name);
       if (other && other.id !== x.id) throw new Error(`Two inputs of one program are called "${name}".`);
@@ -254,18 +303,24 @@ export function emitGraph(outputs: Outputs, device: Device, block = 1, precision
     inputs: [...inputs].map(([name, { shape, dtype }]) => typed({ name, shape, dtype })),
     outputs: declared.map(typed),
   });
-  return { graph, domains: [...domains], inputs: [...inputs.values()], outputs: declared };
+  return {
+    graph,
+    domains: [...domains],
+    inputs: [...inputs.values()],
+    outputs: declared,
+    ...(folder === undefined ? {} : { external: { folder, versions } }),
+  };
 }
 
 const held = (data: TensorData, type: DataType): TensorData | Int32Array =>
   data instanceof BigInt64Array && type === DataType.INT32 ? Int32Array.from(data, Number) : data;
 
-/** Bytes that the constants of a graph take, before anything is emitted. */
+/** Bytes that the constants of a graph take, in files or not, before anything is emitted. */
 export function constantBytes(outputs: readonly Tensor[]): number {
   const seen = new Set<number>();
   let bytes = 0;
   const visit = (x: Tensor) => {
-    if (x.source.kind !== "constant" || seen.has(x.id)) return;
+    if (!isConstant(x) || seen.has(x.id)) return;
     seen.add(x.id);
     bytes += sizeOf(x.shape) * (x.dtype === "int64" ? 8 : x.dtype === "bool" ? 1 : 4);
   };

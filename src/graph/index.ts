@@ -20,6 +20,8 @@ export {
   asTensor,
   constant,
   type DType,
+  type ExternalPlace,
+  external,
   full,
   input,
   inputParts,

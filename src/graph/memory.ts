@@ -26,7 +26,7 @@ export function estimateMemory(outputs: Outputs, block = 16): MemoryEstimate {
   const sum = (sizes: readonly number[]) => sizes.reduce((a, b) => a + b, 0);
   return {
     inputs: sum(graph.input.map((x) => bytesOf(declared(x)))),
-    constants: sum(graph.initializer.map((c) => c.rawData.length)),
+    constants: sum(graph.initializer.map((c) => bytesOf({ shape: c.dims.map(Number), type: c.dataType as DataType }))),
     outputs: sum(graph.output.map((x) => bytesOf(declared(x)))),
     working: workingBytes(graph, new Map(), new Set()),
     nodes: sum([...count(graph.node).values()]),

@@ -119,12 +119,12 @@ export function declared({ type }: ValueInfoProto): Value {
 /** The inputs and constants of a graph by name. */
 export function valuesGiven(graph: GraphProto): Map<string, Value> {
   const values = new Map(graph.input.map((x) => [x.name, declared(x)]));
-  for (const { name, dims, dataType, rawData } of graph.initializer) {
+  for (const { name, dims, dataType, rawData, externalData } of graph.initializer) {
     const type = dataType as DataType;
     values.set(name, {
       shape: dims.map(Number),
       type,
-      numbers: rawData.length <= 2 ** 16 ? content(rawData, type) : undefined,
+      numbers: externalData.length === 0 && rawData.length <= 2 ** 16 ? content(rawData, type) : undefined,
     });
   }
   return values;

@@ -12,7 +12,9 @@ import {
   type NodeProto,
   NodeProtoSchema,
   OperatorSetIdProtoSchema,
+  StringStringEntryProtoSchema,
   type TensorProto,
+  TensorProto_DataLocation,
   TensorProtoSchema,
   TensorShapeProto_DimensionSchema,
   TensorShapeProtoSchema,
@@ -22,7 +24,7 @@ import {
   type ValueInfoProto,
   ValueInfoProtoSchema,
 } from "onnx-buf";
-import type { Shape } from "./tensor.ts";
+import { type ExternalPlace, type Shape, sizeOf } from "./tensor.ts";
 
 /** An ONNX attribute: integers by default, `float(x)` for a floating point one. */
 export type OnnxAttr = number | string | readonly number[] | { readonly float: number };
@@ -48,6 +50,18 @@ export const attributes = (attrs: Readonly<Record<string, OnnxAttr>>): Attribute
 /** A constant; the bytes are copied. */
 export const tensor = (name: string, shape: Shape, dataType: DataType, bytes: Uint8Array): TensorProto =>
   create(TensorProtoSchema, { name, dims: shape.map(BigInt), dataType, rawData: bytes.slice() });
+
+/** A float32 constant whose bytes are in a file. */
+export const externalTensor = (name: string, shape: Shape, { location, offset }: ExternalPlace): TensorProto =>
+  create(TensorProtoSchema, {
+    name,
+    dims: shape.map(BigInt),
+    dataType: FLOAT,
+    dataLocation: TensorProto_DataLocation.EXTERNAL,
+    externalData: Object.entries({ location, offset, length: 4 * sizeOf(shape) }).map(([key, value]) =>
+      create(StringStringEntryProtoSchema, { key, value: String(value) }),
+    ),
+  });
 
 export interface ValueType {
   readonly name: string;

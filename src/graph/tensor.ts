@@ -18,6 +18,7 @@ export interface Tensor {
 export type Source =
   | { readonly kind: "input"; readonly name: string; readonly part?: Part }
   | { readonly kind: "constant"; readonly data: TensorData }
+  | { readonly kind: "external"; readonly place: ExternalPlace }
   | { readonly kind: "output"; readonly node: Node; readonly index: number };
 
 /** A piece of a vector that is fed whole. */
@@ -29,6 +30,18 @@ export interface Part {
 }
 
 export type TensorData = Float32Array | BigInt64Array | Uint8Array;
+
+/** Where float32 values (little-endian) of a constant lie in a file that is read when the program is compiled. */
+export interface ExternalPlace {
+  /** Where the locations begin: one for all of a program. */
+  readonly folder: string;
+  /** The file, from there, with `/` between folders. */
+  readonly location: string;
+  /** The first byte: a multiple of 4. */
+  readonly offset: number;
+  /** Tells this state of the file from later ones (its size and time, say): programs of different states are not shared. */
+  readonly version?: string;
+}
 
 /** One application of an operator, with its rules already bound to its attributes. */
 export interface Node {
@@ -158,6 +171,21 @@ export function constant(data: TensorData | readonly number[] | number, shape?: 
   const dtype: DType = array instanceof Float32Array ? "float32" : array instanceof Uint8Array ? "bool" : "int64";
   return { id: nextId++, shape: dims, dtype, source: { kind: "constant", data: array } };
 }
+
+/**
+ * A float32 constant whose values stay in a file, outside the program: weights of any size, read from the disk's cache
+ * and not copied. Throws RangeError for an offset that float32 values cannot have.
+ */
+export function external(place: ExternalPlace, shape: Shape): Tensor {
+  if (!Number.isSafeInteger(place.offset) || place.offset < 0 || place.offset % 4 !== 0)
+    throw new RangeError(
+      `Values of ${place.location} begin at byte ${place.offset}, expected a multiple of 4: write the file again.`,
+    );
+  return { id: nextId++, shape: checkShape(shape), dtype: "float32", source: { kind: "external", place } };
+}
+
+/** Whether the values are part of the program, or of a file that it names. */
+export const isConstant = ({ source }: Tensor): boolean => source.kind === "constant" || source.kind === "external";
 
 function isArray(data: TensorData | readonly number[]): data is readonly number[] {
   return Array.isArray(data);

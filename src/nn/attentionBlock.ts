@@ -1,5 +1,5 @@
 // Attention with parameters: diffusers' Attention, over tokens and over the pixels of an image.
-import { add, attention as attend, div, reshape, type Tensor, transpose } from "../graph/index.ts";
+import { add, attention as attend, div, mul, type Operand, reshape, type Tensor, transpose } from "../graph/index.ts";
 import { groupNorm, linear } from "./layers.ts";
 import { type Params, seen } from "./params.ts";
 
@@ -10,27 +10,45 @@ export interface AttentionOptions {
   readonly bias: boolean;
 }
 
-/** x [B, L, C] attends to context [B, L', C'] (to itself unless given); result [B, L, C]. */
+/** Pictures that a network also attends to (IP-Adapter, Ye et al. 2023): tokens [B, N, D], and how much they count. */
+export interface ImagePrompt {
+  readonly tokens: Tensor;
+  readonly scale: Operand;
+}
+
+/**
+ * x [B, L, C] attends to context [B, L', C'] (to itself unless given); result [B, L, C]. Image prompt k has keys and
+ * values of its own under diffusers' names `processor.to_k_ip.k` and `processor.to_v_ip.k`.
+ */
 export function attention(
   p: Params,
   name: string,
   x: Tensor,
   { heads, headDim, bias }: AttentionOptions,
   context: Tensor = x,
+  images: readonly ImagePrompt[] = [],
 ): Tensor {
   const inner = heads * headDim;
-  const project = (part: string, from: Tensor) =>
-    toHeads(linear(p, `${name}.${part}`, from, inner, { bias }), heads, headDim);
-  const y = attend(project("to_q", x), project("to_k", context), project("to_v", context), {
-    scale: 1 / Math.sqrt(headDim),
+  const project = (part: string, from: Tensor, withBias = bias) =>
+    toHeads(linear(p, `${name}.${part}`, from, inner, { bias: withBias }), heads, headDim);
+  const scale = 1 / Math.sqrt(headDim);
+  const q = project("to_q", x);
+  let y = attend(q, project("to_k", context), project("to_v", context), { scale });
+  images.forEach((image, k) => {
+    const key = project(`processor.to_k_ip.${k}`, image.tokens, false);
+    const value = project(`processor.to_v_ip.${k}`, image.tokens, false);
+    y = add(y, mul(attend(q, key, value, { scale }), image.scale));
   });
-  const [batch, length, width] = x.shape;
-  const joined = reshape(transpose(y, [0, 2, 1, 3]), [batch, length, inner]);
-  return linear(p, `${name}.to_out.0`, joined, width);
+  return linear(p, `${name}.to_out.0`, fromHeads(y), x.shape[2]);
 }
 
-const toHeads = (x: Tensor, heads: number, headDim: number): Tensor =>
+/** [B, L, heads · headDim] to [B, heads, L, headDim]. */
+export const toHeads = (x: Tensor, heads: number, headDim: number): Tensor =>
   transpose(reshape(x, [x.shape[0], x.shape[1], heads, headDim]), [0, 2, 1, 3]);
+
+/** [B, heads, L, headDim] to [B, L, heads · headDim]. */
+export const fromHeads = (x: Tensor): Tensor =>
+  reshape(transpose(x, [0, 2, 1, 3]), [x.shape[0], x.shape[2], x.shape[1] * x.shape[3]]);
 
 /** [B, C, H, W] to [B, H W, C]. */
 export const toTokens = (x: Tensor): Tensor =>

@@ -1,5 +1,15 @@
 // Parameters: a network is a function of where its parameters come from.
-import { constant, input, inputParts, reshape, sizeOf, split, type Tensor } from "../graph/index.ts";
+import {
+  constant,
+  type ExternalPlace,
+  external,
+  input,
+  inputParts,
+  reshape,
+  sizeOf,
+  split,
+  type Tensor,
+} from "../graph/index.ts";
 import { sameShape } from "../graph/tensor.ts";
 
 /** How a parameter starts. "default" is PyTorch's uniform(+-1/sqrt(fan in)), fan in = product of shape[1..]. */
@@ -128,6 +138,29 @@ export function fromConstants(arrays: ParamMap): Params {
     const tensor = checked(name, shape, array.shape, constant(array.data, [...array.shape]));
     made.set(name, tensor);
     return tensor;
+  };
+}
+
+/** A named array in a file. */
+export interface ExternalArray {
+  readonly shape: readonly number[];
+  readonly place: ExternalPlace;
+}
+
+/**
+ * Parameters as constants that stay in files, outside the program: for networks that are too large to be held in it.
+ * `held`: those that are in memory all the same, because they were converted or merged; they win.
+ */
+export function fromExternal(places: ReadonlyMap<string, ExternalArray>, held: ParamMap = new Map()): Params {
+  const inMemory = fromConstants(held);
+  const made = new Map<string, Tensor>();
+  return (name, shape) => {
+    if (held.has(name)) return inMemory(name, shape);
+    const array = places.get(name);
+    if (!array) throw missing(name, shape);
+    const tensor = made.get(name) ?? external(array.place, [...array.shape]);
+    made.set(name, tensor);
+    return checked(name, shape, array.shape, tensor);
   };
 }
 

@@ -1,6 +1,6 @@
 // diffusers' Transformer2DModel: self-attention, cross-attention and gated feed-forward over the pixels of an image.
 import { add, geglu, type Tensor } from "../graph/index.ts";
-import { attention, toImage, toTokens } from "./attentionBlock.ts";
+import { type AttentionOptions, attention, type ImagePrompt, toImage, toTokens } from "./attentionBlock.ts";
 import { conv2d, groupNorm, layerNorm, linear } from "./layers.ts";
 import { type Params, seen } from "./params.ts";
 import { block } from "./remat.ts";
@@ -12,17 +12,25 @@ export interface TransformerOptions {
   readonly groups: number;
   /** Projections in and out as matrices on tokens (SD 2, SDXL) instead of 1 x 1 convolutions (SD 1.5). */
   readonly linearProjection: boolean;
+  /** The first attention looks at the context too, instead of at the image itself. */
+  readonly onlyCross?: boolean;
 }
 
-/** x [B, C, H, W], context [B, L, D]; result as x. */
+/** What the pixels attend to: text [B, L, D] and the pictures of IP-Adapters. */
+export interface Attended {
+  readonly text: Tensor;
+  readonly images?: readonly ImagePrompt[];
+}
+
+/** x [B, C, H, W]; result as x. */
 export function transformer2d(
   p: Params,
   name: string,
   x: Tensor,
-  context: Tensor,
+  context: Attended,
   options: TransformerOptions,
 ): Tensor {
-  const { heads, layers, groups, linearProjection } = options;
+  const { heads, layers, groups, linearProjection, onlyCross = false } = options;
   const [, channels, height, width] = x.shape;
   const headDim = Math.floor(channels / heads);
   if (headDim < 1) throw new RangeError(`${name}: ${channels} channels cannot be divided into ${heads} heads.`);
@@ -44,17 +52,30 @@ export function transformer2d(
   for (let i = 0; i < layers; i++)
     h = block(p, () => {
       const from = i === 0 ? enter() : h;
-      const to = transformer(p, `${name}.transformer_blocks.${i}`, from, context, heads, headDim);
+      const to = transformer(
+        p,
+        `${name}.transformer_blocks.${i}`,
+        from,
+        context,
+        { heads, headDim, bias: false },
+        onlyCross,
+      );
       return i === layers - 1 ? leave(to) : to;
     });
   return seen(p, name, h);
 }
 
-function transformer(p: Params, name: string, x: Tensor, context: Tensor, heads: number, headDim: number): Tensor {
-  const options = { heads, headDim, bias: false };
-  const self = attention(p, `${name}.attn1`, layerNorm(p, `${name}.norm1`, x), options);
+function transformer(
+  p: Params,
+  name: string,
+  x: Tensor,
+  { text, images }: Attended,
+  options: AttentionOptions,
+  onlyCross: boolean,
+): Tensor {
+  const self = attention(p, `${name}.attn1`, layerNorm(p, `${name}.norm1`, x), options, onlyCross ? text : undefined);
   let h = add(seen(p, `${name}.attn1`, self), x);
-  const cross = attention(p, `${name}.attn2`, layerNorm(p, `${name}.norm2`, h), options, context);
+  const cross = attention(p, `${name}.attn2`, layerNorm(p, `${name}.norm2`, h), options, text, images);
   h = add(seen(p, `${name}.attn2`, cross), h);
   return seen(p, name, add(feedForward(p, `${name}.ff`, layerNorm(p, `${name}.norm3`, h)), h));
 }

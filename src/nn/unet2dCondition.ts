@@ -1,12 +1,14 @@
 // diffusers' UNet2DConditionModel (SD 1.5, SD 2, SDXL) under its own parameter names.
 import { add, concat, mul, reshape, sub, type Tensor } from "../graph/index.ts";
+import { sameShape } from "../graph/tensor.ts";
 import { activate } from "./activations.ts";
+import type { ImagePrompt } from "./attentionBlock.ts";
 import { sinusoid, timestepMlp } from "./embed.ts";
-import { conv2d, embedding, groupNorm } from "./layers.ts";
+import { conv2d, embedding, groupNorm, linear } from "./layers.ts";
 import { type Params, seen } from "./params.ts";
 import { block } from "./remat.ts";
 import { downsample, type ResnetStyle, resnet, upsample } from "./resnet.ts";
-import { transformer2d } from "./transformer2d.ts";
+import { type Attended, transformer2d } from "./transformer2d.ts";
 import { atLevel, type UNet2DConditionConfig } from "./unet2dConditionConfig.ts";
 
 export interface UNetCondition {
@@ -15,12 +17,19 @@ export interface UNetCondition {
   /** SDXL: the pooled text [B, D] and the six sizes [B, 6]: original, crop and target size, height or top first. */
   readonly textEmbeds?: Tensor;
   readonly timeIds?: Tensor;
-  /** Networks with num_class_embeds: int64 [B]. */
+  /**
+   * Networks with num_class_embeds: int64 [B]. By class_embed_type, float32: "timestep" [B], "identity" [B, width of the
+   * time embedding], "projection" and "simple_projection" [B, projection_class_embeddings_input_dim], e.g. cameras.
+   */
   readonly labels?: Tensor;
   /** Networks with time_cond_proj_dim: the embedded guidance [B, time_cond_proj_dim]. */
   readonly guidance?: Tensor;
   /** What a ControlNet adds to every skip tensor (in push order, conv_in first) and to the middle. */
   readonly control?: { readonly skips: readonly Tensor[]; readonly middle: Tensor };
+  /** What a T2I-Adapter adds at the end of every level. */
+  readonly features?: readonly Tensor[];
+  /** Pictures of IP-Adapters, whose parameters are among the network's: see ipAdapter.ts. */
+  readonly images?: readonly ImagePrompt[];
 }
 
 /** x [B, in_channels, H, W], tau [B] float32: diffusers' timestep, 0 to 999. Result [B, out_channels, H, W]. */
@@ -32,15 +41,17 @@ export function unet2dCondition(
   cond: UNetCondition,
 ): Tensor {
   const temb = timeEmbedding(c, p, tau, cond);
+  const context = { text: cond.context, images: cond.images };
   const centered = c.center_input_sample ? sub(mul(x, 2), 1) : x;
   const down = downPath(
     c,
     p,
     conv2d(p, "conv_in", centered, { out: c.block_out_channels[0], kernel: c.conv_in_kernel }),
     temb,
-    cond.context,
+    context,
+    cond.features,
   );
-  let middle = midBlock(c, p, down.h, temb, cond.context);
+  let middle = midBlock(c, p, down.h, temb, context);
   let { skips } = down;
   if (cond.control) {
     const { control } = cond;
@@ -51,13 +62,7 @@ export function unet2dCondition(
     skips = skips.map((skip, i) => add(skip, control.skips[i]));
     middle = add(middle, control.middle);
   }
-  const h = groupNorm(
-    p,
-    "conv_norm_out",
-    upPath(c, p, middle, skips, temb, cond.context),
-    c.norm_num_groups,
-    c.norm_eps,
-  );
+  const h = groupNorm(p, "conv_norm_out", upPath(c, p, middle, skips, temb, context), c.norm_num_groups, c.norm_eps);
   return conv2d(p, "conv_out", activate(c.act_fn, h), { out: c.out_channels, kernel: c.conv_out_kernel });
 }
 
@@ -66,7 +71,11 @@ export function timeEmbedding(c: UNet2DConditionConfig, p: Params, tau: Tensor, 
   const width = c.time_embedding_dim ?? 4 * c.block_out_channels[0];
   const waves = { flipSinToCos: c.flip_sin_to_cos, freqShift: c.freq_shift };
   for (const [key, needs, given] of [
-    ["num_class_embeds", c.num_class_embeds !== null, cond.labels],
+    [
+      c.class_embed_type === null ? "num_class_embeds" : "class_embed_type",
+      c.num_class_embeds !== null || c.class_embed_type !== null,
+      cond.labels,
+    ],
     ["time_cond_proj_dim", c.time_cond_proj_dim !== null, cond.guidance],
     ["addition_embed_type", c.addition_embed_type !== null, cond.textEmbeds],
     ["addition_embed_type", c.addition_embed_type !== null, cond.timeIds],
@@ -85,7 +94,7 @@ export function timeEmbedding(c: UNet2DConditionConfig, p: Params, tau: Tensor, 
       condition: cond.guidance,
     },
   );
-  if (cond.labels) temb = add(temb, embedding(p, "class_embedding", cond.labels, c.num_class_embeds!, width));
+  if (cond.labels) temb = add(temb, classEmbedding(c, p, cond.labels, width));
   if (cond.textEmbeds && cond.timeIds) {
     const [batch, ids] = cond.timeIds.shape;
     const sizes = seen(
@@ -99,14 +108,36 @@ export function timeEmbedding(c: UNet2DConditionConfig, p: Params, tau: Tensor, 
   return temb;
 }
 
+function classEmbedding(c: UNet2DConditionConfig, p: Params, labels: Tensor, width: number): Tensor {
+  const name = "class_embedding";
+  const waves = { flipSinToCos: c.flip_sin_to_cos, freqShift: c.freq_shift };
+  switch (c.class_embed_type) {
+    case null:
+      return embedding(p, name, labels, c.num_class_embeds!, width);
+    case "timestep":
+      return timestepMlp(p, name, sinusoid(labels, c.block_out_channels[0], waves), width, { act: c.act_fn });
+    case "identity":
+      return seen(p, name, labels);
+    case "projection":
+      return timestepMlp(p, name, labels, width);
+    case "simple_projection":
+      return linear(p, name, labels, width);
+  }
+}
+
 /** From conv_in to the bottom. `skips` in push order, conv_in first. */
 export function downPath(
   c: UNet2DConditionConfig,
   p: Params,
   first: Tensor,
   temb: Tensor,
-  context: Tensor,
+  context: Attended,
+  features: readonly Tensor[] = [],
 ): { h: Tensor; skips: Tensor[] } {
+  if (features.length !== 0 && features.length !== c.down_block_types.length)
+    throw new RangeError(
+      `A T2I-Adapter gave ${features.length} features, but this network has ${c.down_block_types.length} levels.`,
+    );
   const skips = [first];
   let h = first;
   c.down_block_types.forEach((type, i) => {
@@ -116,11 +147,17 @@ export function downPath(
       h = block(p, () => resnet(p, `${name}.resnets.${j}`, h, temb, c.block_out_channels[i], styleOf(c)));
       if (type === "CrossAttnDownBlock2D")
         h = attend(c, p, `${name}.attentions.${j}`, h, context, i, atLevel(c.transformer_layers_per_block, i));
+      if (type === "CrossAttnDownBlock2D" && j === atLevel(c.layers_per_block, i) - 1) h = withFeature(h, features[i]);
       pushed.push(h);
     }
     if (i < c.down_block_types.length - 1) {
       h = downsample(p, `${name}.downsamplers.0`, h, c.downsample_padding);
       pushed.push(h);
+    }
+    // Without attention, the feature is added to the block's end, in place: the skip holds the sum here, too.
+    if (type === "DownBlock2D" && features[i]) {
+      h = withFeature(h, features[i]);
+      pushed[pushed.length - 1] = h;
     }
     pushed.forEach((skip, k) => {
       seen(p, `${name}.skip.${k}`, skip);
@@ -131,8 +168,17 @@ export function downPath(
   return { h, skips };
 }
 
+function withFeature(h: Tensor, feature: Tensor | undefined): Tensor {
+  if (!feature) return h;
+  if (!sameShape(h.shape, feature.shape))
+    throw new RangeError(
+      `A T2I-Adapter's feature has shape [${feature.shape}], but it is added to [${h.shape}]: expected the same.`,
+    );
+  return add(h, feature);
+}
+
 /** The bottom, or x itself where the network has no middle block. */
-export function midBlock(c: UNet2DConditionConfig, p: Params, x: Tensor, temb: Tensor, context: Tensor): Tensor {
+export function midBlock(c: UNet2DConditionConfig, p: Params, x: Tensor, temb: Tensor, context: Attended): Tensor {
   if (c.mid_block_type === null) return x;
   const style = { ...styleOf(c), outputScale: c.mid_block_scale_factor };
   const last = c.block_out_channels.length - 1;
@@ -150,7 +196,7 @@ function upPath(
   middle: Tensor,
   skips: readonly Tensor[],
   temb: Tensor,
-  context: Tensor,
+  context: Attended,
 ): Tensor {
   const left = [...skips];
   let h = middle;
@@ -185,7 +231,7 @@ const attend = (
   p: Params,
   name: string,
   x: Tensor,
-  context: Tensor,
+  context: Attended,
   level: number,
   layers: number,
 ): Tensor =>
@@ -194,4 +240,5 @@ const attend = (
     layers,
     groups: c.norm_num_groups,
     linearProjection: c.use_linear_projection,
+    onlyCross: !name.startsWith("mid_block") && atLevel(c.only_cross_attention, level),
   });

@@ -25,7 +25,8 @@ const schema = z.object({
     .array(z.enum(["CrossAttnUpBlock2D", "UpBlock2D"]))
     .max(LEVELS)
     .default(["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"]),
-  only_cross_attention: off.default(false),
+  /** The first attention of a block looks at the context too (the upscaler of SD 2), per level or for all. */
+  only_cross_attention: z.union([z.boolean(), z.array(z.boolean()).max(LEVELS)]).default(false),
   block_out_channels: z.array(width).min(1).max(LEVELS).default([320, 640, 1280, 1280]),
   layers_per_block: perLevel.default(2),
   downsample_padding: z.union([z.literal(0), z.literal(1)]).default(1),
@@ -45,7 +46,7 @@ const schema = z.object({
   num_attention_heads: z.null().default(null),
   dual_cross_attention: off.default(false),
   use_linear_projection: z.boolean().default(false),
-  class_embed_type: z.null().default(null),
+  class_embed_type: z.enum(["timestep", "identity", "projection", "simple_projection"]).nullable().default(null),
   addition_embed_type: z.literal("text_time").nullable().default(null),
   addition_time_embed_dim: width.nullable().default(null),
   num_class_embeds: width.nullable().default(null),
@@ -65,17 +66,19 @@ const schema = z.object({
   projection_class_embeddings_input_dim: width.nullable().default(null),
   attention_type: z.literal("default").default("default"),
   class_embeddings_concat: off.default(false),
-  mid_block_only_cross_attention: off.default(null),
+  /** Has no effect in diffusers either: its middle block always attends to itself first. */
+  mid_block_only_cross_attention: z.boolean().nullable().default(null),
   cross_attention_norm: z.null().default(null),
   addition_embed_type_num_heads: few.default(64),
 });
 
 export type UNet2DConditionConfig = Readonly<z.output<typeof schema>>;
 
-const family = "UNet2DConditionModel";
-
-/** Reads a unet/config.json. Throws RangeError with one sentence for anything that is not supported. */
-export function readUNet2DConditionConfig(config: unknown): UNet2DConditionConfig {
+/**
+ * Reads a unet/config.json. Throws RangeError with one sentence for anything that is not supported. `family`: what it calls
+ * the network.
+ */
+export function readUNet2DConditionConfig(config: unknown, family = "UNet2DConditionModel"): UNet2DConditionConfig {
   const c = readConfig(family, schema, config);
   const levels = c.block_out_channels.length;
   for (const key of [
@@ -85,6 +88,7 @@ export function readUNet2DConditionConfig(config: unknown): UNet2DConditionConfi
     "transformer_layers_per_block",
     "reverse_transformer_layers_per_block",
     "attention_head_dim",
+    "only_cross_attention",
   ] as const) {
     const value = c[key];
     if (Array.isArray(value) && value.length !== levels)
@@ -93,9 +97,16 @@ export function readUNet2DConditionConfig(config: unknown): UNet2DConditionConfi
   if (c.addition_embed_type === "text_time")
     for (const key of ["addition_time_embed_dim", "projection_class_embeddings_input_dim"] as const)
       if (c[key] === null) throw refused(family, key, null, `"addition_embed_type": "text_time" needs it`);
+  if (c.class_embed_type?.endsWith("projection") && c.projection_class_embeddings_input_dim === null)
+    throw refused(
+      family,
+      "projection_class_embeddings_input_dim",
+      null,
+      `"class_embed_type": "${c.class_embed_type}" needs it`,
+    );
   return c;
 }
 
 /** The value for one level, counted from the image side. */
-export const atLevel = (value: number | readonly number[], level: number): number =>
-  typeof value === "number" ? value : value[level];
+export const atLevel = <T extends number | boolean>(value: T | readonly T[], level: number): T =>
+  typeof value === "object" ? value[level] : value;

@@ -141,6 +141,8 @@ export async function* train(
   const last = { loss: Number.NaN, norm: Number.NaN };
   const one = (x: number) => Float32Array.of(x);
   try {
+    // What a loss asks for and nobody has is said now, and not when its player first moves.
+    steps.draws(stage.players);
     for (let step = start.step + 1; step <= o.steps; step++) {
       const due = stage.players.filter(({ every = 1 }) => step % every === 0);
       const rate = rateAt(o.rate, step, o.steps);
@@ -211,7 +213,7 @@ export async function* train(
 const SMALLEST_SCALE = 2 ** -10;
 
 /** Throws a RangeError, one sentence for all that is wrong, before anything is computed. */
-function checkPlayers({ players, name }: Stage, { players: states }: TrainState): void {
+export function checkPlayers({ players, name }: Stage, { players: states }: TrainState): void {
   const wrong: string[] = [];
   const seen = new Set<string>();
   for (const player of players) {
@@ -219,6 +221,9 @@ function checkPlayers({ players, name }: Stage, { players: states }: TrainState)
     seen.add(player.name);
     if (player.every !== undefined && !(Number.isInteger(player.every) && player.every >= 1))
       wrong.push(`"${player.name}" moves every ${player.every} steps, expected a whole number from 1`);
+    if (player.name.includes(".")) wrong.push(`"${player.name}" has a dot in its name`);
+    if (player.name === STUDENT && player.averages?.[KEPT] !== undefined)
+      wrong.push(`"${STUDENT}" has the average "${KEPT}" anyway, with a decay of the training's`);
     for (const [average, decay] of Object.entries(player.averages ?? {}))
       if (!(decay >= 0 && decay < 1))
         wrong.push(`the average "${average}" of "${player.name}" has the decay ${decay}, expected 0 to below 1`);
@@ -226,9 +231,19 @@ function checkPlayers({ players, name }: Stage, { players: states }: TrainState)
     if (!state) wrong.push(`the state has no player "${player.name}"`);
     else if (state.theta.length !== player.start.length)
       wrong.push(`the state of "${player.name}" has ${state.theta.length} weights, expected ${player.start.length}`);
-    else
-      for (const average of averagesOf(player))
+    else {
+      const averages = averagesOf(player);
+      for (const average of averages)
         if (!state.averages[average]) wrong.push(`the state of "${player.name}" has no average "${average}"`);
+      for (const average of Object.keys(state.averages))
+        if (!averages.includes(average))
+          wrong.push(`the state of "${player.name}" has an average "${average}" that this stage has not`);
+      for (const [part, { length }] of Object.entries({ m: state.m, v: state.v, ...state.averages }))
+        if (length !== player.start.length)
+          wrong.push(
+            `"${part}" in the state of "${player.name}" has ${length} numbers, expected ${player.start.length}`,
+          );
+    }
   }
   for (const player of Object.keys(states))
     if (!seen.has(player)) wrong.push(`the state has a player "${player}" that this stage has not`);

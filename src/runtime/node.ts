@@ -1,10 +1,12 @@
 // ONNX Runtime in Node.
 
+import { createHash } from "node:crypto";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Device, type Outputs, type Precision, sizeOf } from "../graph/index.ts";
+import type { Hasher } from "../hash.ts";
 import { allocate } from "./exchange.ts";
 import { type Placed, placements } from "./placement.ts";
 import { createRuntime, type Feed, type OrtModule, type Runtime } from "./runtime.ts";
@@ -37,7 +39,13 @@ export function nodeRuntime({ device = "cpu", threads = 0 }: NodeRuntimeOptions 
   const supported = ort.listSupportedBackends().map((b) => b.name);
   if (!supported.includes(device))
     throw new Error(`This build of onnxruntime-node has no device "${device}". It has: ${supported.join(", ")}.`);
-  return createRuntime(ort, device, threads);
+  return createRuntime(ort, device, threads, nodeHasher);
+}
+
+/** SHA-256 in pieces, by Node: several times as fast as the plain one. */
+export function nodeHasher(): Hasher {
+  const hash = createHash("sha256");
+  return { update: (piece) => void hash.update(piece), digest: () => hash.digest("hex") };
 }
 
 /** Where the operators of a program run. It is run once, on zeros. */

@@ -1,9 +1,9 @@
 // Programs on ONNX Runtime. Everything here works with any build of it (Node, browser): the module is an argument.
 
 import { type Device, emitModel, type Outputs, type Precision, type Tensor } from "../graph/index.ts";
+import { type Hasher, sha256Pieces, sha256With } from "../hash.ts";
 import { channelBlock } from "./channelBlock.ts";
 import { type Held, inputLike, type Opened, onDevice, release, runSession } from "./exchange.ts";
-import { sha256 } from "./hash.ts";
 import { checkDevice, keeps, openSession } from "./session.ts";
 import { endOfRun } from "./uncopied.ts";
 
@@ -72,7 +72,13 @@ export interface Program<K extends string = string, H extends K = never> {
 export interface CompileOptions<H extends string = string> {
   /** float16: products and convolutions in half precision, inputs and outputs in float32. Default float32. */
   precision?: Precision;
+  /** Default: all; extended where weights lie in files, for which "all" pays from about twenty evaluations on. */
   optimization?: "basic" | "extended" | "all";
+  /**
+   * Whether matrices are copied into the order that is fastest for them. Default: yes, but not those in files, which are used
+   * as they lie there: programs, also of other processes, hold them once (docs/delta-weights.md has what it costs).
+   */
+  prepack?: boolean;
   /** Writes an ONNX Runtime profile with this prefix when the program is disposed. */
   profile?: string;
   /** Throws where an operator would run on the CPU instead of the device; placement() in node.ts names it. */
@@ -106,7 +112,13 @@ interface Cached {
   users: number;
 }
 
-export function createRuntime(ort: OrtModule, device: Device, threads: number): Runtime {
+/** `hasher`: a faster SHA-256 for models over 1 GiB, where there is one. */
+export function createRuntime(
+  ort: OrtModule,
+  device: Device,
+  threads: number,
+  hasher: () => Hasher = sha256Pieces,
+): Runtime {
   const cache = new Map<string, Cached>();
   let block: number | undefined;
   let end: string | null | undefined;
@@ -128,7 +140,8 @@ export function createRuntime(ort: OrtModule, device: Device, threads: number): 
     if (precision === "float16") await supports(precision);
     if (end === undefined) end = device === "cpu" ? await endOfRun(ort) : null;
     const model = emitModel(outputs, device, block, precision, end !== null);
-    const key = `${await sha256(model.bytes)}|${JSON.stringify(options)}`;
+    const files = model.external ? [model.external.folder, ...model.external.versions] : [];
+    const key = `${await sha256With(hasher, model.bytes)}|${JSON.stringify(options)}|${JSON.stringify(files)}`;
     const cached = cache.get(key) ?? { session: openSession(ort, device, threads, model, options), users: 0 };
     cached.users++;
     cache.set(key, cached);

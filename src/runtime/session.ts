@@ -14,10 +14,22 @@ export async function openSession(
   model: EmittedModel,
   options: CompileOptions,
 ): Promise<OrtSession> {
+  if (model.external && device === "wasm")
+    throw new Error(
+      `The weights of this program lie in files (${[...model.external.versions.keys()].join(", ")}), which only Node can read. Give them as constants.`,
+    );
+  const config: Record<string, string> = {
+    ...(options.deviceOnly ? { disable_cpu_ep_fallback: "1" } : {}),
+    ...((options.prepack ?? model.external === undefined) ? {} : { disable_prepacking: "1" }),
+    // The model has no path of its own; ONNX Runtime takes names from here, and no absolute ones.
+    ...(model.external ? { model_external_initializers_file_folder_path: model.external.folder } : {}),
+  };
   const kept = keeps(device) ? model.outputs.filter((o) => options.keep?.includes(o.key)) : [];
   const session = ort.InferenceSession.create(model.bytes, {
     executionProviders: [device],
-    graphOptimizationLevel: options.optimization ?? "all",
+    // Of weights in files "all" would make copies of convolutions in its own layout: about twenty evaluations of a large
+    // network win back what loading takes longer (docs/delta-weights.md).
+    graphOptimizationLevel: options.optimization ?? (model.external ? "extended" : "all"),
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     // The pattern's single block would come on top of what the first run allocated: half as much memory again, or more.
@@ -28,7 +40,7 @@ export async function openSession(
     ...(kept.length > 0
       ? { preferredOutputLocation: Object.fromEntries(kept.map((o) => [o.name, "gpu-buffer"])) }
       : {}),
-    ...(options.deviceOnly ? { extra: { session: { disable_cpu_ep_fallback: "1" } } } : {}),
+    ...(Object.keys(config).length > 0 ? { extra: { session: config } } : {}),
   });
   try {
     return await session;

@@ -6,7 +6,6 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Disk, writeAtomic } from "../../src/cli/atomic.ts";
 import { decodeImage } from "../../src/cli/decode.ts";
 import {
-  folderSource,
   openData,
   openSafetensors,
   readJson,
@@ -14,6 +13,7 @@ import {
   writeJson,
   writeSafetensors,
 } from "../../src/cli/files.ts";
+import { folderSource } from "../../src/cli/folderSource.ts";
 import { globMatcher } from "../../src/cli/glob.ts";
 import { picture, tar } from "../data/bytes.ts";
 

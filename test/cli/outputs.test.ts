@@ -11,7 +11,8 @@ import { svgSignature, svgToPng } from "../../src/cli/figures.ts";
 import { readJson, readSafetensors, writeSafetensors } from "../../src/cli/files.ts";
 import { claimFile } from "../../src/cli/outputs.ts";
 import { claimReport, replaceReport } from "../../src/cli/reportFolder.ts";
-import { decodePng, encodePng, isSignedPng } from "../../src/data/png.ts";
+import { encodePng, isSignedPng } from "../../src/data/png.ts";
+import { decodePng } from "../../src/data/pngDecode.ts";
 import { failure, fewstep, onlyRun, scratch, scratchOnce } from "./fewstep.ts";
 
 const { at } = scratch();

@@ -1,6 +1,7 @@
 import { encode } from "fast-png";
 import { describe, expect, test } from "vitest";
-import { decodePng, encodePng, gridPng, sampleGrid, toBytes } from "../../src/data/png.ts";
+import { encodePng, gridPng, sampleGrid, toBytes } from "../../src/data/png.ts";
+import { decodePng } from "../../src/data/pngDecode.ts";
 import { picture } from "./bytes.ts";
 
 test("[-1, 1] becomes 0..255, clipped; NaN is refused", () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { openFiles } from "../../src/data/open.ts";
-import { decodePng } from "../../src/data/png.ts";
+import { decodePng } from "../../src/data/pngDecode.ts";
 import { memorySource } from "../../src/data/source.ts";
 import { readTar } from "../../src/data/tar.ts";
 import { openWebDataset } from "../../src/data/webDataset.ts";

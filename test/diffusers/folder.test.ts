@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
+import { labelColumn } from "../../src/condition.ts";
 import { readSafetensors } from "../../src/data/safetensors.ts";
 import { type FolderParts, readFolder, readScheduler } from "../../src/diffusers/index.ts";
 
@@ -28,7 +29,7 @@ test("the MNIST teacher: table form, eps, timesteps 0 to 999, labels 0 to 10", (
   expect(model.prediction.name).toBe("eps");
   expect(timeInput).toEqual({ scale: 1000, offset: -1 });
   expect(network.sampleShape).toEqual([1, 28, 28]);
-  expect(network.labelCount).toBe(11);
+  expect(network.conditions).toEqual({ labels: labelColumn(11) });
   expect(params.size).toBe(tensors.size);
   expect(notes).toEqual([]);
 });

@@ -93,9 +93,9 @@ describe("the shapes are ONNX Runtime's", () => {
     it.each([1, 8])(`${family}, blocks of %i channels`, async (block) => {
       const net = buildNetwork({ family, config });
       const [x, tau] = [g.input("x", [16, ...net.sampleShape]), g.input("tau", [16])];
-      const spec = collectParams((p) => net.apply(p, x, tau));
+      const spec = collectParams((p) => net.apply(p, x, tau, {}));
       const theta = inputVector("theta", spec);
-      const loss = g.mean(g.square(net.apply(rematerialized(fromParts(spec, theta)), x, tau)));
+      const loss = g.mean(g.square(net.apply(rematerialized(fromParts(spec, theta)), x, tau, {})));
       const { graph, domains } = emitGraph({ loss, gradient: g.grad(loss, theta) }, "cpu", block);
       const values = valuesGiven(graph);
       for (const node of graph.node)

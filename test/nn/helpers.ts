@@ -29,11 +29,9 @@ export function probe(network: Network, batch: number): Probe {
   const shape = [batch, ...network.sampleShape];
   const x = input("x", shape);
   const tau = constant(Float32Array.from({ length: batch }, (_, i) => (1000 * (i + 0.5)) / batch));
-  const labels =
-    network.labelCount === null
-      ? undefined
-      : constant(BigInt64Array.from(randint(key(3), batch, network.labelCount), BigInt), [batch]);
-  return { spec, theta, x, output: network.apply(fromFlat(spec, theta), x, tau, labels) };
+  const rows = network.conditions.labels?.rows;
+  const labels = rows && constant(BigInt64Array.from(randint(key(3), batch, rows), BigInt), [batch]);
+  return { spec, theta, x, output: network.apply(fromFlat(spec, theta), x, tau, labels ? { labels } : {}) };
 }
 
 export const normals = (seed: number, shape: readonly number[]): Float32Array =>

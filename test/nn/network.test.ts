@@ -53,7 +53,7 @@ describe("buildNetwork", () => {
     const labels = input("labels", [1], "int64");
     const run = (classes: number | null, given: boolean) => () =>
       collectParams((p) =>
-        buildNetwork({ family: "mlp", config: { classes } }).apply(p, x, tau, given ? labels : undefined),
+        buildNetwork({ family: "mlp", config: { classes } }).apply(p, x, tau, given ? { labels } : {}),
       );
     expect(run(3, false)).toThrow("labels [B] int64 are needed");
     expect(run(null, true)).toThrow("labels cannot be given");
@@ -159,8 +159,8 @@ describe("UNet2DConditionModel", () => {
     expect(() => collectCondition({ time_cond_proj_dim: 256 }, 1280)).toThrow(
       'The condition that "time_cond_proj_dim" stands for is missing.',
     );
-    expect(() => readUNet2DConditionConfig({ only_cross_attention: true })).toThrow(
-      '"only_cross_attention": true is not supported',
+    expect(() => readUNet2DConditionConfig({ dual_cross_attention: true })).toThrow(
+      '"dual_cross_attention": true is not supported',
     );
     expect(() => readUNet2DConditionConfig({ addition_embed_type: "text_time" })).toThrow(
       '"addition_time_embed_dim": null is not supported',

@@ -71,7 +71,7 @@ test.each<[string, Sizes, Time, NodeProto[], number | null, number[]]>([
   const { made, params } = network(model(sample, time, nodes));
   expect(made.fixedBatch).toBe(fixed);
   expect(made.sampleShape).toEqual([2]);
-  const y = made.apply(fromConstants(params), input("x", [3, 2]), constant([0.25, 1.5, 3]));
+  const y = made.apply(fromConstants(params), input("x", [3, 2]), constant([0.25, 1.5, 3]), {});
   const result = await evaluate({ y }, { x: Float32Array.of(1, 1, 1, 0, 0, 1) });
   expect([...result.y]).toEqual(expected(times));
 });

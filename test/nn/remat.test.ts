@@ -24,7 +24,12 @@ interface Example {
 
 const example = (name: string, family: string, blocks: number, config: object): Example => {
   const net = buildNetwork({ family, config });
-  return { name, blocks, shapes: { x: [2, ...net.sampleShape], tau: [2] }, apply: (p, i) => net.apply(p, i.x, i.tau) };
+  return {
+    name,
+    blocks,
+    shapes: { x: [2, ...net.sampleShape], tau: [2] },
+    apply: (p, i) => net.apply(p, i.x, i.tau, {}),
+  };
 };
 
 const unet = { sample_size: 8, block_out_channels: [8, 16], layers_per_block: 1, norm_num_groups: 4 };

@@ -29,12 +29,12 @@ const BATCH = 2;
 function networkCase(spec: NetworkSpec): Case {
   const network = buildNetwork(spec);
   const shape = [BATCH, ...network.sampleShape];
-  const labels = network.labelCount === null ? undefined : input("labels", [BATCH], "int64");
+  const labels = network.conditions.labels && input("labels", [BATCH], "int64");
   const inputs = { x: input("x", shape), tau: input("tau", [BATCH]), ...(labels ? { labels } : {}) };
   return {
     inputs,
     feeds: { x: normals(1, shape), tau: Float32Array.of(7, 801), labels: BigInt64Array.of(1n, 0n) },
-    build: (p) => network.apply(p, inputs.x, inputs.tau, labels),
+    build: (p) => network.apply(p, inputs.x, inputs.tau, labels ? { labels } : {}),
   };
 }
 

@@ -5,17 +5,21 @@ import { collectParams, flatten, fromParts, inputVector, type Params, unflatten 
 import { unet2dCondition } from "../../src/nn/unet2dCondition.ts";
 import { adamw, adamwScalars } from "../../src/optim/adamw.ts";
 import type { Runtime } from "../../src/runtime/index.ts";
-import { largestDifference, type UNetGolden } from "./unetGolden.ts";
+import { goldenTensors, largestDifference } from "./folders.ts";
+import { unetOf } from "./unetCases.ts";
+import type { TrainingFile } from "./unetTraining.ts";
 
 /** Errors of losses relative to themselves, of parameters relative to their largest value. */
-export async function adamwErrors(golden: UNetGolden, runtime: Runtime): Promise<Map<string, number>> {
-  const training = golden.training!;
+export async function adamwErrors(one: TrainingFile, runtime: Runtime): Promise<Map<string, number>> {
+  const { training, tensors: notes } = one.golden;
+  const tensors = goldenTensors(one);
+  const { config, weights } = unetOf(one);
   const { noisy_latents, noise, timesteps, encoder_hidden_states, after_three_steps } = training.tensors;
-  const shapeOf = (name: string) => golden.tensors.get(name)!.shape;
+  const shapeOf = (name: string) => tensors.get(name)!.shape;
   const x = input("x", shapeOf(noisy_latents));
   const context = input("context", shapeOf(encoder_hidden_states));
   const tau = input("tau", shapeOf(timesteps));
-  const network = (p: Params) => unet2dCondition(golden.config, p, x, tau, { context });
+  const network = (p: Params) => unet2dCondition(config, p, x, tau, { context });
   const spec = collectParams(network);
   const [theta, m, v] = ["theta", "m", "v"].map((name) => inputVector(name, spec));
   const loss = mse(network(fromParts(spec, theta)), input("target", shapeOf(noise)));
@@ -35,13 +39,13 @@ export async function adamwErrors(golden: UNetGolden, runtime: Runtime): Promise
   });
 
   const fixed = {
-    x: floatsOf(golden.tensors, noisy_latents),
-    target: floatsOf(golden.tensors, noise),
-    context: floatsOf(golden.tensors, encoder_hidden_states),
-    tau: Float32Array.from(golden.tensors.get(timesteps)!.data as BigInt64Array, Number),
+    x: floatsOf(tensors, noisy_latents),
+    target: floatsOf(tensors, noise),
+    context: floatsOf(tensors, encoder_hidden_states),
+    tau: Float32Array.from(tensors.get(timesteps)!.data as BigInt64Array, Number),
   };
   const errors = new Map<string, number>();
-  const start = flatten(spec, golden.weights);
+  const start = flatten(spec, weights);
   let state: Record<"theta" | "m" | "v", Float32Array> = {
     theta: start,
     m: new Float32Array(start.length),
@@ -60,8 +64,8 @@ export async function adamwErrors(golden: UNetGolden, runtime: Runtime): Promise
   await program.dispose();
   const parts = unflatten(spec, state.theta);
   for (const [name, stored] of Object.entries(after_three_steps)) {
-    const difference = largestDifference(parts.get(name)!.data, floatsOf(golden.tensors, stored));
-    errors.set(stored, difference / golden.notes[stored].max_abs);
+    const difference = largestDifference(parts.get(name)!.data, floatsOf(tensors, stored));
+    errors.set(stored, difference / notes[stored].max_abs);
   }
   return errors;
 }

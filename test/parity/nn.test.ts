@@ -1,25 +1,25 @@
-// Every golden operator case of nn/, on the CPU.
+// Every golden operator case (nn/), on the CPU.
 
 import { afterAll, describe, expect, it } from "vitest";
 import { nodeRuntime } from "../../src/runtime/node.ts";
-import { goldenRoots } from "../support/golden.ts";
-import { checkOperator, operatorFiles } from "../support/goldenOperators.ts";
+import { checkOperator, type OperatorGolden, operatorFile } from "../support/goldenOperators.ts";
+import { goldenOf, reportCases } from "./folders.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
+const files = goldenOf<OperatorGolden>("operators");
 let ran = 0;
 
-for (const root of goldenRoots())
-  for (const { file, cases, get } of operatorFiles(root))
-    describe(`nn ${file}`, () => {
-      for (const c of cases)
-        it(c.id, async () => {
-          await checkOperator(runtime, c, get);
-          ran++;
-        });
-    });
+for (const one of files) {
+  const { cases, get } = operatorFile(one.file, one.golden);
+  describe(`nn ${one.file}`, () => {
+    for (const c of cases)
+      it(c.id, async () => {
+        await checkOperator(runtime, c, get);
+        ran++;
+      });
+  });
+}
 
-afterAll(async () => {
-  console.log(`nn: ${ran} operator cases agree in value, vjp and jvp`);
-  expect(ran).toBeGreaterThan(0);
-  expect(runtime.open()).toBe(0);
-});
+it("ran every case that exists", () => reportCases("operators", "value, vjp and jvp", files, ran));
+
+afterAll(() => expect(runtime.open()).toBe(0));

@@ -1,9 +1,7 @@
 // Every recorded sampler trajectory of diffusers, replayed: timesteps, starting scale and the state after every call.
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { createScheduler, runScheduler, type SamplingOptions } from "../../src/diffusers/schedulers/index.ts";
-import { goldenRoots } from "../support/golden.ts";
+import { goldenOf, reportCases } from "./folders.ts";
 
 interface Case {
   scheduler: string;
@@ -46,14 +44,10 @@ const label = (c: Case, i: number) => {
   return `${i} ${c.scheduler} ${c.steps} ${JSON.stringify({ ...config, ...(trained_betas ? { trained_betas: "list" } : {}), ...c.set, ...c.step })}`;
 };
 
-const files = goldenRoots()
-  .flatMap((folder) => ["schedulers.json", "schedulers-edges.json"].map((name) => join(folder, name)))
-  .filter((file) => existsSync(file));
-
-test("there are recorded trajectories", () => expect(files.length).toBeGreaterThan(0));
-
-for (const file of files) {
-  const { cases } = JSON.parse(readFileSync(file, "utf8")) as { cases: Case[] };
+const files = goldenOf<{ readonly cases: readonly Case[] }>("schedulers");
+let ran = 0;
+for (const { file, golden } of files) {
+  const { cases } = golden;
   describe(file, () => {
     test("holds cases", () => {
       console.log(`${cases.length} scheduler cases in ${file}`);
@@ -83,6 +77,9 @@ for (const file of files) {
           expect(error, `call ${k} is off by ${error}`).toBeLessThanOrEqual(tolerance);
         },
       });
+      ran++;
     });
   });
 }
+
+test("ran every case that exists", () => reportCases("schedulers", "trajectory", files, ran));

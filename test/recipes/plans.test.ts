@@ -1,20 +1,48 @@
 // What a recipe says around its loss: the student's form and prediction, where its data comes from, its times and sampler.
 
 import { describe, expect, it } from "vitest";
-import { chord, diffEps, eps, type Form, linear, table, u, uniformWindows, vp } from "../../src/core/index.ts";
-import type { Plan } from "../../src/recipes/index.ts";
+import type { z } from "zod";
+import {
+  chord,
+  diffEps,
+  eps,
+  type Form,
+  linear,
+  type Prediction,
+  table,
+  u,
+  uniformWindows,
+  vp,
+} from "../../src/core/index.ts";
+import { type Draws, drawsOf } from "../../src/draws.ts";
+import { input } from "../../src/graph/index.ts";
+import { fromTensors } from "../../src/nn/params.ts";
+import { key } from "../../src/random.ts";
 import {
   diffusion,
   flowMatching,
-  type PerflowOptions,
   perflow,
+  type Recipe,
   rectifiedDiffusion,
   rectifiedDiffusionPhased,
+  type Stage,
+  type Start,
 } from "../../src/recipes/index.ts";
+import { startOf } from "../../src/recipes/start.ts";
+import { columnsOf } from "../../src/run/step.ts";
 import { tinyModel } from "../run/helpers.ts";
 
-const mse = { kind: "mse" } as const;
-const teacher = (form: Form = table()) => tinyModel(form, eps, 3);
+const mse = "mse";
+const teacher = (form: Form = table(), prediction: Prediction = eps, classes: number | null = 3): Start =>
+  startOf({ ...tinyModel(form, prediction, classes), timeInput: { scale: 1000, offset: 0 } });
+/** The only stage of a recipe. */
+function planOf<S extends z.ZodObject>(made: Recipe<S>, start: Start, options: z.input<S>): Stage {
+  const stages = made.stages(start, made.options.parse(options), key(0));
+  const { value: stage } = stages.next();
+  expect(stages.next(start).done).toBe(true);
+  if (!stage) throw new Error(`${made.name} has no stage.`);
+  return stage;
+}
 const windowed = {
   windows: 4,
   teacherSolver: "ddim",
@@ -23,34 +51,53 @@ const windowed = {
   atStarts: 0.5,
   distance: mse,
 } as const;
-const flow = (o: Partial<PerflowOptions> = {}) =>
-  perflow(teacher(), { ...windowed, predict: "ddim_eps", weight: "uniform", ...o });
-const timesOf = (plan: Plan) => [0, 0.25, 0.5, 0.75].map(plan.times);
+const flow = (o: Partial<z.input<typeof perflow.options>> = {}) =>
+  planOf(perflow, teacher(), { ...windowed, predict: "ddim_eps", weight: "uniform", ...o });
+
+/** The law of the student's times. */
+function lawOf(stage: Stage): (q: number) => number {
+  const draws = drawsOf(1, stage.model.sampleShape, stage.model.conditions, columnsOf(stage));
+  let found: ((q: number) => number) | undefined;
+  const watched: Draws = {
+    ...draws,
+    clock(name, law) {
+      if (name === "t") found = law;
+      return draws.clock(name, law);
+    },
+  };
+  const [{ spec, loss }] = stage.players;
+  loss(() => fromTensors(new Map(spec.map(({ name, shape }) => [name, input(name, shape)]))), watched);
+  if (!found) throw new Error(`${stage.name} draws no time.`);
+  return found;
+}
+const timesOf = (plan: Stage, at = [0, 0.25, 0.5, 0.75]) => at.map(lawOf(plan));
 
 describe("the plan of", () => {
   it("diffusion covers the form's times", () => {
-    const { model } = teacher(vp());
-    const plan = diffusion({ ...model, form: { ...model.form, tMin: 0.2, tMax: 0.8 } });
-    expect([plan.method, plan.source]).toEqual(["diffusion", "data"]);
+    const start = teacher(vp());
+    const model = { ...start.model, form: { ...start.model.form, tMin: 0.2, tMax: 0.8 } };
+    const plan = planOf(diffusion, { ...start, model }, {});
+    expect([plan.name, plan.source]).toEqual(["diffusion", { data: "" }]);
     expect(plan.sampler).toEqual({ solver: "ddim", grid: { kind: "uniform" }, steps: [50] });
     expect(timesOf(plan)).toEqual([0.8, 0.65, 0.5, 0.35].map((t) => expect.closeTo(t, 12)));
   });
 
   it("flow matching differs from it in times and sampler", () => {
-    const { model } = tinyModel(linear(), u);
-    const plan = flowMatching(model, { times: "uniform" });
-    expect([plan.method, plan.source, plan.model]).toEqual(["flow-matching", "data", model]);
+    const start = teacher(linear(), u, null);
+    const plan = planOf(flowMatching, start, { times: "uniform" });
+    expect([plan.name, plan.source]).toEqual(["flow-matching", { data: "" }]);
+    expect(plan.model).toBe(start.model);
     expect(plan.sampler).toEqual({ solver: "euler", grid: { kind: "uniform" }, steps: [50] });
     expect(timesOf(plan)).toEqual([1, 0.75, 0.5, 0.25]);
-    const logistic = flowMatching(model, { times: "logit-normal" });
-    expect(logistic.times(0.5)).toBe(0.5);
+    const logistic = lawOf(planOf(flowMatching, start, { times: "logit-normal" }));
+    expect(logistic(0.5)).toBe(0.5);
     // sigmoid of the normal's quantile at 0.75, 0.6745.
-    expect(logistic.times(0.75)).toBeCloseTo(1 / (1 + Math.exp(-0.674489750196)), 9);
+    expect(logistic(0.75)).toBeCloseTo(1 / (1 + Math.exp(-0.674489750196)), 9);
   });
 
   it("PeRFlow trains on the chord, and samples window by window", () => {
     const plan = flow();
-    expect([plan.method, plan.source]).toEqual(["perflow", "data"]);
+    expect([plan.name, plan.source]).toEqual(["perflow", { data: "" }]);
     expect(plan.model.form.spec).toEqual(chord(table(), uniformWindows(4)).spec);
     expect(plan.sampler).toEqual({
       solver: "ddim",
@@ -59,7 +106,7 @@ describe("the plan of", () => {
     });
     // Half the batch at the four starts, the rest anywhere.
     expect(timesOf(plan)).toEqual([1, 0.5, 1, 0.5]);
-    expect([0.125, 0.375].map(plan.times)).toEqual([0.75, 0.25]);
+    expect(timesOf(plan, [0.125, 0.375])).toEqual([0.75, 0.25]);
     expect(timesOf(flow({ atStarts: 0 }))).toEqual([1, 0.75, 0.5, 0.25]);
   });
 
@@ -69,25 +116,35 @@ describe("the plan of", () => {
   });
 
   it("Rectified Diffusion keeps the teacher's model and learns from pairs", () => {
-    const { model } = teacher();
-    const plan = rectifiedDiffusion({ model }, { atNoise: 0.5, distance: mse });
-    expect([plan.method, plan.source, plan.model]).toEqual(["rectified-diffusion", "pairs", model]);
+    const start = teacher();
+    const solve = { guidance: 2, teacherSolver: "dpm++2m", teacherSteps: 7, pairs: 99 } as const;
+    const plan = planOf(rectifiedDiffusion, start, { atNoise: 0.5, distance: mse, ...solve });
+    expect([plan.name, plan.source]).toEqual([
+      "rectified-diffusion",
+      { pairs: { prefix: "", teacher: start, guidance: 2, solver: "dpm++2m", steps: 7, pairs: 99 } },
+    ]);
+    expect(plan.model).toBe(start.model);
     expect(plan.sampler).toEqual({ solver: "ddim", grid: { kind: "uniform" }, steps: [1, 2] });
-    const { tMin } = model.form;
+    const { tMin } = start.model.form;
     expect(timesOf(plan)).toEqual([1, 1, 1, 1 - (1 - tMin) / 2]);
   });
 
   it("Rectified Diffusion's times begin where the form does", () => {
-    const { model } = teacher();
-    const form = { ...model.form, tMin: 0.2 };
-    const plan = rectifiedDiffusion({ model: { ...model, form } }, { atNoise: 0, distance: mse });
+    const start = teacher();
+    const form = { ...start.model.form, tMin: 0.2 };
+    const plan = planOf(
+      rectifiedDiffusion,
+      { ...start, model: { ...start.model, form } },
+      { atNoise: 0, distance: mse },
+    );
     expect(timesOf(plan)).toEqual([1, 0.8, 0.6, 0.4].map((t) => expect.closeTo(t, 12)));
   });
 
   it("phased Rectified Diffusion keeps it too, and samples window by window", () => {
     const made = teacher();
-    const plan = rectifiedDiffusionPhased(made, windowed);
-    expect([plan.method, plan.source, plan.model]).toEqual(["rectified-diffusion-phased", "data", made.model]);
+    const plan = planOf(rectifiedDiffusionPhased, made, windowed);
+    expect([plan.name, plan.source]).toEqual(["rectified-diffusion-phased", { data: "" }]);
+    expect(plan.model).toBe(made.model);
     expect(plan.sampler).toEqual({
       solver: "ddim",
       grid: { kind: "windows", windows: { kind: "uniform", count: 4 } },

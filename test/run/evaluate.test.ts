@@ -4,7 +4,7 @@ import { constant, mul } from "../../src/graph/index.ts";
 import { addMoments, frechet, gaussianOf, noMoments, rows } from "../../src/metrics/index.ts";
 import type { Params } from "../../src/nn/params.ts";
 import { key, normal } from "../../src/random.ts";
-import type { NetModel } from "../../src/recipes/plan.ts";
+import type { NetModel } from "../../src/recipes/recipe.ts";
 import { endsOf, evaluate } from "../../src/run/evaluate.ts";
 import { sampler } from "../../src/run/sample.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
@@ -21,7 +21,7 @@ const growing: NetModel = {
   form: linear(),
   prediction: u,
   sampleShape: [2],
-  labelCount: null,
+  conditions: {},
   apply: (_, x) => mul(x, constant(-1)),
 };
 

@@ -9,12 +9,12 @@ import { families, type Training } from "../support/trainings.ts";
 const runtime = nodeRuntime({ threads: 1 });
 
 async function events(
-  { plan, spec, theta, data, options }: Training,
+  { stage, data, options }: Training,
   changes: Partial<TrainOptions>,
-  start = freshState(theta),
+  start = freshState(stage),
 ): Promise<TrainEvent[]> {
   const all: TrainEvent[] = [];
-  for await (const event of train(plan, spec, data, runtime, start, { ...options, ...changes })) all.push(event);
+  for await (const event of train(stage, data, runtime, start, { ...options, ...changes })) all.push(event);
   return all;
 }
 
@@ -23,7 +23,7 @@ describe.each(families.map((t) => [t.name, t] as const))("%s", (name, training) 
     const curve = (all: TrainEvent[]) => all.filter((e) => e.kind === "step").map((e) => e.loss);
     const full = curve(await events(training, {}));
     // A scale at which no step is left out, which would be another curve.
-    const start = { ...freshState(training.theta), scale: { ...firstLossScale, value: 2 ** 10 } };
+    const start = { ...freshState(training.stage), scale: { ...firstLossScale, value: 2 ** 10 } };
     const half = curve(await events(training, { precision: "float16" }, start));
     const off = Math.max(...full.map((loss, i) => Math.abs(half[i] - loss) / loss));
     console.log(`float16, ${name}: losses off by at most ${off.toExponential(1)}`);
@@ -36,7 +36,7 @@ describe.each(families.map((t) => [t.name, t] as const))("%s", (name, training) 
 
 it("goes together with gradient checkpointing", async () => {
   const [training] = families;
-  const start = { ...freshState(training.theta), scale: { ...firstLossScale, value: 2 ** 10 } };
+  const start = { ...freshState(training.stage), scale: { ...firstLossScale, value: 2 ** 10 } };
   const losses = async (gradientCheckpointing: boolean) =>
     (await events(training, { precision: "float16", gradientCheckpointing }, start)).map((e) => e.loss);
   const [kept, again] = [await losses(false), await losses(true)];
@@ -47,19 +47,19 @@ describe("loss scale", () => {
   const [training] = families;
 
   it("a step whose gradient overflows leaves the state as it is and halves the scale", async () => {
-    const start = { ...freshState(training.theta), scale: { ...firstLossScale, value: 2 ** 40 } };
+    const start = { ...freshState(training.stage), scale: { ...firstLossScale, value: 2 ** 40 } };
     const all = await events(training, { precision: "float16", steps: 2, saveEvery: 1 }, start);
     const steps = all.filter((e) => e.kind === "step");
     const [first, second] = all.flatMap((e) => e.state ?? []);
     expect(steps.map((e) => e.skipped)).toEqual([true, true]);
-    expect(first.theta).toEqual(training.theta);
-    expect(second.m.every((x) => x === 0)).toBe(true);
+    expect(first.players.student.theta).toEqual(training.theta);
+    expect(second.players.student.m.every((x) => x === 0)).toBe(true);
     expect([first.scale?.value, second.scale?.value]).toEqual([2 ** 39, 2 ** 38]);
     expect(second.scale?.skipped).toBe(2);
   });
 
   it("a gradient that is finite at no scale ends the run", async () => {
-    const start = { ...freshState(training.theta), scale: { ...firstLossScale, value: Number.NaN } };
+    const start = { ...freshState(training.stage), scale: { ...firstLossScale, value: Number.NaN } };
     await expect(events(training, { precision: "float16" }, start)).rejects.toThrow(NotFinite);
   });
 

@@ -2,7 +2,7 @@ import { afterAll, expect, test } from "vitest";
 import { chord, linear, table, u, uniformGrid, uniformWindows, vp } from "../../src/core/index.ts";
 import { add, constant, mul } from "../../src/graph/index.ts";
 import type { Params } from "../../src/nn/params.ts";
-import type { NetModel } from "../../src/recipes/plan.ts";
+import type { NetModel } from "../../src/recipes/recipe.ts";
 import { measurePaths, pathGrid } from "../../src/run/paths.ts";
 import { sampler } from "../../src/run/sample.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
@@ -18,7 +18,7 @@ const flow = (apply: NetModel["apply"]): NetModel => ({
   form: linear(),
   prediction: u,
   sampleShape: [2],
-  labelCount: null,
+  conditions: {},
   apply,
 });
 

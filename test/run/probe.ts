@@ -1,20 +1,31 @@
 // A training that shows what steps are fed: its loss is whatever a test wants to see of a draw.
 
+import type { Clock } from "../../src/clock.ts";
+import { labelColumn } from "../../src/condition.ts";
 import { linear, type TimeLaw, u, uniform } from "../../src/core/index.ts";
-import type { Draw } from "../../src/couplings/coupling.ts";
 import { independent } from "../../src/couplings/independent.ts";
+import type { Batch } from "../../src/draws.ts";
 import { add, mul, sum, type Tensor } from "../../src/graph/index.ts";
-import type { Clock } from "../../src/pair.ts";
-import type { Plan } from "../../src/recipes/plan.ts";
+import { buildNetwork, collect } from "../../src/nn/network.ts";
+import { noised, type Pair } from "../../src/pair.ts";
+import { evenly } from "../../src/recipes/parts.ts";
+import { type NetModel, type Player, STUDENT, type Stage } from "../../src/recipes/recipe.ts";
+import { startOf } from "../../src/recipes/start.ts";
 import {
   freshState,
-  type TrainBatch,
+  randomWeights,
   type TrainEvent,
   type TrainOptions,
   type TrainState,
   train,
 } from "../../src/run/train.ts";
 import type { Runtime } from "../../src/runtime/index.ts";
+
+/** What a sample is made of; labels only where there are some. */
+export interface Draw {
+  readonly pair: Pair;
+  readonly labels?: Tensor;
+}
 
 /** A loss per sample [B], of the draw, the times and the two weights [2]. */
 export type Measure = (draw: Draw, clock: Clock, weights: Tensor) => Tensor;
@@ -24,10 +35,34 @@ export interface Probe {
   readonly times?: TimeLaw;
   /** Labels are 0; a dropped one is 1. */
   readonly labels?: boolean;
+  /** Comes with the data, as it does with stored pairs. */
   readonly noise?: Float32Array;
 }
 
-export const start: TrainState = freshState(Float32Array.of(0.5, -0.25));
+const WEIGHTS = { spec: [{ name: "weights", shape: [2], init: "zeros" }], start: Float32Array.of(0.5, -0.25) } as const;
+
+export const start: TrainState = freshState({ players: [{ ...WEIGHTS, name: STUDENT, loss: () => never() }] });
+
+/** The vectors of the only player. */
+export const studentOf = ({ players }: TrainState) => players[STUDENT];
+
+const network = buildNetwork({ family: "mlp", config: { dim: 1, width: 4, depth: 1 } });
+const timeInput = { scale: 1, offset: 0 };
+
+/** A stage around players of a test's own, on the line with samples of one number. */
+export function stageWith(
+  players: readonly [Player, ...Player[]],
+  { labels = false, source = { data: "" } }: { labels?: boolean; source?: Stage["source"] } = {},
+): Stage {
+  const model: NetModel = {
+    form: linear(),
+    prediction: u,
+    sampleShape: [1],
+    conditions: labels ? { labels: labelColumn(2) } : {},
+    apply: (_, x) => x,
+  };
+  return { name: "probe", model, network, timeInput, players, source, sampler: evenly([1], "euler"), share: 1 };
+}
 
 export function probe(
   { measure, times = uniform(), labels = false, noise }: Probe,
@@ -35,41 +70,47 @@ export function probe(
   options: Partial<TrainOptions> = {},
   from: TrainState = start,
 ): AsyncGenerator<TrainEvent> {
-  const plan: Plan = {
-    method: "probe",
-    model: {
-      form: linear(),
-      prediction: u,
-      sampleShape: [1],
-      labelCount: labels ? 2 : null,
-      apply: (_, x) => x,
+  const player: Player = {
+    ...WEIGHTS,
+    name: STUDENT,
+    loss: (params, draws) => {
+      const clock = draws.clock("t", times);
+      const pair = noise ? noised(clock, draws.data("x"), draws.data("noise")) : independent(draws, clock);
+      const weights = params(STUDENT)("weights", [2]);
+      return add(measure({ pair, ...draws.cond("dropped") }, clock, weights), mul(sum(weights), 0));
     },
-    coupling: independent,
-    objective: (p, draw, clock) => {
-      const weights = p("weights", [2]);
-      return add(measure(draw, clock, weights), mul(sum(weights), 0));
-    },
-    times,
-    source: "data",
-    sampler: { solver: "euler", grid: { kind: "uniform" }, steps: [1] },
   };
+  const stage = stageWith([player], { labels, ...(noise ? { source: { pairs: storedPairs() } } : {}) });
   const { batch = 8 } = options;
-  const data = (step: number): TrainBatch => ({
+  const data = (step: number): Batch => ({
     x: new Float32Array(batch).fill(step),
     labels: new BigInt64Array(batch),
     ...(noise ? { noise } : {}),
   });
-  return train(plan, [{ name: "weights", shape: [2], init: "zeros" }], data, runtime, from, {
-    batch,
-    steps: 3,
-    rate: { kind: "constant", peak: 0.1, warmup: 1, final: 1 },
-    ema: 0.9,
-    clip: 1,
-    dropLabels: 0,
-    seed: 1,
-    saveEvery: 100,
-    ...options,
-  });
+  return train(stage, data, runtime, from, { ...usual, ...options });
+}
+
+/** Options that a test changes some of. */
+export const usual: TrainOptions = {
+  batch: 8,
+  steps: 3,
+  rate: { kind: "constant", peak: 0.1, warmup: 1, final: 1 },
+  ema: 0.9,
+  clip: 1,
+  dropLabels: 0,
+  seed: 1,
+  saveEvery: 100,
+};
+
+function storedPairs(): NonNullable<Stage["source"]["pairs"]> {
+  const spec = collect(network);
+  const { model } = stageWith([{ ...WEIGHTS, name: STUDENT, loss: () => never() }]);
+  const teacher = startOf({ model, network, timeInput, spec, theta: randomWeights(spec, 1) });
+  return { prefix: "", teacher, guidance: 1, solver: "ddim", steps: 1, pairs: 8 };
+}
+
+function never(): never {
+  throw new Error("This loss is not computed.");
 }
 
 export async function all(events: AsyncGenerator<TrainEvent>): Promise<TrainEvent[]> {

@@ -1,11 +1,11 @@
 import { afterAll, expect, test } from "vitest";
-import { chord, eps, linear, table, u, uniformGrid, uniformWindows, ve } from "../../src/core/index.ts";
+import { chord, eps, linear, startScale, table, u, uniformGrid, uniformWindows, ve } from "../../src/core/index.ts";
 import { constant, mul } from "../../src/graph/index.ts";
 import type { Params } from "../../src/nn/params.ts";
 import { fold, key, normal } from "../../src/random.ts";
-import type { NetModel } from "../../src/recipes/plan.ts";
+import type { NetModel } from "../../src/recipes/recipe.ts";
 import { shardCount, teacherPairs } from "../../src/run/pairs.ts";
-import { sample, sampleAll, sampler, samplingGrid, startScale } from "../../src/run/sample.ts";
+import { sample, sampleAll, sampler, samplingGrid } from "../../src/run/sample.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { ddim, heun } from "../../src/solvers/index.ts";
 import { tinyModel } from "./helpers.ts";
@@ -30,8 +30,8 @@ test("samples do not depend on the batch, and a later part is the same as a part
   // Matrix products of other sizes may round differently in the last bit.
   expect(worst(a.x, b.x)).toBeLessThan(1e-6);
   expect(worst(tail.x, b.x.subarray(12))).toBeLessThan(1e-6);
-  expect([...a.labels]).toEqual([0n, 1n, 2n, 0n, 1n, 2n, 0n, 1n, 2n, 0n]);
-  expect(tail.labels[0]).toBe(0n);
+  expect([...(a.cond.labels as BigInt64Array)]).toEqual([0n, 1n, 2n, 0n, 1n, 2n, 0n, 1n, 2n, 0n]);
+  expect(tail.cond.labels[0]).toBe(0n);
   expect(worst(a.x, a.start)).toBeGreaterThan(0.05);
 });
 
@@ -40,7 +40,7 @@ test("the program computes what the solver says: Euler by hand on x' = -x", asyn
     form: linear(),
     prediction: u,
     sampleShape: [2],
-    labelCount: null,
+    conditions: {},
     apply: (_, x) => mul(x, constant(-1)),
   };
   const none: Params = () => {
@@ -82,7 +82,7 @@ test("guidance is counted, and changes samples; a class is used for all", async 
   await plain.dispose();
   await strong.dispose();
   expect([a.nfe, b.nfe]).toEqual([2, 4]);
-  expect([...a.labels]).toEqual([2n, 2n, 2n, 2n]);
+  expect([...(a.cond.labels as BigInt64Array)]).toEqual([2n, 2n, 2n, 2n]);
   expect(worst(a.x, b.x)).toBeGreaterThan(1e-3);
   expect(worst(none.x, noneP.x), "no class: both parts of guidance are equal").toBeLessThan(1e-5);
   const free = tinyModel(linear());
@@ -138,7 +138,7 @@ test("pairs are the same whatever the shards, and other noise than the samples'"
   const samples = await sampleAll(ready, options);
   await ready.dispose();
   expect(shardCount({ n: 10, perShard: 4 })).toBe(3);
-  expect(parts.map((p) => p.labels.length)).toEqual([4, 4, 2]);
+  expect(parts.map((p) => p.cond.labels.length)).toEqual([4, 4, 2]);
   expect(again).toEqual(parts[1]);
   expect(worst(Float32Array.from(parts.flatMap((p) => [...p.x])), whole.x)).toBeLessThan(1e-6);
   expect(whole.noise).not.toEqual(samples.start);

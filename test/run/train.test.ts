@@ -6,10 +6,11 @@ import { add, cast, mul, reshape, sqrt, square, sub, sum, type Tensor } from "..
 import { initialize } from "../../src/nn/initialize.ts";
 import type { RowAt } from "../../src/pair.ts";
 import { fold, key, normal } from "../../src/random.ts";
-import { freshState, NotFinite, randomState } from "../../src/run/train.ts";
+import type { Player } from "../../src/recipes/recipe.ts";
+import { freshPlayer, freshState, keptOf, NotFinite, randomWeights } from "../../src/run/train.ts";
 import type { Held, Runtime } from "../../src/runtime/index.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
-import { all, losses, type Measure, probe, start } from "./probe.ts";
+import { all, losses, type Measure, probe, stageWith, start, studentOf } from "./probe.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
 
@@ -138,37 +139,45 @@ describe("a state", () => {
     const resumed = await all(probe({ measure: pull }, runtime, { steps: 4, saveEvery: 2 }, states[0]));
     expect(resumed.flatMap((event) => event.state ?? [])).toEqual(states.slice(1));
     expect(states[0]).toEqual(kept);
-    expect(states[1].theta).not.toEqual(kept.theta);
-    expect(start).toEqual(freshState(Float32Array.of(0.5, -0.25)));
+    expect(studentOf(states[1]).theta).not.toEqual(studentOf(kept).theta);
+    expect(start).toEqual({ step: 0, players: { student: freshPlayer(Float32Array.of(0.5, -0.25)) } });
   });
 
   it("fresh holds copies of the weights and no moments", () => {
     const theta = Float32Array.of(1, 2);
-    const fresh = freshState(theta);
+    const spec = [{ name: "w", shape: [2], init: "zeros" }] as const;
+    const player: Player = { name: "student", spec, start: theta, loss: (_, draws) => draws.data("x") };
+    const fresh = freshState(stageWith([player]));
     theta[0] = 7;
     expect(fresh).toEqual({
       step: 0,
-      theta: Float32Array.of(1, 2),
-      m: new Float32Array(2),
-      v: new Float32Array(2),
-      ema: Float32Array.of(1, 2),
+      players: {
+        student: {
+          updates: 0,
+          theta: Float32Array.of(1, 2),
+          m: new Float32Array(2),
+          v: new Float32Array(2),
+          averages: { kept: Float32Array.of(1, 2) },
+        },
+      },
     });
-    fresh.m[0] = 1;
-    fresh.ema[0] = 3;
-    expect([fresh.v[0], fresh.theta[0]]).toEqual([0, 1]);
+    const { theta: weights, m, v } = studentOf(fresh);
+    m[0] = 1;
+    keptOf(fresh)[0] = 3;
+    expect([v[0], weights[0]]).toEqual([0, 1]);
   });
 
   it("random follows from its seed", () => {
     const spec = [{ name: "w", shape: [50], init: { normal: 1 } }] as const;
-    expect(randomState(spec, 3)).toEqual(randomState(spec, 3));
-    expect(randomState(spec, 3).theta).not.toEqual(randomState(spec, 4).theta);
-    expect(new Set(randomState(spec, 3).theta).size).toBe(50);
-    expect(randomState(spec, 3)).toEqual(freshState(initialize(spec, fold(key(3), "init"))));
+    expect(randomWeights(spec, 3)).toEqual(randomWeights(spec, 3));
+    expect(randomWeights(spec, 3)).not.toEqual(randomWeights(spec, 4));
+    expect(new Set(randomWeights(spec, 3)).size).toBe(50);
+    expect(randomWeights(spec, 3)).toEqual(initialize(spec, fold(key(3), "init")));
   });
 
   it("moves by AdamW's defaults where none are given", async () => {
     const end = async (options = {}) =>
-      (await all(probe({ measure: pull }, runtime, options))).flatMap((event) => event.state ?? [])[0].theta;
+      studentOf((await all(probe({ measure: pull }, runtime, options))).flatMap((event) => event.state ?? [])[0]).theta;
     expect(await end()).toEqual(await end({ adamw: { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01 } }));
     expect(await end()).not.toEqual(await end({ adamw: { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.1 } }));
   });
@@ -194,7 +203,7 @@ describe("what is not finite ends the run", () => {
   it("a gradient under a finite loss", async () => {
     const steep: Measure = ({ pair }, _, weights) => add(perSample(pair.a), sqrt(mul(sum(weights), 0)));
     await expect(all(probe({ measure: steep }, runtime))).rejects.toThrow(
-      /^The gradient's norm \(.*\) is not a finite number at step 1\./,
+      /^The norm of the gradient \(.*\) is not a finite number at step 1\./,
     );
   });
 });
@@ -209,7 +218,7 @@ it("gives back both sets of buffers, which may lie on a device, and copies what 
   const watched: Runtime = { ...runtime, release: (held) => released.add(held) };
   const events = await all(probe({ measure: at((t) => t) }, watched, { steps: 2 }));
   expect(released.size).toBe(8);
-  const { theta } = events.flatMap((event) => event.state ?? [])[0];
+  const { theta } = studentOf(events.flatMap((event) => event.state ?? [])[0]);
   expect(released.has(theta)).toBe(false);
 });
 

@@ -1,5 +1,6 @@
 // What a training run does from step to step, to compare devices and precisions.
 
+import { STUDENT } from "../../src/recipes/recipe.ts";
 import { freshState, train } from "../../src/run/train.ts";
 import type { Runtime } from "../../src/runtime/index.ts";
 import type { Training } from "./trainings.ts";
@@ -14,16 +15,16 @@ export interface Curve {
 }
 
 export async function follow(
-  { plan, spec, theta, data, options }: Training,
+  { stage, data, options }: Training,
   on: Runtime,
-  start = freshState(theta),
+  start = freshState(stage),
 ): Promise<Curve> {
   const curve: number[] = [];
   let end: Float32Array | undefined;
   let skipped = 0;
-  for await (const event of train(plan, spec, data, on, start, options)) {
+  for await (const event of train(stage, data, on, start, options)) {
     if (event.kind === "step") curve.push(event.loss, event.norm);
-    else end = event.state?.theta;
+    else end = event.state?.players[STUDENT].theta;
     if (event.kind === "step" && event.skipped) skipped++;
   }
   if (!end) throw new Error("The run ended without a state.");

@@ -26,16 +26,25 @@ export interface OperatorFile {
 /** The files of operators in a golden folder. */
 export function* operatorFiles(root: string): Generator<OperatorFile> {
   for (const file of jsonFiles(join(root, "nn"))) {
-    const golden = JSON.parse(readFileSync(file, "utf8")) as { kind: string; file: string; cases: OperatorCase[] };
-    if (golden.kind !== "operators") continue;
-    const tensors = readGoldenTensors(join(dirname(file), golden.file));
-    const get: Get = (name) => {
-      const t = tensors.get(name);
-      if (!t) throw new Error(`${file}: no tensor "${name}".`);
-      return t;
-    };
-    yield { file, cases: golden.cases, get };
+    const golden = JSON.parse(readFileSync(file, "utf8")) as OperatorGolden & { kind: string };
+    if (golden.kind === "operators") yield operatorFile(file, golden);
   }
+}
+
+/** What a golden file of operators holds: its cases, and the name of the file with the tensors. */
+export interface OperatorGolden {
+  readonly file: string;
+  readonly cases: readonly OperatorCase[];
+}
+
+export function operatorFile(file: string, golden: OperatorGolden): OperatorFile {
+  const tensors = readGoldenTensors(join(dirname(file), golden.file));
+  const get: Get = (name) => {
+    const t = tensors.get(name);
+    if (!t) throw new Error(`${file}: no tensor "${name}".`);
+    return t;
+  };
+  return { file, cases: golden.cases, get };
 }
 
 const dataOf = (t: RawTensor): Feed => (t.dtype === "I64" ? longs(t) : t.dtype === "U8" ? t.bytes : floats(t));

@@ -1,26 +1,27 @@
 // Training programs of every network family and method, small enough for a software adapter, with the operators of the
 // real ones.
 
+import { classCount } from "../../src/condition.ts";
 import { eps, linear, u, vp } from "../../src/core/index.ts";
+import type { Batch } from "../../src/draws.ts";
 import { networkModel } from "../../src/model.ts";
 import { initialize } from "../../src/nn/initialize.ts";
 import { buildNetwork, collect, type NetworkSpec } from "../../src/nn/network.ts";
-import { fromConstants, type ParamSpec, unflatten } from "../../src/nn/params.ts";
 import { fold, key, normal, randint } from "../../src/random.ts";
 import { diffusion } from "../../src/recipes/diffusion.ts";
 import { flowMatching } from "../../src/recipes/flowMatching.ts";
 import { perflow } from "../../src/recipes/perflow.ts";
-import type { Plan } from "../../src/recipes/plan.ts";
+import type { Stage, Start } from "../../src/recipes/recipe.ts";
 import { rectifiedDiffusion } from "../../src/recipes/rectifiedDiffusion.ts";
-import type { TrainBatch, TrainOptions } from "../../src/run/train.ts";
+import { startOf } from "../../src/recipes/start.ts";
+import type { TrainOptions } from "../../src/run/train.ts";
 
 export interface Training {
   readonly name: string;
-  readonly plan: Plan;
-  readonly spec: readonly ParamSpec[];
+  readonly stage: Stage;
   /** Weights to start from, none of them zero. */
   readonly theta: Float32Array;
-  readonly data: (step: number) => TrainBatch;
+  readonly data: (step: number) => Batch;
   readonly options: TrainOptions;
 }
 
@@ -43,13 +44,16 @@ const demo = {
 const color = { ...demo, in_channels: 3, out_channels: 3, num_class_embeds: null };
 const transformer = { size: 8, width: 16, depth: 2, heads: 2, positions: "learned", classes: 3 };
 
-function training(name: string, network: NetworkSpec, make: (model: ReturnType<typeof start>) => Plan): Training {
-  const started = start(network);
-  const { spec, theta, model } = started;
+type Stages = (start: Start) => Generator<Stage, void, Start>;
+
+function training(name: string, network: NetworkSpec, straight: boolean, make: Stages): Training {
+  const started = start(network, straight);
+  const { theta, model } = started;
+  const { value: stage } = make(started).next();
+  if (!stage) throw new Error(`${name} has no stage.`);
   return {
     name,
-    plan: make(started),
-    spec,
+    stage,
     theta,
     data(step) {
       const seed = fold(key(11), name, step);
@@ -57,7 +61,7 @@ function training(name: string, network: NetworkSpec, make: (model: ReturnType<t
       return {
         x: normal(fold(seed, "x"), size).map((v) => 0.5 * v),
         noise: normal(fold(seed, "noise"), size),
-        labels: BigInt64Array.from(randint(fold(seed, "labels"), batch, (model.labelCount ?? 2) - 1), BigInt),
+        labels: BigInt64Array.from(randint(fold(seed, "labels"), batch, classCount(model.conditions) || 1), BigInt),
       };
     },
     options: {
@@ -66,57 +70,61 @@ function training(name: string, network: NetworkSpec, make: (model: ReturnType<t
       rate: schedule,
       ema: 0.99,
       clip: 1,
-      dropLabels: model.labelCount === null ? 0 : 0.5,
+      dropLabels: model.conditions.labels ? 0.5 : 0,
       seed: 5,
       saveEvery: 5,
     },
   };
 }
 
-function start(network: NetworkSpec, form = vp(), prediction = eps) {
+function start(network: NetworkSpec, straight: boolean): Start {
   const built = buildNetwork(network);
   const spec = collect(built);
   const theta = initialize(spec, key(3));
   const moved = normal(key(4), theta.length);
   for (let i = 0; i < theta.length; i++) theta[i] += 0.05 * moved[i];
-  return {
-    spec,
-    theta,
-    model: networkModel(built, form, prediction, { scale: 1000, offset: 0 }),
-    straight: networkModel(built, linear(), u, { scale: 1000, offset: 0 }),
-    params: fromConstants(unflatten(spec, theta)),
-  };
+  const timeInput = { scale: 1000, offset: 0 };
+  const [form, prediction] = straight ? [linear(), u] : [vp(), eps];
+  return startOf({ model: networkModel(built, form, prediction, timeInput), network: built, timeInput, spec, theta });
 }
 
 const mlp = { family: "mlp", config: { width: 16, depth: 2 } };
 const points = { family: "mlp", config: { ...mlp.config, classes: 3 } };
 const unet = { family: "unet2d", config: demo };
+const dit = { family: "dit", config: transformer };
+const noising: Stages = (start) => diffusion.stages(start, {}, key(0));
 
 /** The four network families of the benchmarks. */
 export const families: readonly Training[] = [
-  training("mlp", mlp, ({ model }) => diffusion(model)),
-  training("dit", { family: "dit", config: transformer }, ({ straight }) =>
-    flowMatching(straight, { times: "uniform" }),
-  ),
-  training("demo-unet", unet, ({ model }) => diffusion(model)),
-  training("unet", { family: "unet2d", config: color }, ({ model }) => diffusion(model)),
+  training("mlp", mlp, false, noising),
+  training("dit", dit, true, (start) => flowMatching.stages(start, { times: "uniform" }, key(0))),
+  training("demo-unet", unet, false, noising),
+  training("unet", { family: "unet2d", config: color }, false, noising),
 ];
 
 /** What the methods of acceleration add: a teacher of constants, guidance, stored pairs, robust distances. */
 export const accelerations: readonly Training[] = [
-  training("perflow", points, (teacher) =>
-    perflow(teacher, {
-      windows: 2,
-      teacherSolver: "dpm++2m",
-      teacherSteps: 2,
-      guidance: 2,
-      predict: "velocity",
-      weight: "endpoint",
-      atStarts: 0.5,
-      distance: { kind: "mse" },
-    }),
+  training("perflow", points, false, (teacher) =>
+    perflow.stages(
+      teacher,
+      perflow.options.parse({
+        windows: 2,
+        teacherSolver: "dpm++2m",
+        teacherSteps: 2,
+        guidance: 2,
+        predict: "velocity",
+        weight: "endpoint",
+        atStarts: 0.5,
+        distance: "mse",
+      }),
+      key(0),
+    ),
   ),
-  training("rectified-diffusion", points, (teacher) =>
-    rectifiedDiffusion(teacher, { atNoise: 0.5, distance: { kind: "pseudo-huber", c: 1e-3 } }),
+  training("rectified-diffusion", points, false, (teacher) =>
+    rectifiedDiffusion.stages(
+      teacher,
+      rectifiedDiffusion.options.parse({ atNoise: 0.5, distance: "pseudo-huber", distanceScale: 1e-3 }),
+      key(0),
+    ),
   ),
 ];

@@ -15,13 +15,15 @@ import { webgpuHalf } from "../support/webgpu.ts";
 const runtime = await webgpuHalf();
 const cpu = nodeRuntime({ threads: 1 });
 const half = (t: Training): Training => ({ ...t, options: { ...t.options, precision: "float16" } });
-const scaled = (t: Training, value: number) => ({ ...freshState(t.theta), scale: { ...firstLossScale, value } });
+const scaled = (t: Training, value: number) => ({ ...freshState(t.stage), scale: { ...firstLossScale, value } });
 
 if (runtime) {
   describe.each([...families, ...accelerations].map((t) => [t.name, t] as const))("%s in half precision", (name, t) => {
     it("runs wholly on the device", async () => {
       const options = { ...t.options, adamw: adamwDefaults, scaleLoss: true };
-      const placed = await placement(runtime, stepProgram(t.plan, t.spec, options).outputs, { precision: "float16" });
+      const placed = await placement(runtime, stepProgram(t.stage, t.stage.players, options).outputs, {
+        precision: "float16",
+      });
       expect(placed.filter(({ op }) => op === "Cast").length).toBeGreaterThan(10);
       expect(strays(placed, "webgpu")).toEqual([]);
     });

@@ -19,8 +19,8 @@ const list = (placed: readonly Placed[]) => placed.map(({ op, node }) => `${op} 
 if (runtime)
   describe.each([...families, ...accelerations].map((t) => [t.name, t] as const))("%s", (name, training) => {
     it("runs wholly on the device", async () => {
-      const { plan, spec, options } = training;
-      const { outputs } = stepProgram(plan, spec, { ...options, adamw: adamwDefaults });
+      const { stage, options } = training;
+      const { outputs } = stepProgram(stage, stage.players, { ...options, adamw: adamwDefaults });
       const placed = await placement(runtime, outputs);
       expect(placed.length).toBeGreaterThan(100);
       expect(list(strays(placed, "webgpu"))).toEqual([]);
@@ -45,7 +45,7 @@ if (runtime)
     const training = families.find(({ name }) => name === "mlp");
     if (!training) throw new Error("There is no training of an MLP.");
     const options = { ...training.options, gradientCheckpointing: true };
-    const { outputs } = stepProgram(training.plan, training.spec, { ...options, adamw: adamwDefaults });
+    const { outputs } = stepProgram(training.stage, training.stage.players, { ...options, adamw: adamwDefaults });
     const placed = await placement(runtime, outputs);
     expect(placed.map(({ op }) => op)).toContain("If");
     expect(list(strays(placed, "webgpu"))).toEqual([]);

@@ -17,7 +17,7 @@ import type { Context } from "../context.ts";
 import { UsageError, usage } from "../failure.ts";
 import { openData } from "../files.ts";
 import { type AnyRecipe, methodNamed, methodOptions, methods, presetOf, resolveMethod } from "../methods.ts";
-import { type LoadedModel, loadModel } from "../models.ts";
+import { type LoadedModel, loadModel, withClasses } from "../models.ts";
 import { toConfig } from "../options.ts";
 import { bytesPerPair } from "../pairsFolder.ts";
 import { previews } from "../previews.ts";
@@ -32,6 +32,7 @@ import {
   type TrainingOptions,
   trainingOptions,
 } from "../training.ts";
+import { nullClass } from "./sample.ts";
 
 const own = {
   teacher: z.string().describe("A model, run or diffusers folder."),
@@ -45,6 +46,7 @@ const own = {
     .enum(["paper", "small"])
     .default("paper")
     .describe("What is not given: as in the papers, or for small data and minutes."),
+  nullClass,
   pairsMb: z.number().positive().optional().describe("Most megabytes of disk for the teacher's pairs."),
   pairsDir: z
     .string()
@@ -113,13 +115,15 @@ export async function accelerate(parsed: object, context: Context): Promise<RunR
     return undefined;
   }
   await context.runtime.supports(options.precision);
-  const loaded = await loadModel(options.teacher);
-  for (const note of loaded.notes) context.report.note(note);
+  const found = await loadModel(options.teacher, { nullClass: given.nullClass });
+  const data = options.data === undefined ? undefined : await openFor(found, options.data);
+  const dataClasses = data && data.classes > 0 ? data.classes : undefined;
+  const loaded = withClasses(found, { nullClass: given.nullClass, dataClasses });
+  for (const note of [...loaded.notes, ...(data?.notes ?? [])]) context.report.note(note);
   const teacher = startOf(loaded);
   const wanted = recipe.resolve?.(teacher, asked) ?? asked;
   if (loaded.spec.length === 0) throw new Error(`${loaded.path} has no weights that could be trained.`);
   checkNeeds(recipe, needs, loaded, given);
-  const data = options.data === undefined ? undefined : await openFor(loaded, options.data);
   const limited = "pairs" in wanted ? { ...wanted, pairs: pairCount(loaded, wanted.pairs, given.pairsMb) } : wanted;
   const stages = stagesOf(recipe, teacher, limited, fold(key(context.seed), "recipe"));
   // Sampling starts where a form is noisiest, so every student must be readable there.
@@ -236,7 +240,7 @@ interface CardParts {
 }
 
 function cardOf(recipe: AnyRecipe, { loaded, data, dataName, guidance, options }: CardParts, { seed }: Context) {
-  const { perImage, perPair } = recipe.teacherNfe(options);
+  const { perImage } = recipe.teacherNfe(options);
   return (stage: Stage, done: Done, stored: Readonly<Record<string, unknown>>): Card => ({
     format: CARD_FORMAT,
     library: version,
@@ -255,7 +259,7 @@ function cardOf(recipe: AnyRecipe, { loaded, data, dataName, guidance, options }
     },
     base: loaded.hash,
     imagesSeen: done.images,
-    teacherNfe: Math.round(done.images * perImage + done.stages.reduce((n, s) => n + s.pairs, 0) * perPair),
+    teacherNfe: Math.round(done.images * perImage + done.stages.reduce((n, s) => n + s.pairNfe, 0)),
     seed,
   });
 }

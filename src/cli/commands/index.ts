@@ -1,6 +1,7 @@
 // Every command.
 import type { Command } from "../command.ts";
 import { accelerateCommand } from "./accelerate.ts";
+import { deltaCommand } from "./delta.ts";
 import { doctorCommand } from "./doctor.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { infoCommand } from "./info.ts";
@@ -12,6 +13,7 @@ export const commands: readonly Command[] = [
   accelerateCommand,
   sampleCommand,
   evaluateCommand,
+  deltaCommand,
   infoCommand,
   doctorCommand,
 ];
