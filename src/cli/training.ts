@@ -91,7 +91,6 @@ export const recorded = (
     ...options,
     resume: undefined,
     run: undefined,
-    preset: undefined,
     dryRun: undefined,
     ignoreMemory: undefined,
     minutes: options.images ? undefined : options.minutes,

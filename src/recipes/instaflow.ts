@@ -21,6 +21,17 @@ export const instaflow = recipe({
     distillShare: z.number().gt(0).lt(1).default(0.5).describe("Share of the budget for the distillation."),
   }),
   training: { lr: 1.5e-4, ema: 0.99, images: 64_000 },
+  small: {
+    batch: 256,
+    lr: 0.001,
+    ema: 0.99,
+    warmup: 50,
+    start: "snr-matched",
+    teacherSteps: 32,
+    pairs: 16384,
+    distillDistance: "mse",
+    images: 614400,
+  },
   needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   // Two sets of pairs: the teacher's, and those of the straight flow.
   teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * (passes(o.guidance) + 1) }),

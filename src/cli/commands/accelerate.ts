@@ -55,8 +55,38 @@ const own = {
     .meta({ value: "dir" }),
 };
 
-export const accelerateOptions = z.object({ ...own, ...methodOptions, ...trainingOptions });
+/** What a preset may set of training: without a default here, so that what is given can be told from what is not. */
+const presettable = { ...pick("batch"), ...pick("warmup"), ...pick("decay"), ...pick("clip"), ...pick("dropLabels") };
+
+function pick(key: "batch" | "warmup" | "decay" | "clip" | "dropLabels"): Record<string, z.ZodType> {
+  const schema = trainingOptions[key];
+  const text = `${schema.meta()?.description} (default ${String(schema.def.defaultValue)})`;
+  return { [key]: schema.unwrap().optional().describe(text) };
+}
+
+const standardTraining = {
+  batch: trainingOptions.batch.def.defaultValue,
+  warmup: trainingOptions.warmup.def.defaultValue,
+  decay: trainingOptions.decay.def.defaultValue,
+  clip: trainingOptions.clip.def.defaultValue,
+  dropLabels: trainingOptions.dropLabels.def.defaultValue,
+};
+
+/** The options of training: what is given, then the preset, then the defaults. */
+function trainingOf(given: AccelerateOptions, standard: Readonly<Record<string, unknown>>) {
+  const keys = Object.keys(standardTraining) as (keyof typeof standardTraining)[];
+  const chosen = {
+    ...standardTraining,
+    ...Object.fromEntries(keys.map((k) => [k, given[k] ?? standard[k] ?? standardTraining[k]])),
+  };
+  return chosen as typeof standardTraining;
+}
+
+export const accelerateOptions = z.object({ ...own, ...methodOptions, ...trainingOptions, ...presettable });
 export type AccelerateOptions = z.output<z.ZodObject<typeof own>> & TrainingOptions & Readonly<Record<string, unknown>>;
+
+/** Samples below which a paper's values are hardly what is wanted. */
+const SMALL = 100_000;
 
 /** Trains the student, and returns where it is; undefined after --dry-run. */
 export async function accelerate(parsed: object, context: Context): Promise<RunResult | undefined> {
@@ -69,6 +99,7 @@ export async function accelerate(parsed: object, context: Context): Promise<RunR
   const options = {
     ...given,
     ...asked,
+    ...trainingOf(given, standard),
     teacher: absolute(given.teacher),
     data: given.data && absolute(given.data),
     ...(given.pairsDir ? { pairsDir: absolute(given.pairsDir) } : {}),
@@ -109,7 +140,7 @@ export async function accelerate(parsed: object, context: Context): Promise<RunR
   const name = { method: recipe.name, data: options.data ?? loaded.name, windows, batch: options.batch };
   const guidance = typeof wanted.guidance === "number" ? wanted.guidance : 1;
   const card = cardOf(recipe, { loaded, data, dataName: name.data, guidance, options: wanted }, context);
-  return launch(
+  const result = await launch(
     {
       command: "accelerate",
       method: recipe.name,
@@ -138,6 +169,11 @@ export async function accelerate(parsed: object, context: Context): Promise<RunR
     },
     context,
   );
+  if (data && data.size < SMALL && given.preset === "paper" && recipe.small)
+    context.report.note(
+      `These are the paper's values, for large models and data. ${data.size.toLocaleString("en-US")} samples are few: --preset small has values for them.`,
+    );
+  return result;
 
   function teacherSteps(of: LoadedModel, steps: readonly number[]): number[] {
     // A teacher with windows cannot take fewer steps than those.
