@@ -116,13 +116,20 @@ export async function accelerate(parsed: object, context: Context): Promise<RunR
   }
   await context.runtime.supports(options.precision);
   const found = await loadModel(options.teacher, { nullClass: given.nullClass });
+  if (found.spec.length === 0) throw new Error(`${found.path} has no weights that could be trained.`);
+  // What is lacking whatever the data say: those may tell that the last class means "no class".
+  checkNeeds(
+    recipe,
+    classCount(found.model.conditions) > 0 ? needs.filter((n) => n !== "guidance") : needs,
+    found,
+    given,
+  );
   const data = options.data === undefined ? undefined : await openFor(found, options.data);
   const dataClasses = data && data.classes > 0 ? data.classes : undefined;
   const loaded = withClasses(found, { nullClass: given.nullClass, dataClasses });
   for (const note of [...loaded.notes, ...(data?.notes ?? [])]) context.report.note(note);
   const teacher = startOf(loaded);
   const wanted = recipe.resolve?.(teacher, asked) ?? asked;
-  if (loaded.spec.length === 0) throw new Error(`${loaded.path} has no weights that could be trained.`);
   checkNeeds(recipe, needs, loaded, given);
   const limited = "pairs" in wanted ? { ...wanted, pairs: pairCount(loaded, wanted.pairs, given.pairsMb) } : wanted;
   const stages = stagesOf(recipe, teacher, limited, fold(key(context.seed), "recipe"));
