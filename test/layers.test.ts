@@ -62,6 +62,7 @@ const may: Readonly<Record<string, readonly string[]>> = {
     "data",
     "runtime",
     "recipes",
+    "hash",
   ],
 };
 /** Types that a layer may name although they lie above it: "from -> to". */

@@ -46,10 +46,15 @@ export const rectifiedDiffusionCd = recipe({
     ...(o.rectify > 0 ? ["pairs" as const] : []),
     ...(o.guidance === 1 ? [] : ["guidance" as const]),
   ],
-  teacherNfe: (o) => ({ perImage: 1 - o.rectify, perPair: o.rectify > 0 ? o.teacherSteps * passes(o.guidance) : 0 }),
+  teacherNfe: (o) =>
+    o.rectify > 0
+      ? { perImage: 1 - o.rectify, perPair: o.teacherSteps * passes(o.guidance) }
+      : { perImage: passes(o.guidance), perPair: 0 },
   *stages(teacher, o) {
     const first = o.rectify > 0 ? yield retrain(teacher, o, o.rectify) : teacher;
-    const second = { ...o, guidance: 1, boundary: "jump", sigmaData: 0.5, distill: true } as const;
+    // What the first stage learned has the guidance in it; without one, the teacher is guided here.
+    const guidance = o.rectify > 0 ? 1 : o.guidance;
+    const second = { ...o, guidance, boundary: "jump", sigmaData: 0.5, distill: true } as const;
     // Deterministic, as the paper samples it.
     yield follow(first, second, { name: "consistency", sampler: evenly([1, 2, 4]), share: 1 - o.rectify });
   },

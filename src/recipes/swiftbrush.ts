@@ -3,14 +3,14 @@
 
 import { z } from "zod";
 import { uniform } from "../core/index.ts";
-import { mul, stopGradient } from "../graph/index.ts";
-import { guided, predict } from "../model.ts";
+import { stopGradient } from "../graph/index.ts";
+import { guided } from "../model.ts";
 import { initialize } from "../nn/initialize.ts";
 import { blockLayers, lowRank, lowRankSpec } from "../nn/lowRank.ts";
 import { distance } from "../objectives/distances.ts";
 import { matching } from "../objectives/distribution.ts";
-import { meanOfSample } from "../objectives/regress.ts";
-import { noised, noiseRow, read } from "../pair.ts";
+import { regress } from "../objectives/regress.ts";
+import { noised } from "../pair.ts";
 import { fold } from "../random.ts";
 import { CRITIC, inside, samplesOf } from "./critics.ts";
 import { evenly, option, passes, stageOf, student } from "./parts.ts";
@@ -53,7 +53,8 @@ export const swiftbrush = recipe({
       return matching("vsd", real, fake, x, draws.cond("full"), t, draws.normal("noise_2"), draws);
     });
     const criticSpec = o.rank === 0 ? spec : lowRankSpec(spec, change);
-    const squared = distance({ kind: "mse" });
+    // ‖alpha·eps − alpha·noise‖²: eps as the paper weighs it.
+    const follow = regress(model, { compare: (t) => [0, model.form.at(t)[0]], distance: distance({ kind: "mse" }) });
     const critic: Player = {
       name: CRITIC,
       spec: criticSpec,
@@ -63,15 +64,7 @@ export const swiftbrush = recipe({
         const x = stopGradient(samplesOf(model, [1], table, draws));
         const t = draws.clock("critic_t", uniform({ from: model.form.tMin }));
         const pair = noised(t, x, draws.normal("critic_noise"));
-        const state = draws.note(
-          "state",
-          read(pair, (time) => model.form.at(time)),
-        );
-        const seen = predict(model, criticParams(table), state, t, draws.cond("dropped-together"));
-        // ‖alpha·eps − alpha·noise‖²: eps as the paper weighs it.
-        const alpha = t.column((time) => model.form.at(time)[0], state.shape.length);
-        const value = draws.note("value", mul(read(seen, noiseRow), alpha));
-        return meanOfSample(squared(value, draws.note("target", mul(pair.b, alpha))));
+        return follow(criticParams(table), pair, draws.cond("dropped-together"), draws);
       },
     };
     yield stageOf(teacher, {

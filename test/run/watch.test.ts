@@ -93,10 +93,6 @@ describe("a real training", { timeout: 120_000 }, () => {
   const student = async (criticRate: number) => {
     const options = dmd.options.parse({ regression: 0, gan: 0.01, ganCritic: 1, criticRate });
     const { kept, warnings } = await run(stagesOf(dmd, await teacher(), options, key(2)), 500, 3e-4);
-    const notes = kept.log.flatMap((line) => {
-      const { notes } = line as { notes?: Notes };
-      return notes ? [notes] : [];
-    });
     const logged = kept.log.filter((line) => (line as { kind: string }).kind === "warning");
     expect(logged.map((line) => (line as { message: string }).message)).toEqual(
       warnings.map((w) => (w.kind === "warning" ? w.message : "")),

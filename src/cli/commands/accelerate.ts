@@ -18,7 +18,7 @@ import { UsageError, usage } from "../failure.ts";
 import { openData } from "../files.ts";
 import { type AnyRecipe, methodNamed, methodOptions, methods, presetOf, resolveMethod } from "../methods.ts";
 import { type LoadedModel, loadModel, withClasses } from "../models.ts";
-import { toConfig } from "../options.ts";
+import { flagName, toConfig } from "../options.ts";
 import { bytesPerPair } from "../pairsFolder.ts";
 import { previews } from "../previews.ts";
 import { lastPart } from "../runDir.ts";
@@ -208,6 +208,9 @@ function checkNeeds(
     lacking.push(
       "--gradient-checkpointing needs a network of blocks, and an ONNX file does not say where its blocks are: use a smaller --batch",
     );
+  const idle = (["pairsMb", "pairsDir"] as const).filter((key) => given[key] !== undefined);
+  if (!needs.includes("pairs") && idle.length > 0)
+    lacking.push(`it makes no pairs here, so leave out ${idle.map((key) => `--${flagName(key)}`).join(" and ")}`);
   if (lacking.length > 0) throw new UsageError(`${recipe.name} cannot be done with ${name}: ${lacking.join("; ")}.`);
 }
 
