@@ -152,6 +152,7 @@ async function one(method: string, data: string, seed: number): Promise<Measured
     teacherNfe: number;
   };
   const preset = presetOf(methodNamed(method), "small");
+  await writeAtomic(join(run, "finished"), "");
   return { method, data, seed, preset, at, images: card.imagesSeen, teacherNfe: card.teacherNfe, seconds };
 }
 
@@ -212,7 +213,7 @@ async function main(): Promise<void> {
   await figure(sets[0], seeds[0]);
 }
 
-/** Teacher and students at the first step number that they are made for; those that were not trained here are left out. */
+/** Teacher and students at the first step number that they are made for; those that were not finished here are left out. */
 async function figure(data: string, seed: number): Promise<void> {
   const context = contextOf(seed);
   const teacher = await loadModel(await teacherOf(data, context));
@@ -221,7 +222,7 @@ async function figure(data: string, seed: number): Promise<void> {
     clouds.push({ title: `teacher, ${stepText(steps)}`, points: await points(teacher, steps, context, 1024) });
   for (const method of methods) {
     const run = folderOf(method, data, seed);
-    if (!existsSync(join(run, "model", "card.json"))) continue;
+    if (!existsSync(join(run, "finished"))) continue;
     const [steps] = stepsOf[method].goal;
     const made = await points(await loadModel(run), steps, context, 1024);
     clouds.push({ title: `${method}, ${stepText(steps)}`, points: made });
