@@ -72,7 +72,7 @@ test("a run on a folder goes on, whatever the folder is called now", patient, as
     const { code, err } = await fewstep("train", "--resume", run, "--images", "96", "--data", data);
     expect(code).toBe(1);
     expect(err).toMatch(/state\.safetensors belongs to another data than the one given now: its contents differ\./);
-    expect(await readFile(join(run, "state/state.safetensors"))).toEqual(state);
+    expect(state.equals(await readFile(join(run, "state/state.safetensors")))).toBe(true);
   };
   const labels = gunzipSync(await readFile(at("moved/train-labels-idx1-ubyte.gz")));
   await writeFile(at("moved/train-labels-idx1-ubyte.gz"), gzipSync(labels.with(9, (labels[9] + 1) % 10)));
