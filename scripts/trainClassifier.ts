@@ -8,6 +8,7 @@ import { batches, type Dataset } from "../src/data/dataset.ts";
 import { openIdx } from "../src/data/mnist.ts";
 import { writeSafetensors } from "../src/data/safetensors.ts";
 import { constant, crossEntropy, grad, input } from "../src/graph/index.ts";
+import { sha256 } from "../src/hash.ts";
 import { frechet } from "../src/metrics/frechet.ts";
 import { rows } from "../src/metrics/metric.ts";
 import {
@@ -24,7 +25,6 @@ import { collectParams, countParams, fromFlat, unflatten } from "../src/nn/param
 import { adamw, adamwDefaults, adamwScalars } from "../src/optim/adamw.ts";
 import { rateAt } from "../src/optim/schedule.ts";
 import { fold, key } from "../src/random.ts";
-import { sha256 } from "../src/runtime/hash.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 
 const [from = "../shared/data/mnist", out = "assets/mnist-classifier"] = process.argv.slice(2);

@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
+import { methodsPage, withTable } from "../scripts/methodDocs.ts";
 
 const root = resolve(import.meta.dirname, "..");
 const pages = [
@@ -38,3 +39,9 @@ it("the README's example runs", () => {
     rmSync(folder, { recursive: true });
   }
 }, 60_000);
+
+it("docs/methods.md and the README's table are what the recipes say; npx tsx scripts/methodDocs.ts writes them", () => {
+  expect(readFileSync(join(root, "docs/methods.md"), "utf8")).toBe(methodsPage());
+  const readme = readFileSync(join(root, "README.md"), "utf8");
+  expect(withTable(readme)).toBe(readme);
+});

@@ -12,7 +12,8 @@ const src = resolve(import.meta.dirname, "../src");
 const may: Readonly<Record<string, readonly string[]>> = {
   core: [],
   graph: [],
-  runtime: ["graph"],
+  hash: [],
+  runtime: ["graph", "hash"],
   onnx: ["graph", "data"],
   clock: ["graph"],
   condition: ["graph"],
@@ -23,10 +24,10 @@ const may: Readonly<Record<string, readonly string[]>> = {
   nn: ["core", "graph", "clock", "condition", "model", "onnx"],
   solvers: ["core"],
   optim: ["graph"],
-  data: ["core"],
+  data: ["core", "hash"],
   couplings: ["core", "graph", "clock", "condition", "draws", "pair", "model", "solve"],
   objectives: ["core", "graph", "clock", "condition", "draws", "pair", "model", "nn", "couplings"],
-  metrics: ["core", "graph", "pair", "model", "nn", "runtime", "data", "solvers"],
+  metrics: ["core", "graph", "pair", "model", "nn", "runtime", "data", "solvers", "hash"],
   diffusers: ["core", "graph", "pair", "model", "nn", "onnx", "runtime", "data", "solvers"],
   figures: ["core", "data"],
   recipes: [
@@ -61,6 +62,7 @@ const may: Readonly<Record<string, readonly string[]>> = {
     "data",
     "runtime",
     "recipes",
+    "hash",
   ],
 };
 /** Types that a layer may name although they lie above it: "from -> to". */

@@ -3,12 +3,12 @@ import { open, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { safetensorsChunks } from "../data/safetensors.ts";
+import { sha256 } from "../hash.ts";
 import { countParams, type ParamSpec } from "../nn/params.ts";
 import type { LossScale } from "../optim/lossScale.ts";
 import { KEPT, STUDENT } from "../recipes/recipe.ts";
 import type { Progress } from "../run/job.ts";
 import type { PlayerState, TrainState } from "../run/train.ts";
-import { sha256 } from "../runtime/hash.ts";
 import { type Disk, writeAtomic } from "./atomic.ts";
 import { readSafetensors, writeSafetensors } from "./files.ts";
 import type { RunDir } from "./runDir.ts";
@@ -24,7 +24,7 @@ const resultFile = (run: Pick<RunDir, "state">, stage: number) => join(run.state
 /** `disk` is for tests. Throws an Error for a state that holds what is no number: it is not written. */
 export async function saveState(
   run: Pick<RunDir, "state">,
-  { stage, state }: Progress,
+  { stage, state, seen }: Progress,
   identity: StateIdentity,
   disk: Disk = { open, rename },
 ): Promise<void> {
@@ -40,6 +40,7 @@ export async function saveState(
     format: FORMAT,
     stage: String(stage),
     step: String(state.step),
+    ...(seen.length > 0 ? { seen: JSON.stringify(seen) } : {}),
     updates: JSON.stringify(updates),
     sha256: await checksum(vectors),
   };
@@ -57,7 +58,7 @@ export async function loadState(run: Pick<RunDir, "state">, identity: StateIdent
   const { tensors, metadata } = read;
   const floats = new Map<string, Float32Array>();
   for (const [name, { data }] of tensors) if (data instanceof Float32Array) floats.set(name, data);
-  if (metadata.format === "fewstep-state-1") return { stage: 0, state: firstFormat(file, floats, metadata) };
+  if (metadata.format === "fewstep-state-1") return { stage: 0, state: firstFormat(file, floats, metadata), seen: [] };
   if (metadata.format !== FORMAT) throw new Error(`${file} is no state of a run, or of a newer version.`);
   for (const [key, value] of Object.entries(identity))
     if (metadata[key] !== value)
@@ -87,7 +88,8 @@ export async function loadState(run: Pick<RunDir, "state">, identity: StateIdent
     };
   }
   const state: TrainState = { step: whole(file, "step", metadata.step), players, ...scaleIn(file, metadata.lossScale) };
-  return { stage: whole(file, "stage", metadata.stage), state };
+  const seen = metadata.seen === undefined ? [] : parsed(file, "seen", z.array(count), metadata.seen);
+  return { stage: whole(file, "stage", metadata.stage), state, seen };
 }
 
 /** The kept weights of a stage that has ended. */

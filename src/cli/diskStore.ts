@@ -1,10 +1,10 @@
 // What a training run makes, in its folder: state, model, pairs, log.
 import { join } from "node:path";
+import { sha256 } from "../hash.ts";
 import type { PairSource, Stage } from "../recipes/recipe.ts";
 import type { Card } from "../run/card.ts";
 import type { Done, Progress, Store } from "../run/job.ts";
 import { sampler, samplingGrid } from "../run/sample.ts";
-import { sha256 } from "../runtime/hash.ts";
 import { solverByName } from "../solvers/index.ts";
 import { loadResult, loadState, type StateIdentity, saveResult, saveState } from "./checkpoint.ts";
 import type { Context } from "./context.ts";

@@ -12,8 +12,8 @@ import {
   widenedChunks,
 } from "../diffusers/externalWeights.ts";
 import type { Change } from "../diffusers/rewrite.ts";
+import { sha256 } from "../hash.ts";
 import { fromExternal, type Params } from "../nn/params.ts";
-import { sha256 } from "../runtime/hash.ts";
 import { writeAtomic } from "./atomic.ts";
 import { folderSource } from "./folderSource.ts";
 

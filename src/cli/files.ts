@@ -36,22 +36,29 @@ export interface CountedData {
   readonly shape: readonly number[];
   readonly classes: number;
   readonly encoded: boolean;
+  /** What was left out, in sentences. */
+  readonly notes: readonly string[];
 }
 
 /** What `openData` would find, without decoding more than one picture. Throws as it does, but not for another size. */
 export async function countData(path: string): Promise<CountedData> {
   let first: Promise<Image> | undefined;
   const pixel = { width: 1, height: 1, channels: 1, data: new Uint8Array(1) };
-  const { size, shape, classes } = await openDecoded(path, async (bytes, name) => {
+  const {
+    size,
+    shape,
+    classes,
+    notes = [],
+  } = await openDecoded(path, async (bytes, name) => {
     first ??= decodeImage(bytes, name);
     await first;
     return pixel;
   });
   const image = await first;
-  if (!image) return { size, shape, classes, encoded: false };
+  if (!image) return { size, shape, classes, encoded: false, notes };
   // An alpha channel is dropped in training.
   const channels = image.channels - (image.channels % 2 === 0 ? 1 : 0);
-  return { size, shape: [channels, image.height, image.width], classes, encoded: true };
+  return { size, shape: [channels, image.height, image.width], classes, encoded: true, notes };
 }
 
 async function openDecoded(path: string, decode: Decode, options: OpenOptions = {}): Promise<Dataset> {

@@ -23,15 +23,19 @@ function merged(key: string): z.ZodType {
   const inner = schemas.map(withoutDefault);
   const choices = inner.flatMap((s) => (s instanceof z.ZodEnum ? s.options.map(String) : []));
   const type = choices.length > 0 ? z.enum([...new Set(choices)] as [string, ...string[]]) : inner[0];
-  const texts = [...new Set(schemas.map((s) => String(s.meta()?.description ?? "")))];
-  // Texts that differ are said for their methods.
-  const text =
-    texts.length === 1
-      ? texts[0]
-      : having.map(({ name }, i) => `${name}: ${String(schemas[i].meta()?.description ?? "")}`).join(" ");
-  return type
-    .optional()
-    .describe(`${text} (${defaultsIn(having.map(({ name }, i) => [name, defaultOf(schemas[i])]))})`);
+  const texts = grouped(having.map(({ name }, i) => [name, String(schemas[i].meta()?.description ?? "")]));
+  const text = texts.map(([said, who], i) =>
+    i === 0 && (texts.length === 1 || who.length > 1) ? said : `${who.join(", ")}: ${said}`,
+  );
+  const defaults = defaultsIn(having.map(({ name }, i) => [name, defaultOf(schemas[i])]));
+  return type.optional().describe(`${text.join(" ")}${defaults && ` (${defaults})`}`);
+}
+
+/** Methods by what is said for them, most methods first. */
+function grouped(pairs: readonly (readonly [method: string, said: string])[]): [said: string, methods: string[]][] {
+  const groups = new Map<string, string[]>();
+  for (const [method, said] of pairs) groups.set(said, [...(groups.get(said) ?? []), method]);
+  return [...groups].sort(([, a], [, b]) => b.length - a.length);
 }
 
 const withoutDefault = (schema: z.ZodType): z.ZodType =>
@@ -39,17 +43,16 @@ const withoutDefault = (schema: z.ZodType): z.ZodType =>
     ? withoutDefault(schema.unwrap() as z.ZodType)
     : schema;
 
-/** "default 8; rectified-diffusion 50": what most have, then who differs. */
+/** "default 8; 50 for rectified-diffusion": what most have, then who differs. "" where the text says what is taken. */
 function defaultsIn(pairs: readonly (readonly [method: string, value: unknown])[]): string {
-  const shown = pairs.map(
-    ([method, value]) => [method, value === undefined ? "as the teacher" : textOf(value)] as const,
+  const groups = grouped(pairs.flatMap(([method, value]) => (value === undefined ? [] : [[method, textOf(value)]])));
+  const few = pairs.length <= 3 ? `of ${pairs.map(([method]) => method).join(", ")}` : "";
+  const values = groups.map(([value, who], i) =>
+    groups.length === 1 || (i === 0 && who.length > 1) ? value : `${value} for ${who.join(", ")}`,
   );
-  const counts = new Map<string, string[]>();
-  for (const [method, value] of shown) counts.set(value, [...(counts.get(value) ?? []), method]);
-  const groups = [...counts].sort(([, a], [, b]) => b.length - a.length);
-  const few = pairs.length <= 3 ? ` of ${pairs.map(([method]) => method).join(", ")}` : "";
-  if (groups.length === 1) return `default ${groups[0][0]}${few && `; option${few}`}`;
-  return `default ${groups.map(([value, who], i) => (i === 0 && who.length > 1 ? value : `${value} for ${who.join(", ")}`)).join("; ")}`;
+  return [values.length > 0 ? `default ${values.join("; ")}` : "", groups.length > 1 ? "" : few]
+    .filter(Boolean)
+    .join("; ");
 }
 
 const textOf = (value: unknown): string => (Array.isArray(value) && value.length === 0 ? "none" : String(value));
@@ -69,13 +72,12 @@ export function resolveMethod(
   preset: Readonly<Record<string, unknown>> = {},
 ): Record<string, unknown> {
   const own = recipe.options.shape;
-  for (const key of Object.keys(methodOptions))
-    if (given[key] !== undefined && !(key in own))
-      throw new UsageError(
-        `--${flagName(key)} does not belong to ${recipe.name}, which has: ${Object.keys(own)
-          .map((k) => `--${flagName(k)}`)
-          .join(", ")}.`,
-      );
+  const flags = (keys: readonly string[]) => keys.map((key) => `--${flagName(key)}`).join(", ");
+  const foreign = Object.keys(methodOptions).filter((key) => given[key] !== undefined && !(key in own));
+  if (foreign.length > 0)
+    throw new UsageError(
+      `${flags(foreign)} ${foreign.length === 1 ? "does" : "do"} not belong to ${recipe.name}, which has: ${flags(Object.keys(own))}.`,
+    );
   const set = Object.fromEntries(
     Object.keys(own).flatMap((key) => {
       const value = given[key] ?? preset[key];

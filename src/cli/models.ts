@@ -1,15 +1,17 @@
 // Models on disk: a folder with card.json and model.safetensors, a run folder, or a folder of diffusers.
 import { readdir, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
+import { type Columns, labelColumn } from "../condition.ts";
+import { decideLabels, type LabelFacts, NULL_LABEL_KEY } from "../diffusers/classes.ts";
 import { describeFolder, readOnnxFolder } from "../diffusers/folder.ts";
 import { checkWeights, modernIndex, openWeights, readParams } from "../diffusers/weights.ts";
+import { sha256With } from "../hash.ts";
 import { collect, type Network } from "../nn/network.ts";
 import { WEIGHTS_FILE } from "../nn/onnxNetwork.ts";
 import { flatten, fromConstants, type ParamMap, type ParamSpec, unflatten } from "../nn/params.ts";
 import { toParams } from "../nn/weights.ts";
 import type { Teacher } from "../recipes/recipe.ts";
 import { type BuiltModel, type Card, modelOf, parseCard, type SamplerSpec } from "../run/card.ts";
-import { sha256With } from "../runtime/hash.ts";
 import { nodeHasher } from "../runtime/node.ts";
 import { makeFolder } from "./atomic.ts";
 import { isDiffusers, networkFile, readSchedulerOf } from "./diffusersFolder.ts";
@@ -31,6 +33,8 @@ export interface LoadedModel extends BuiltModel {
   readonly sampler: SamplerSpec;
   readonly card?: Card;
   readonly notes: readonly string[];
+  /** What a diffusers folder's configuration writes of its null label. */
+  readonly written?: unknown;
 }
 
 const cardFile = "card.json";
@@ -42,9 +46,9 @@ export const plainSampler: SamplerSpec = { solver: "ddim", grid: { kind: "unifor
 export const asTeacher = ({ model, params }: LoadedModel): Teacher => ({ model, params: fromConstants(params) });
 
 /** Throws an Error, one sentence, for anything that is not a model or is damaged. */
-export async function loadModel(path: string): Promise<LoadedModel> {
+export async function loadModel(path: string, facts: ClassFacts = {}): Promise<LoadedModel> {
   const found = await locate(path);
-  return found.kind === "diffusers" ? loadDiffusers(found.path) : loadOwn(found.path, found.name);
+  return found.kind === "diffusers" ? loadDiffusers(found.path, facts) : loadOwn(found.path, found.name);
 }
 
 export interface Located {
@@ -144,7 +148,7 @@ async function described(path: string, name: string, metadata: Readonly<Record<s
 const untrained = (name: string, { imagesSeen }: Card): string[] =>
   imagesSeen > 0 ? [] : [`${name} has seen no images yet: its weights are those that training begins with.`];
 
-async function loadDiffusers(path: string): Promise<LoadedModel> {
+async function loadDiffusers(path: string, facts: ClassFacts = {}): Promise<LoadedModel> {
   const found = await networkFile(path);
   const scheduler = await readSchedulerOf(path);
   const config = join(path, found.part, "config.json");
@@ -159,7 +163,36 @@ async function loadDiffusers(path: string): Promise<LoadedModel> {
         })
       : await readUNet(path, await readJson(config), scheduler);
   const rest = await weighed(built, params, found.file);
-  return { ...built, ...rest, path, name: basename(resolve(path)), kind: "diffusers", sampler: plainSampler, notes };
+  const written = Object(config && (await exists(config)) ? await readJson(config) : {})[NULL_LABEL_KEY] as unknown;
+  const name = basename(resolve(path));
+  const loaded = { ...built, ...rest, path, name, kind: "diffusers", sampler: plainSampler, notes, written } as const;
+  return withClasses(loaded, facts);
+}
+
+/** What tells whether the last row of a diffusers folder's labels means "no label"; its configuration may say it too. */
+export type ClassFacts = Pick<LabelFacts, "dataClasses" | "nullClass">;
+
+/**
+ * The same model with its classes as these facts tell; models of fewstep know theirs. Throws an Error where they contradict
+ * each other.
+ */
+export function withClasses<M extends LoadedModel>(loaded: M, facts: ClassFacts): M {
+  const rows = loaded.model.conditions.labels?.rows;
+  if (loaded.kind !== "diffusers") return loaded;
+  const { nullLabel, note } = decideLabels({ rows: rows ?? null, written: loaded.written, ...facts }, loaded.name);
+  if (rows === undefined) return loaded;
+  const labels = labelColumn(rows, { nullLabel: nullLabel !== null });
+  const told = <T extends { readonly conditions: Columns }>(of: T): T => ({
+    ...of,
+    conditions: { ...of.conditions, labels },
+  });
+  const notes = loaded.notes.filter((text) => !text.includes("num_class_embeds"));
+  return {
+    ...loaded,
+    network: told(loaded.network),
+    model: told(loaded.model),
+    notes: note ? [...notes, note] : notes,
+  };
 }
 
 /** What the configurations refuse is refused before the weights are read; those then one tensor after the other. */

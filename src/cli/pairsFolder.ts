@@ -3,10 +3,10 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { TensorData } from "../graph/index.ts";
+import { sha256 } from "../hash.ts";
 import type { NetModel } from "../recipes/recipe.ts";
 import { type Pairs, type PairsOptions, shardCount, teacherPairs } from "../run/pairs.ts";
 import type { Sampler } from "../run/sample.ts";
-import { sha256 } from "../runtime/hash.ts";
 import { makeFolder } from "./atomic.ts";
 import { type Context, checkInterrupt } from "./context.ts";
 import { readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";

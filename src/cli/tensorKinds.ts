@@ -25,8 +25,11 @@ const down = /(\.lora_down|\.lora_A(\.[^.]+)?|[._]lora\.down|\.lora_linear_layer
 export function tensorFile({ entries, metadata }: SafetensorsHeader, file: string): TensorFile {
   const values = [...entries.values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
   const common = { tensors: entries.size, values };
-  if (metadata.format === "fewstep-state-1") {
-    const text = `the state of a run after step ${metadata.step}, for ${grouped(values / 4)} parameters`;
+  if (metadata.format === "fewstep-state-1" || metadata.format === "fewstep-state-2") {
+    const weights = [...entries].filter(([name]) => name === "theta" || name.endsWith(".theta"));
+    const count = weights.reduce((sum, [, { shape }]) => sum + shape.reduce((a, b) => a * b, 1), 0);
+    const stage = Number(metadata.stage ?? 0) > 0 ? ` of stage ${Number(metadata.stage) + 1}` : "";
+    const text = `the state of a run after step ${metadata.step}${stage}, for ${grouped(count)} parameters`;
     return { ...common, kind: "state", step: Number(metadata.step), text };
   }
   if (Object.entries(samplesMark).every(([key, value]) => metadata[key] === value)) {
@@ -34,7 +37,7 @@ export function tensorFile({ entries, metadata }: SafetensorsHeader, file: strin
     const text = `${grouped(shape[0] ?? 0)} samples of the shape ${shape.slice(1).join(" x ")}, with their noise and labels`;
     return { ...common, kind: "samples", text };
   }
-  if (metadata.sha256 !== undefined && ["x", "noise", "labels"].every((name) => entries.has(name)))
+  if (metadata.sha256 !== undefined && ["x", "noise"].every((name) => entries.has(name)))
     return { ...common, kind: "pairs", text: `${grouped(entries.get("x")?.shape[0] ?? 0)} teacher pairs` };
   const base = baseOf({ entries, metadata });
   const of = base === undefined ? "" : ` of ${base}`;

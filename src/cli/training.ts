@@ -1,13 +1,13 @@
 // A training run on disk, for `train` and `accelerate`: common options, the run folder, and what is told on the way.
 import { isAbsolute, resolve } from "node:path";
 import { z } from "zod";
-import { contentHash } from "../data/contentHash.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { lossCurve } from "../figures/lossCurve.ts";
 import { adamwDefaults } from "../optim/adamw.ts";
 import type { Stage } from "../recipes/recipe.ts";
 import type { Card } from "../run/card.ts";
-import { type Done, imagesIn, type Job, runJob, type Schedule } from "../run/job.ts";
+import { contentHash } from "../run/contentHash.ts";
+import { BudgetSpent, type Done, imagesIn, type Job, runJob, type Schedule } from "../run/job.ts";
 import { outline, type Stages } from "../run/outline.ts";
 import { NotFinite } from "../run/train.ts";
 import { sweepTemporary } from "./atomic.ts";
@@ -91,7 +91,6 @@ export const recorded = (
     ...options,
     resume: undefined,
     run: undefined,
-    preset: undefined,
     dryRun: undefined,
     ignoreMemory: undefined,
     minutes: options.images ? undefined : options.minutes,
@@ -255,6 +254,8 @@ async function drive(job: Job, l: Launch, run: RunDir, written: object, { report
       }
     }
   } catch (error) {
+    if (error instanceof BudgetSpent)
+      throw new UsageError(`${run.path} cannot go on: ${error.message} Give more --images.`, { cause: error });
     if (!(error instanceof NotFinite)) throw error;
     throw new Error(`${error.message} The last good checkpoint is of step ${good}, in ${run.path}.`, { cause: error });
   } finally {
@@ -275,4 +276,4 @@ const withCurve =
   };
 
 const isLoss = (event: unknown): event is { images: number; loss: number } =>
-  typeof event === "object" && event !== null && "images" in event && "loss" in event;
+  typeof event === "object" && event !== null && "images" in event && "loss" in event && typeof event.loss === "number";

@@ -52,14 +52,14 @@ export function decideLabels({ rows, written, dataClasses, nullClass }: LabelFac
   if (dataClasses === undefined)
     return {
       ...without,
-      note: `${name} has num_class_embeds ${rows}: read as ${rows} classes without a null class, so without guidance. Say so if the last one means "no class".`,
+      note: `${name} has num_class_embeds ${rows}: read as ${rows} classes without a null class, so without guidance. If the last one means "no class", say so with --null-class.`,
     };
   if (dataClasses === rows) return without;
   if (dataClasses === rows - 1) return withNull;
   if (dataClasses > rows)
     throw new Error(`The data has ${dataClasses} classes, but ${name} only ${rows}. Take data with at most as many.`);
   throw new Error(
-    `${name} has ${rows} rows of labels and the data ${dataClasses} classes, so nothing tells whether the last row means "no class". Say it with the option for the null class, or write "${NULL_LABEL_KEY}" into its unet/config.json: ${rows - 1}, or null for none.`,
+    `${name} has ${rows} rows of labels and the data ${dataClasses} classes, so nothing tells whether the last row means "no class". Say it with --null-class or --no-null-class, or write "${NULL_LABEL_KEY}" into its unet/config.json: ${rows - 1}, or null for none.`,
   );
 }
 

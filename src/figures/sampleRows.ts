@@ -15,11 +15,13 @@ export interface SampleRows {
   readonly rows: readonly SampleRow[];
 }
 
-const labels = 190;
+/** Room for the names, by the longest. */
+const roomFor = (rows: readonly SampleRow[]) => 40 + 7.2 * Math.max(16, ...rows.map(({ label }) => label.length));
 const font = "system-ui, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif";
 
 /** An SVG with the pictures inside. */
 export function sampleRows({ title, subtitle, rows }: SampleRows): string {
+  const labels = roomFor(rows);
   const width = labels + Math.max(...rows.map((row) => row.width)) + 20;
   const parts: string[] = [`<text x="16" y="32" font-size="18" font-weight="600">${escapeXml(title)}</text>`];
   let y = 44;

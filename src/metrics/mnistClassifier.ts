@@ -3,10 +3,10 @@
 import { z } from "zod";
 import { readSafetensors } from "../data/safetensors.ts";
 import { input } from "../graph/index.ts";
+import { sha256 } from "../hash.ts";
 import { type ClassifierConfig, classifier, readClassifierConfig } from "../nn/classifier.ts";
 import { fromConstants, type ParamMap } from "../nn/params.ts";
 import { toParams } from "../nn/weights.ts";
-import { sha256 } from "../runtime/hash.ts";
 import type { Runtime } from "../runtime/index.ts";
 import { type Features, inBatches } from "./features.ts";
 

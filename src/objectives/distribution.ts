@@ -45,9 +45,10 @@ export function matching(
   const [dataReal, dataFake] = [read(byReal, dataRow), read(byFake, dataRow)];
   draws.note("data_real", dataReal);
   draws.note("data_fake", dataFake);
-  // How well each knows the samples: a critic that is worse than the teacher does not follow.
-  draws.note("teacher_error", meanOfSample(square(sub(dataReal, x))));
-  draws.note("critic_error", meanOfSample(square(sub(dataFake, x))));
+  // How well each knows the samples: a critic that is worse than the teacher does not follow. In eps, as it is trained: in
+  // x0 the noisiest samples would count thousandfold.
+  draws.note("teacher_error", meanOfSample(square(sub(read(byReal, noiseRow), noise))));
+  draws.note("critic_error", meanOfSample(square(sub(read(byFake, noiseRow), noise))));
   const direction = stopGradient(
     kind === "dmd"
       ? div(sub(dataFake, dataReal), perSample(meanOfSample(abs(sub(x, dataReal))), x.shape.length))

@@ -49,6 +49,17 @@ export const dmd = recipe({
     pairs: option.pairs(4096),
   }),
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
+  small: {
+    batch: 256,
+    lr: 0.001,
+    ema: 0.99,
+    warmup: 50,
+    teacherSteps: 32,
+    pairs: 16384,
+    regression: 1,
+    criticRate: 2,
+    images: 614400,
+  },
   needs: (o) => [
     ...(o.gan > 0 ? (["data", "features"] as const) : ["data" as const]),
     ...(o.regression > 0 ? ["pairs" as const] : []),

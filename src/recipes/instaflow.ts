@@ -18,14 +18,25 @@ export const instaflow = recipe({
   options: z.object({
     ...reflowOptions,
     distillDistance: option.distance("pseudo-huber").describe("How errors are measured in the distillation."),
-    distill: z.number().gt(0).lt(1).default(0.5).describe("Share of the budget for the distillation."),
+    distillShare: z.number().gt(0).lt(1).default(0.5).describe("Share of the budget for the distillation."),
   }),
   training: { lr: 1.5e-4, ema: 0.99, images: 64_000 },
+  small: {
+    batch: 256,
+    lr: 0.001,
+    ema: 0.99,
+    warmup: 50,
+    start: "snr-matched",
+    teacherSteps: 32,
+    pairs: 16384,
+    distillDistance: "mse",
+    images: 614400,
+  },
   needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   // Two sets of pairs: the teacher's, and those of the straight flow.
   teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * (passes(o.guidance) + 1) }),
   *stages(teacher, o) {
-    const flow = yield rectify(teacher, o, { name: "reflow", share: 1 - o.distill });
+    const flow = yield rectify(teacher, o, { name: "reflow", share: 1 - o.distillShare });
     const { model } = flow;
     const player = regressing(flow, {
       model,
@@ -38,6 +49,6 @@ export const instaflow = recipe({
     const sampling = { solver: o.teacherSolver, steps: o.teacherSteps, pairs: o.pairs };
     const source = { pairs: { prefix: "", teacher: flow, guidance: 1, ...sampling } };
     const sampler = evenly([1]);
-    yield stageOf(flow, { name: "one step", model, players: [player], source, sampler, share: o.distill });
+    yield stageOf(flow, { name: "one step", model, players: [player], source, sampler, share: o.distillShare });
   },
 });

@@ -27,6 +27,7 @@ import { told } from "./grow.ts";
 import { evenly, passes, stageOf, student } from "./parts.ts";
 import { recipe, STUDENT } from "./recipe.ts";
 import { startOption, straightened, uRow } from "./reflow.ts";
+import { afterSettling, settled, settleOptions } from "./settle.ts";
 
 export const meanflow = recipe({
   name: "meanflow",
@@ -44,12 +45,25 @@ export const meanflow = recipe({
     timeStd: z.number().positive().default(1).describe("Standard deviation of the logit of times."),
     weightPower: z.number().nonnegative().default(1).describe("Power of the adaptive weight (error + c)^−p."),
     weightOffset: z.number().positive().default(1e-3).describe("Offset of the adaptive weight."),
+    ...settleOptions,
   }),
   training: { lr: 1e-4, ema: 0.99, images: 128_000 },
+  small: {
+    batch: 256,
+    lr: 0.001,
+    ema: 0.99,
+    warmup: 50,
+    start: "snr-matched",
+    equal: 0.5,
+    timeScale: 5,
+    timeMean: 0,
+    timeStd: 1.5,
+    images: 614400,
+  },
   needs: (o) => ["data", "network", ...(o.guidance === 1 ? [] : ["guidance" as const])],
-  teacherNfe: (o) => ({ perImage: passes(o.guidance) - 1, perPair: 0 }),
+  teacherNfe: (o) => ({ perImage: passes(o.guidance) - 1 + (o.timeScale === undefined ? 0 : o.settle), perPair: 0 }),
   *stages(teacher, o, seed) {
-    const start = told(straightened(teacher, o.start), { span: true }, seed);
+    const start = told(straightened(yield* settled(teacher, o), o.start), { span: true }, seed);
     const { model } = start;
     const { conditions, form } = model;
     const law = logitNormal({ mean: o.timeMean, std: o.timeStd });
@@ -93,7 +107,14 @@ export const meanflow = recipe({
       return mul(weight, error);
     });
     const sampler = evenly([1, 2, 4]);
-    yield stageOf(start, { name: "meanflow", model, players: [player], source: { data: "" }, sampler });
+    yield stageOf(start, {
+      name: "meanflow",
+      model,
+      players: [player],
+      source: { data: "" },
+      sampler,
+      share: afterSettling(teacher, o),
+    });
   },
 });
 

@@ -48,6 +48,17 @@ export const rectifiedDiffusion = recipe({
   },
   options: schema,
   training: { lr: 1.5e-4, ema: 0.99, images: 32_000 },
+  small: {
+    batch: 256,
+    lr: 0.001,
+    ema: 0.99,
+    warmup: 50,
+    teacherSteps: 32,
+    pairs: 16384,
+    atNoise: 0.5,
+    distance: "mse",
+    images: 409600,
+  },
   needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * passes(o.guidance) }),
   *stages(teacher, o) {

@@ -30,6 +30,17 @@ export const rectifiedDiffusionCd = recipe({
       .describe("Share of the budget for Rectified Diffusion; 0: the teacher is a student of it already."),
   }),
   training: { lr: 1.5e-4, ema: 0.99, images: 64_000 },
+  small: {
+    batch: 256,
+    lr: 0.001,
+    ema: 0.99,
+    warmup: 50,
+    teacherSteps: 32,
+    pairs: 16384,
+    atNoise: 0.5,
+    distance: "mse",
+    images: 614400,
+  },
   needs: (o) => [
     "data",
     ...(o.rectify > 0 ? ["pairs" as const] : []),

@@ -25,6 +25,16 @@ export const rectifiedDiffusionPhased = recipe({
     distanceScale: option.distanceScale(),
   }),
   training: { lr: 1e-4, ema: 0.99, images: 32_000 },
+  small: {
+    batch: 256,
+    lr: 0.001,
+    ema: 0.99,
+    warmup: 50,
+    teacherSteps: 4,
+    teacherSolver: "dpm++2m",
+    atStarts: 0.5,
+    images: 307200,
+  },
   needs: (o) => ["data", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   teacherNfe: (o) => ({ perImage: o.teacherSteps * passes(o.guidance), perPair: 0 }),
   *stages(teacher, o) {

@@ -68,6 +68,17 @@ export const reflow = recipe({
   },
   options: z.object({ rounds: z.int().positive().default(1).describe("Rounds of reflow."), ...reflowOptions }),
   training: { lr: 1.5e-4, ema: 0.99, images: 32_000 },
+  small: {
+    batch: 256,
+    lr: 0.001,
+    ema: 0.99,
+    warmup: 50,
+    start: "snr-matched",
+    teacherSteps: 32,
+    pairs: 16384,
+    atNoise: 0.5,
+    images: 409600,
+  },
   needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * passes(o.guidance) }),
   *stages(teacher, o) {

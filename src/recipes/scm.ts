@@ -9,7 +9,8 @@ import { guided, inForm, predict } from "../model.ts";
 import { meanOfSample } from "../objectives/regress.ts";
 import { read } from "../pair.ts";
 import { evenly, option, passes, stageOf, student } from "./parts.ts";
-import { recipe, STUDENT } from "./recipe.ts";
+import { type NetModel, recipe, STUDENT } from "./recipe.ts";
+import { afterSettling, settled, settleOptions } from "./settle.ts";
 
 /** TrigFlow's angle is πt/2: the cosine form, on which its F is v. */
 const trig = cosine();
@@ -33,16 +34,20 @@ export const scm = recipe({
     tangentOffset: z.number().nonnegative().default(0.1).describe("Added to the tangent's norm."),
     timeMean: z.number().default(-1).describe("Mean of ln(sigma/alpha) of times."),
     timeStd: z.number().positive().default(1.4).describe("Standard deviation of ln(sigma/alpha) of times."),
+    ...settleOptions,
   }),
   training: { lr: 1e-4, ema: 0.99, images: 128_000 },
+  small: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, tangentWarmup: 500, timeScale: 5, images: 614400 },
   needs: (o) => ["data", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   teacherNfe: (o) => ({ perImage: o.distill ? passes(o.guidance) : 0, perPair: 0 }),
   *stages(teacher, o) {
-    const model = teacher.model.form.spec.kind === "cosine" ? teacher.model : inForm(teacher.model, trig);
+    const onTrig = (model: NetModel) => (model.form.spec.kind === "cosine" ? model : inForm(model, trig));
+    const start = yield* settled(teacher, o);
+    const model = onTrig(start.model);
     const { form } = model;
-    const asked = guided(model, o.guidance);
+    const asked = guided(onTrig(teacher.model), o.guidance);
     const times = logNormalNsr(form, { mean: o.timeMean, std: o.timeStd });
-    const player = student(teacher, (table, draws) => {
+    const player = student(start, (table, draws) => {
       const t = draws.clock("t", times);
       const pair = independent(draws, t);
       const x = draws.note(
@@ -86,6 +91,7 @@ export const scm = recipe({
       return meanOfSample(square(sub(F, target)));
     });
     const sampler = evenly([1, 2, 4], "lcm");
-    yield stageOf(teacher, { name: "scm", model, players: [player], source: { data: "" }, sampler });
+    const share = afterSettling(teacher, o);
+    yield stageOf(start, { name: "scm", model, players: [player], source: { data: "" }, sampler, share });
   },
 });

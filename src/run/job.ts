@@ -4,12 +4,13 @@
 import type { Dataset } from "../data/dataset.ts";
 import type { Precision } from "../graph/index.ts";
 import type { RateSchedule } from "../optim/schedule.ts";
-import type { PairSource, Stage } from "../recipes/recipe.ts";
+import { passes } from "../recipes/parts.ts";
+import { type PairSource, STUDENT, type Stage } from "../recipes/recipe.ts";
 import type { Runtime } from "../runtime/index.ts";
 import { endOfStage, outline, type Stages, stepsOf } from "./outline.ts";
 import type { Pairs } from "./pairs.ts";
 import { batchesOf } from "./source.ts";
-import { freshState, keptOf, type TrainEvent, type TrainState, train } from "./train.ts";
+import { checkPlayers, freshState, keptOf, type TrainEvent, type TrainState, train } from "./train.ts";
 import { watcher } from "./watch.ts";
 
 export interface Schedule {
@@ -32,6 +33,8 @@ export interface Progress {
   /** Index of the stage. */
   readonly stage: number;
   readonly state: TrainState;
+  /** Images seen in each stage that has ended: a later budget does not change what was. */
+  readonly seen: readonly number[];
 }
 
 /** Keeps what a run makes. What is saved appears complete or not at all. */
@@ -53,8 +56,8 @@ export interface Store {
 /** How far a run has come. */
 export interface Done {
   readonly images: number;
-  /** Images seen in this stage, and pairs made for stages so far. */
-  readonly stages: readonly { readonly name: string; readonly images: number; readonly pairs: number }[];
+  /** Images seen in each stage so far, and the network evaluations that its pairs took. */
+  readonly stages: readonly { readonly name: string; readonly images: number; readonly pairNfe: number }[];
 }
 
 export interface Job {
@@ -93,6 +96,11 @@ interface Logged {
   readonly rate: number;
 }
 
+/** A run has gone further already than its budget is now. */
+export class BudgetSpent extends Error {
+  override readonly name = "BudgetSpent";
+}
+
 /** Runs to the end, from where the store says it stopped. */
 export async function* runJob(job: Job): AsyncGenerator<JobEvent> {
   const { schedule, store } = job;
@@ -100,7 +108,7 @@ export async function* runJob(job: Job): AsyncGenerator<JobEvent> {
   const steps = stepsOf(names, schedule.images, schedule.batch);
   const found = await store.load();
   if (found) await store.rewind(found);
-  const finished: { name: string; images: number; pairs: number }[] = [];
+  const finished: { name: string; images: number; pairNfe: number }[] = [];
   const generator = job.stages();
   let next = generator.next();
   let images = 0;
@@ -113,9 +121,10 @@ export async function* runJob(job: Job): AsyncGenerator<JobEvent> {
     } else {
       const resumed = found?.stage === index ? found.state : undefined;
       if (resumed && resumed.step > steps[index])
-        throw new RangeError(
-          `${stage.name} has taken ${resumed.step} steps already, more than the ${steps[index]} that the budget has for it.`,
+        throw new BudgetSpent(
+          `${stage.name} has seen ${resumed.step * schedule.batch} images already, more than the budget's ${steps[index] * schedule.batch}.`,
         );
+      if (resumed) checkPlayers(stage, resumed);
       yield { kind: "stage", name: stage.name, index, count: names.length };
       if (resumed) yield { kind: "resumed", stage: stage.name, step: resumed.step, steps: steps[index] };
       const end = yield* runStage(job, stage, index, steps, resumed ?? freshState(stage), images, finished);
@@ -124,13 +133,19 @@ export async function* runJob(job: Job): AsyncGenerator<JobEvent> {
         return yield { kind: "done", images: images + end.state.step * schedule.batch, early: true };
       theta = keptOf(end.state);
     }
-    finished.push({ name: stage.name, images: steps[index] * schedule.batch, pairs: stage.source.pairs?.pairs ?? 0 });
-    images += steps[index] * schedule.batch;
+    const seen = (found && index < found.stage ? found.seen[index] : undefined) ?? steps[index] * schedule.batch;
+    finished.push({ name: stage.name, images: seen, pairNfe: pairNfe(stage) });
+    images += seen;
     next = generator.next(endOfStage(stage, theta));
     // The result is there before a state says that it is.
     if (!next.done && !(found && index < found.stage)) await store.saveResult(index, spec, theta);
   }
   yield { kind: "done", images, early: false };
+}
+
+/** A guided evaluation is two passes of the network. */
+function pairNfe({ source: { pairs } }: Stage): number {
+  return pairs ? pairs.pairs * pairs.steps * passes(pairs.guidance) : 0;
 }
 
 interface Ended {
@@ -151,15 +166,14 @@ async function* runStage(
   const { batch } = schedule;
   const pairs = stage.source.pairs ? await store.pairs(stage.source.pairs, index) : undefined;
   const data = batchesOf(stage, { data: job.data, pairs }, { seed, stage: index, batch });
-  const made = pairs ? pairs.x.length / stage.model.sampleShape.reduce((a, b) => a * b, 1) : 0;
   const done = (step: number): Done => ({
     images: before + step * batch,
-    stages: [...finished, { name: stage.name, images: step * batch, pairs: made }],
+    stages: [...finished, { name: stage.name, images: step * batch, pairNfe: pairNfe(stage) }],
   });
   let last = start;
   let saved = performance.now();
   const save = async (state: TrainState): Promise<JobEvent> => {
-    await store.save({ stage: index, state });
+    await store.save({ stage: index, state, seen: finished.map(({ images }) => images) });
     await store.saveModel(stage, keptOf(state), done(state.step));
     last = state;
     saved = performance.now();
@@ -173,8 +187,8 @@ async function* runStage(
   const count = steps[index];
   const every = Math.max(1, Math.round(schedule.saveEvery / batch));
   const pictures = Math.max(1, Math.round(schedule.previewEvery / batch));
-  const log = logger(store, index, before, start.step, Math.max(1, Math.floor(count / 500)));
-  const watch = watcher(stage);
+  const log = logger(store, index, before, Math.max(1, Math.floor(count / 500)));
+  const watch = watcher(stage, start.step);
   const options = { ...schedule, steps: count, seed, stage: index };
   for await (const event of train(stage, data, runtime, start, options)) {
     if (event.kind !== "step") continue;
@@ -187,7 +201,7 @@ async function* runStage(
     yield { kind: "step", stage: stage.name, total: batch * count + before, norm: logged.norm, ...shown };
     const wrong = watch(event.notes);
     if (wrong) {
-      await store.log({ kind: "warning", step: event.step, message: wrong });
+      await store.log({ kind: "warning", ...(index > 0 ? { stage: index } : {}), step: event.step, message: wrong });
       yield { kind: "warning", message: wrong };
     }
     if (!due) continue;
@@ -206,27 +220,29 @@ async function* runStage(
 }
 
 /** Writes a line every so many steps, with the mean loss since the last one. */
-function logger(store: Store, stage: number, before: number, from: number, every: number) {
+function logger(store: Store, stage: number, before: number, every: number) {
   const begin = performance.now();
-  let [sum, since] = [0, from];
+  // Of the steps in which the student moved: what it had before a run was stopped is not known any more.
+  let [sum, moved] = [0, 0];
   return async (event: TrainEvent, flush: boolean): Promise<{ norm: number | null }> => {
-    const { step, loss, rate, players, notes } = event;
-    const norm = event.skipped ? null : event.norm;
-    sum += loss;
+    const { step, rate, players, notes } = event;
+    const student = players[STUDENT];
+    const norm = event.skipped || !student ? null : student.norm;
+    if (student) [sum, moved] = [sum + student.loss, moved + 1];
     if (step % every !== 0 && !flush) return { norm };
     const line = {
       kind: "step",
       ...(stage > 0 ? { stage } : {}),
       step,
       images: before + event.images,
-      loss: sum / (step - since),
+      loss: moved > 0 ? sum / moved : null,
       norm,
       rate,
       seconds: Math.round(performance.now() - begin) / 1000,
       ...(Object.keys(players).length > 1 ? { players } : {}),
       ...(Object.keys(notes).length > 0 ? { notes } : {}),
     };
-    [sum, since] = [0, step];
+    [sum, moved] = [0, 0];
     await store.log(line);
     return { norm };
   };

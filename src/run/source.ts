@@ -73,7 +73,14 @@ const indexDataset = (size: number): Dataset => ({
 });
 
 function rowsOf(all: TensorData, indices: Uint32Array, size: number): TensorData {
-  const out = all.slice(0, indices.length * size);
+  // A batch may be larger than all pairs.
+  const length = indices.length * size;
+  const out =
+    all instanceof BigInt64Array
+      ? new BigInt64Array(length)
+      : all instanceof Float32Array
+        ? new Float32Array(length)
+        : new Uint8Array(length);
   indices.forEach((from, i) => {
     const row = all.subarray(from * size, (from + 1) * size);
     (out as { set(from: TensorData, at: number): void }).set(row, i * size);

@@ -213,7 +213,7 @@ export async function* train(
 const SMALLEST_SCALE = 2 ** -10;
 
 /** Throws a RangeError, one sentence for all that is wrong, before anything is computed. */
-function checkPlayers({ players, name }: Stage, { players: states }: TrainState): void {
+export function checkPlayers({ players, name }: Stage, { players: states }: TrainState): void {
   const wrong: string[] = [];
   const seen = new Set<string>();
   for (const player of players) {

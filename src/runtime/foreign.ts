@@ -1,6 +1,6 @@
 // Someone else's .onnx file as a function of one float array: a feature network, say. It is run as it is, without gradients.
 
-import { sha256 } from "./hash.ts";
+import { sha256 } from "../hash.ts";
 import type { OrtModule, OrtSession, OrtSessionOptions } from "./runtime.ts";
 
 /** What a session says of an input or output; a size that may vary is a name. */

@@ -6,8 +6,8 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Device, type Outputs, type Precision, sizeOf } from "../graph/index.ts";
+import type { Hasher } from "../hash.ts";
 import { allocate } from "./exchange.ts";
-import type { Hasher } from "./hash.ts";
 import { type Placed, placements } from "./placement.ts";
 import { createRuntime, type Feed, type OrtModule, type Runtime } from "./runtime.ts";
 

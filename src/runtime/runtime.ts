@@ -1,9 +1,9 @@
 // Programs on ONNX Runtime. Everything here works with any build of it (Node, browser): the module is an argument.
 
 import { type Device, emitModel, type Outputs, type Precision, type Tensor } from "../graph/index.ts";
+import { type Hasher, sha256Pieces, sha256With } from "../hash.ts";
 import { channelBlock } from "./channelBlock.ts";
 import { type Held, inputLike, type Opened, onDevice, release, runSession } from "./exchange.ts";
-import { type Hasher, sha256Pieces, sha256With } from "./hash.ts";
 import { checkDevice, keeps, openSession } from "./session.ts";
 import { endOfRun } from "./uncopied.ts";
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { readSafetensors, writeSafetensors } from "../../src/data/safetensors.ts";
 import { picture } from "../data/bytes.ts";
+import { fixture } from "../onnx/helpers.ts";
 import { failure, fewstep, onlyRun, root, scratch } from "./fewstep.ts";
 
 const { at } = scratch();
@@ -51,8 +52,8 @@ describe("models", () => {
     expect(await sample(await broken("card.json", (b) => b.subarray(0, 40)))).toContain("card.json is not JSON");
   });
   test("a card of a newer format, and cards that do not fit", async () => {
-    expect(await sample(await card({ format: 2 }))).toMatch(
-      /has format 2, but this version of fewstep reads formats up to 1/,
+    expect(await sample(await card({ format: 3 }))).toMatch(
+      /has format 3, but this version of fewstep reads formats up to 2/,
     );
     expect(await sample(await card({ form: { kind: "spiral" } }))).toMatch(/card.json is not a valid card: form/);
     expect(await sample(await card({ network: { family: "rnn", config: {} } }))).toContain('no network family "rnn"');
@@ -134,10 +135,9 @@ describe("options", () => {
     expect(await wrong("sample", model, "--steps", "0")).toMatch(/--steps is 0: expected a whole number from 1\./);
     expect(await wrong("sample", model, "--solver", "magic")).toMatch(/Unknown solver "magic". Expected one of ddim/);
     expect(await wrong("train", ...tiny, "--form", "spiral")).toMatch(/--form is "spiral": expected one of vp, subvp/);
-    expect(await wrong("accelerate", model, "--method", "lcm")).toMatch(
-      /lcm is not in this version; there are: perflow/,
+    expect(await wrong("accelerate", model, "--method", "magic")).toMatch(
+      /--method magic is no method; there are: perflow, .*, scm\.$/,
     );
-    expect(await wrong("accelerate", model, "--method", "magic")).toMatch(/magic is no method/);
     expect(await wrong("accelerate", model, "--method", "perflow")).toMatch(/--data is missing/);
     expect(await wrong("accelerate", model, "--method", "rectified-diffusion", "--windows", "4")).toMatch(
       /--windows does not belong to rectified-diffusion/,
@@ -146,6 +146,34 @@ describe("options", () => {
     expect(await wrong("sample", model, "--class", "3")).toMatch(/--class 3 needs a model with classes/);
     expect(await wrong("sample", model, "--guidance", "3")).toMatch(/--guidance 3 needs a model with classes/);
     expect(await wrong("sample", model, "--device", "tpu")).toMatch(/--device is "tpu": expected one of cpu/);
+  });
+  test("all that a teacher lacks for a method, and all options of other methods, in one sentence", async () => {
+    const points = ["--data", "toy:moons@64", "--batch", "8", "--images", "8", "--out", at("students")];
+    const asked = (path: string, method: string, ...more: string[]) =>
+      wrong("accelerate", path, "--method", method, ...points, ...more);
+    expect(await asked(model, "perflow", "--guidance", "2")).toMatch(
+      /^perflow cannot be done with \S+: guidance needs a teacher with classes and a "no label", and \S+ has no classes: use --guidance 1\.$/,
+    );
+    const dit = at("dit");
+    await mkdir(join(dit, "transformer"), { recursive: true });
+    await mkdir(join(dit, "scheduler"));
+    await writeFile(join(dit, "transformer/model.onnx"), fixture("dit-dynamo-21.onnx"));
+    await writeFile(join(dit, "scheduler/scheduler_config.json"), JSON.stringify({ _class_name: "DDPMScheduler" }));
+    const everything = ["--gan", "0.1", "--guidance", "3", "--gradient-checkpointing", "--regression", "0"];
+    expect(await asked(dit, "dmd", ...everything, "--pairs-mb", "4", "--pairs-dir", at("pairs"))).toBe(
+      'dmd cannot be done with dit: guidance needs a teacher with classes and a "no label", and dit has no classes: use --guidance 1; ' +
+        "its discriminator looks inside the network, and an ONNX file does not say what is inside; " +
+        "--gradient-checkpointing needs a network of blocks, and an ONNX file does not say where its blocks are: use a smaller --batch; " +
+        "it makes no pairs here, so leave out --pairs-mb and --pairs-dir.",
+    );
+    expect(await asked(dit, "lcm")).toBe(
+      "lcm cannot be done with dit: it tells the network more than an ONNX file takes.",
+    );
+    expect(await asked(model, "rectified-diffusion", "--windows", "4", "--critic-rate", "2")).toMatch(
+      /^--windows, --critic-rate do not belong to rectified-diffusion, which has: --teacher-steps, .*--pairs\.$/,
+    );
+    await expect(stat(at("students"))).rejects.toThrow("ENOENT");
+    await expect(stat(at("pairs"))).rejects.toThrow("ENOENT");
   });
   test("config files: flags win; unknown names and wrong values are errors", async () => {
     const config = at("config.json");

@@ -88,7 +88,7 @@ test("weights that are not numbers, a teacher of another shape, a file that is n
 test("a run that cannot go on keeps its options", async () => {
   const options = await readFile(join(model, "options.json"), "utf8");
   expect(await failure(2, "train", "--resume", model, "--images", "8")).toMatch(
-    /has seen 16 images already, more than the budget of 8\.$/,
+    /00000-flow-matching-\S+ cannot go on: flow-matching has seen 16 images already, more than the budget's 8\. Give more --images\.$/,
   );
   expect(await readFile(join(model, "options.json"), "utf8")).toBe(options);
   await cp(model, at("odd"), { recursive: true });

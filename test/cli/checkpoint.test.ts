@@ -2,29 +2,105 @@ import { open, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Disk } from "../../src/cli/atomic.ts";
-import { loadState, saveState, stateFile } from "../../src/cli/checkpoint.ts";
+import { loadResult, loadState, saveResult, saveState, stateFile } from "../../src/cli/checkpoint.ts";
 import { loadModel, saveModel } from "../../src/cli/models.ts";
 import { linear, u } from "../../src/core/index.ts";
 import { type Card, describeModel } from "../../src/run/card.ts";
-import { freshState } from "../../src/run/train.ts";
+import type { Progress } from "../../src/run/job.ts";
+import type { PlayerState, TrainState } from "../../src/run/train.ts";
 import { tinyModel } from "../run/helpers.ts";
 import { scratch } from "./fewstep.ts";
 
 const { at } = scratch();
-const state = { ...freshState(Float32Array.of(1, 2, 3)), step: 7 };
+const player = (theta: Float32Array, averages: PlayerState["averages"]): PlayerState => ({
+  updates: 5,
+  theta,
+  m: theta.map((x) => x / 2),
+  v: theta.map((x) => x * x),
+  averages,
+});
+const state: TrainState = {
+  step: 7,
+  players: {
+    student: player(Float32Array.of(1, 2, 3), { kept: Float32Array.of(4, 5, 6), target: Float32Array.of(7, 8, 9) }),
+    critic: player(Float32Array.of(-1, -2), {}),
+  },
+  scale: { value: 1024, good: 3, skipped: 2 },
+};
+const progress: Progress = { stage: 1, state, seen: [320] };
+const spec = [{ name: "w", shape: [3], init: "zeros" as const }];
 
-test("a state comes back as it was; another teacher or network is refused", async () => {
+test("a state comes back as it was, every player with its averages", async () => {
   const run = { state: at("state") };
-  await saveState(run, state, { teacher: "abc" });
-  expect(await loadState(run, { teacher: "abc" }, 3)).toEqual(state);
-  await expect(loadState(run, { teacher: "xyz" }, 3)).rejects.toThrow(/belongs to another teacher \(abc\).*\(xyz\)/);
-  await expect(loadState(run, {}, 4)).rejects.toThrow(/has 3 values of "theta", expected 4/);
-  await expect(loadState({ state: at("none") }, {}, 3)).rejects.toThrow(/does not exist\.$/);
+  await saveState(run, progress, { teacher: "abc", data: "def" });
+  expect(await loadState(run, { teacher: "abc", data: "def" })).toEqual(progress);
+  expect(await loadState(run, {})).toEqual(progress);
+  expect(await loadState({ state: at("none") }, {}), "there is none yet").toBeUndefined();
+  const { scale: _, ...whole } = state;
+  await saveState(run, { stage: 0, state: whole, seen: [] }, {});
+  expect(await loadState(run, {})).toEqual({ stage: 0, state: whole, seen: [] });
+});
+
+test.each(["teacher", "data"])("another %s is refused, with what differs and what to do", async (what) => {
+  const run = { state: at("state") };
+  await saveState(run, progress, { teacher: "abc", data: "def" });
+  await expect(loadState(run, { [what]: "xyz" })).rejects.toThrow(
+    `${stateFile(run)} belongs to another ${what} than the one given now: its contents differ. Resume with what the run was started with.`,
+  );
+});
+
+test("damage is noticed wherever it is", async () => {
+  const run = { state: at("state") };
+  await saveState(run, progress, {});
+  const good = await readFile(stateFile(run));
+  const refused = async (bytes: Uint8Array) => {
+    await writeFile(stateFile(run), bytes);
+    return loadState(run, {}).then(
+      () => "accepted",
+      (error: Error) => error.message,
+    );
+  };
+  const changed = (at: number) => good.with(at, good[at] ^ 1);
+  const begin = 8 + Number(good.readBigUInt64LE(0));
+  for (let i = begin; i < good.length; i++)
+    expect(await refused(changed(i))).toBe(
+      `${stateFile(run)} is damaged: its checksum is another. Start the run again, or put back a copy of the file.`,
+    );
+  for (const length of [0, 7, 8, begin - 1, begin, good.length - 1])
+    expect(await refused(good.subarray(0, length))).toMatch(
+      /state\.safetensors is (no safetensors file, or is )?cut off: /,
+    );
+  const text = (from: string, to: string) => {
+    const at = good.indexOf(from);
+    expect(at, from).toBeGreaterThan(0);
+    return Buffer.concat([good.subarray(0, at), Buffer.from(to), good.subarray(at + from.length)]);
+  };
+  expect(await refused(text("fewstep-state-2", "fewstep-state-9"))).toMatch(
+    /is no state of a run, or of a newer version/,
+  );
+  expect(await refused(text('"step":"7"', '"step":"x"'))).toMatch(/is damaged: its "step" is "x"\.$/);
+  expect(await refused(text('"stage":"1"', '"stage":"-"'))).toMatch(/is damaged: its "stage" is "-"\.$/);
+  expect(await refused(good)).toBe("accepted");
+});
+
+test("the result of a stage: another network, damage and a missing file are refused", async () => {
+  const run = { state: at("state") };
+  const theta = Float32Array.of(1, 2, 3);
+  await saveResult(run, 0, theta);
+  expect(await loadResult(run, 0, spec)).toEqual(theta);
+  await expect(loadResult(run, 0, [{ ...spec[0], shape: [4] }])).rejects.toThrow(
+    /stage-0\.safetensors has 3 weights, expected 4 for this network\./,
+  );
+  const file = at("state/stage-0.safetensors");
+  const bytes = await readFile(file);
+  await writeFile(file, bytes.with(bytes.length - 1, bytes[bytes.length - 1] ^ 1));
+  await expect(loadResult(run, 0, spec)).rejects.toThrow(/stage-0\.safetensors is damaged: its checksum is another\./);
+  await expect(loadResult(run, 1, spec)).rejects.toThrow(/stage-1\.safetensors does not exist/);
 });
 
 test("a full disk and weights that are not finite leave the old state", async () => {
   const run = { state: at("state") };
-  await saveState(run, state, {});
+  await saveState(run, progress, {});
   const before = await readFile(stateFile(run));
   const full: Disk = {
     rename,
@@ -36,18 +112,28 @@ test("a full disk and weights that are not finite leave the old state", async ()
       return file;
     },
   };
-  await expect(saveState(run, { ...state, step: 8 }, {}, full)).rejects.toThrow(
+  await expect(saveState(run, { ...progress, state: { ...state, step: 8 } }, {}, full)).rejects.toThrow(
     /could not be written: the disk is full/,
   );
-  const broken = { ...state, step: 9, v: Float32Array.of(0, Number.NaN, 0) };
-  await expect(saveState(run, broken, {})).rejects.toThrow(/"v" holds NaN at step 9, so that state was not saved/);
+  for (const part of ["theta", "m", "v"] as const) {
+    const critic = { ...state.players.critic, [part]: Float32Array.of(0, Number.NaN) };
+    const broken = { step: 9, players: { ...state.players, critic } };
+    await expect(saveState(run, { ...progress, state: broken }, {})).rejects.toThrow(
+      `"critic.${part}" holds NaN at step 9, so that state was not saved`,
+    );
+  }
+  const { student } = state.players;
+  const infinite = { ...student, averages: { ...student.averages, target: Float32Array.of(0, 0, 1 / 0) } };
+  await expect(
+    saveState(run, { ...progress, state: { step: 9, players: { ...state.players, student: infinite } } }, {}),
+  ).rejects.toThrow(`"student.average.target" holds Infinity at step 9`);
   expect(await readFile(stateFile(run))).toEqual(before);
 });
 
 test("a model whose card is a save behind tells how far its weights are", async () => {
   const { network, model, spec, theta } = tinyModel(linear(), u);
   const card = (imagesSeen: number): Card => ({
-    format: 1,
+    format: 2,
     library: "0",
     ...describeModel({ network, model, timeInput: { scale: 1000, offset: 0 } }),
     sampler: { solver: "euler", grid: { kind: "uniform" }, steps: [4] },

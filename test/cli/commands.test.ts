@@ -33,6 +33,7 @@ beforeAll(async () => {
   teacher = await onlyRun(at("teachers"));
   expect([...new Set(events(ended.out).map(({ kind }) => kind))]).toEqual([
     "run",
+    "stage",
     "checkpoint",
     "step",
     "preview",
@@ -98,9 +99,9 @@ describe("accelerate", () => {
     expect(card?.sampler).toMatchObject({ grid: { kind: "windows" }, steps: [2, 4] });
   });
   test("rectified diffusion: pairs of the teacher, counted", async () => {
-    const options = ["--pairs", "100", "--pairs-mb", "0.0012", "--teacher-steps", "3", "--pairs-dir", at("pairs")];
+    const options = ["--pairs", "100", "--pairs-mb", "0.0008", "--teacher-steps", "3", "--pairs-dir", at("pairs")];
     const { card, path } = await accelerate("rectified-diffusion", ...options);
-    // A pair is two points and a label: 24 bytes, so 0.0012 MB hold 50.
+    // A pair is two points: 16 bytes, so 0.0008 MB hold 50.
     expect(card?.teacherNfe).toBe(50 * 3);
     expect(await readdir(at("pairs"))).toEqual(["pairs-00000.safetensors", "pairs.json"]);
     expect((await fewstep("info", at("pairs"))).out).toMatch(

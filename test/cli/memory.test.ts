@@ -8,16 +8,23 @@ import { silent } from "../../src/cli/reporter.ts";
 import { linear, u } from "../../src/core/index.ts";
 import { networkModel } from "../../src/model.ts";
 import { buildNetwork, collect } from "../../src/nn/network.ts";
+import { countParams } from "../../src/nn/params.ts";
 import { adamwDefaults } from "../../src/optim/adamw.ts";
+import { key } from "../../src/random.ts";
 import { diffusion } from "../../src/recipes/diffusion.ts";
+import { startOf } from "../../src/recipes/start.ts";
 import { contents, fewstep, onlyRun, scratch } from "./fewstep.ts";
 
 const { at } = scratch();
 
 describe("a run that does not fit", () => {
   const network = buildNetwork({ family: "dit", config: { size: 16, width: 64, depth: 14, heads: 2 } });
-  const model = networkModel(network, linear(), u, { scale: 1000, offset: 0 });
-  const run = { plan: diffusion(model), spec: collect(network) };
+  const timeInput = { scale: 1000, offset: 0 };
+  const model = networkModel(network, linear(), u, timeInput);
+  const spec = collect(network);
+  const theta = new Float32Array(countParams(spec));
+  const { value: run } = diffusion.stages(startOf({ model, network, timeInput, spec, theta }), {}, key(0)).next();
+  if (!run) throw new Error("Diffusion has no stage.");
   const notes: string[] = [];
   const context = quietContext({ report: { ...silent, note: (text) => notes.push(text) } });
   afterAll(() => expect(context.runtime.open()).toBe(0));

@@ -6,6 +6,7 @@ import * as ort from "onnxruntime-node";
 import { expect, test } from "vitest";
 import { readSafetensors } from "../../src/cli/files.ts";
 import { type LoadedModel, loadModel } from "../../src/cli/models.ts";
+import type { Cond } from "../../src/condition.ts";
 import { emitModel, input } from "../../src/graph/index.ts";
 import { fromConstants } from "../../src/nn/params.ts";
 import { importOnnx } from "../../src/onnx/index.ts";
@@ -26,8 +27,8 @@ async function write(path: string, content: string | Uint8Array): Promise<void> 
 /** The network of a model as an ONNX file for batches of `batch`, under Hugging Face's names. */
 function exported({ network, params }: LoadedModel, batch: number): Uint8Array {
   const sample = input("sample", [batch, ...network.sampleShape]);
-  const labels = network.labelCount === null ? undefined : input("class_labels", [batch], "int64");
-  const out = network.apply(fromConstants(params), sample, input("timestep", [batch]), labels);
+  const cond: Cond = network.conditions.labels ? { labels: input("class_labels", [batch], "int64") } : {};
+  const out = network.apply(fromConstants(params), sample, input("timestep", [batch]), cond);
   return emitModel({ out_sample: out }, "cpu").bytes;
 }
 
@@ -111,12 +112,9 @@ test("PeRFlow on PyTorch's export: starts, saves, resumes; the student is an ONN
     class_labels: new ort.Tensor("int64", labels, [2]),
   });
   await session.release();
-  const y = student.network.apply(
-    fromConstants(student.params),
-    input("x", [2, 1, 8, 8]),
-    input("t", [2]),
-    input("labels", [2], "int64"),
-  );
+  const y = student.network.apply(fromConstants(student.params), input("x", [2, 1, 8, 8]), input("t", [2]), {
+    labels: input("labels", [2], "int64"),
+  });
   const ours = await evaluate({ y }, { x, t, labels });
   expect(farthest(ours.y, direct.out_sample.data as Float32Array)).toBeLessThan(1e-5);
   // The student is a teacher again.
@@ -147,7 +145,7 @@ test("a batch in parts is the batch: three samples through a file for two", pati
   const two = await loadModel(at("two"));
   expect(two.network.family === "onnx" && two.network.fixedBatch).toBe(2);
   const feeds = { x: normal(key(2), 3 * 64), t: Float32Array.of(5, 500, 900), labels: BigInt64Array.of(0n, 4n, 2n) };
-  const inputs = [input("x", [3, 1, 8, 8]), input("t", [3]), input("labels", [3], "int64")] as const;
+  const inputs = [input("x", [3, 1, 8, 8]), input("t", [3]), { labels: input("labels", [3], "int64") }] as const;
   const output = ({ network, params }: LoadedModel) => network.apply(fromConstants(params), ...inputs);
   const { a, b } = await evaluate({ a: output(teacher), b: output(two) }, feeds);
   expect(farthest(a, b)).toBeLessThan(1e-5);
@@ -157,7 +155,7 @@ test("a transformer, and weights in a file beside the model", async () => {
   await write(at("dit/transformer/model.onnx"), fixture("dit-dynamo-21.onnx"));
   await write(at("dit/scheduler/scheduler_config.json"), ddpm);
   const dit = await loadModel(at("dit"));
-  expect([dit.network.family, dit.network.sampleShape, dit.network.labelCount]).toEqual(["onnx", [2, 8, 8], null]);
+  expect([dit.network.family, dit.network.sampleShape, dit.network.conditions]).toEqual(["onnx", [2, 8, 8], {}]);
   expect(dit.notes).toEqual([]);
 
   const inside = await loadModel(await torchFolder(at("inside")));

@@ -84,7 +84,7 @@ describe("config.json beside the file", () => {
     ]) {
       await withConfig(config);
       const { model } = await loadModel(at("model"));
-      expect([model.sampleShape, model.labelCount]).toEqual([[1, 8, 8], 5]);
+      expect([model.sampleShape, model.conditions.labels?.rows]).toEqual([[1, 8, 8], 5]);
     }
   });
   test.each([
@@ -111,10 +111,10 @@ describe("config.json beside the file", () => {
   test("values of a wrong type, and what is no configuration", async () => {
     const name = "model/unet/config.json";
     for (const [config, why] of [
-      [{ in_channels: "1" }, 'has "in_channels": "1", expected a whole number above 0.'],
-      [{ sample_size: -8 }, 'has "sample_size": -8, expected a whole number above 0, or two.'],
-      [{ sample_size: [8, 0] }, 'has "sample_size": [8,0], expected a whole number above 0, or two.'],
-      [{ num_class_embeds: 2.5 }, 'has "num_class_embeds": 2.5, expected a whole number above 0.'],
+      [{ in_channels: "1" }, 'has "in_channels": "1", expected a whole number from 1 to 1048576.'],
+      [{ sample_size: -8 }, 'has "sample_size": -8, expected a whole number from 1 to 1048576, or two.'],
+      [{ sample_size: [8, 0] }, 'has "sample_size": [8,0], expected a whole number from 1 to 1048576, or two.'],
+      [{ num_class_embeds: 2.5 }, 'has "num_class_embeds": 2.5, expected a whole number from 1 to 1048576.'],
       [[1], "is no configuration of a network: expected an object."],
     ] as const) {
       await withConfig(config);

@@ -15,7 +15,7 @@ test.each([
   const network = networkFor(shape, classes, options);
   expect(network.family).toBe(family);
   expect(network.sampleShape).toEqual(sampleShape);
-  expect(network.labelCount).toBe(labels);
+  expect(network.conditions.labels?.rows ?? null).toBe(labels);
   expect(countParams(collect(network))).toBeGreaterThan(100);
 });
 

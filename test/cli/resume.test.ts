@@ -1,6 +1,8 @@
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { gunzipSync, gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
+import { readSafetensors } from "../../src/data/safetensors.ts";
 import { contents, fewstep, fewstepProcess, interruptedFewstep, onlyRun, scratch } from "./fewstep.ts";
 
 const { at } = scratch();
@@ -62,14 +64,29 @@ test("a run on a folder goes on, whatever the folder is called now", patient, as
   await go("train", "--resume", run, "--images", "32");
   await go("train", "--resume", run, "--images", "48", "--data", "./assets/mnist-small/");
   await go("train", "--resume", run, "--images", "64", "--data", join(process.cwd(), "assets/mnist-small"));
-  const other = await fewstep("train", "--resume", run, "--images", "80", "--data", "toy:moons");
-  expect(other.err).toMatch(/was started with data ".*mnist-small", so it cannot go on with "toy:moons"/);
+  // Moved data is the same data; changed data is refused.
+  await cp("assets/mnist-small", at("moved"), { recursive: true });
+  await go("train", "--resume", run, "--images", "80", "--data", at("moved"));
+  const state = await readFile(join(run, "state/state.safetensors"));
+  const refused = async (data: string) => {
+    const { code, err } = await fewstep("train", "--resume", run, "--images", "96", "--data", data);
+    expect(code).toBe(1);
+    expect(err).toMatch(/state\.safetensors belongs to another data than the one given now: its contents differ\./);
+    expect(state.equals(await readFile(join(run, "state/state.safetensors")))).toBe(true);
+  };
+  const labels = gunzipSync(await readFile(at("moved/train-labels-idx1-ubyte.gz")));
+  await writeFile(at("moved/train-labels-idx1-ubyte.gz"), gzipSync(labels.with(9, (labels[9] + 1) % 10)));
+  await refused(at("moved"));
+  await cp("assets/mnist-small", at("moved"), { recursive: true });
+  const images = gunzipSync(await readFile(at("moved/train-images-idx3-ubyte.gz")));
+  await writeFile(at("moved/train-images-idx3-ubyte.gz"), gzipSync(images.with(images.length - 1, 255)));
+  await refused(at("moved"));
   const card = JSON.parse(await readFile(join(run, "model/card.json"), "utf8"));
-  expect(card.recipe.options.data).toBe("mnist-small");
-  expect(card.imagesSeen).toBe(64);
+  expect(card.recipe.options.data).toBe("moved");
+  expect(card.imagesSeen).toBe(80);
 });
 
-test("Ctrl-C ends with 130, names the checkpoint and keeps it", patient, async () => {
+test("Ctrl-C ends with 130, keeps the current step and says which it is", patient, async () => {
   // A budget that it cannot finish before the signal arrives.
   const long = training(at("runs")).map((arg) => (arg === "6400" ? "6400000" : arg));
   let sent = false;
@@ -80,9 +97,10 @@ test("Ctrl-C ends with 130, names the checkpoint and keeps it", patient, async (
   expect(ended.code, ended.err).toBe(130);
   const run = await onlyRun(at("runs"));
   const message = ended.err.trim().split("\n").at(-1);
-  const step = message?.match(/^Interrupted\. The checkpoint of step (\d+) is kept in/)?.[1];
+  const step = message?.match(/^Interrupted\. Step (\d+) is kept in/)?.[1];
   expect(Number(step)).toBeGreaterThanOrEqual(50);
-  expect(Number(step) % 50).toBe(0);
+  const { metadata } = readSafetensors(await readFile(join(run, "state/state.safetensors")));
+  expect(metadata.step).toBe(step);
   expect(message).toContain(`fewstep train --resume ${run}`);
   const info = await fewstep("info", run);
   expect(info.out).toContain(`Its checkpoint is of step ${step};`);
@@ -116,7 +134,9 @@ test("a longer budget goes on; another batch, a smaller budget and another comma
   expect(await wrong("train", "--resume", run, "--batch", "8")).toMatch(
     /was started with batch 16, so it cannot go on with 8/,
   );
-  expect(await wrong("train", "--resume", run, "--images", "160")).toMatch(/has seen 1920 images already/);
+  expect(await wrong("train", "--resume", run, "--images", "160")).toMatch(
+    /has seen 1920 images already, more than the budget's 160/,
+  );
   expect(await wrong("accelerate", "--resume", run)).toMatch(
     /was started by `fewstep train`, not `fewstep accelerate`/,
   );

@@ -39,13 +39,13 @@ const shards = {
 
 describe("the same teacher from", () => {
   it("shards: to the bit", async () => {
-    const [got, want] = await Promise.all([folder("shards", shards), teacher].map(loadModel));
+    const [got, want] = await Promise.all([folder("shards", shards), teacher].map((path) => loadModel(path)));
     expect(got.theta).toEqual(want.theta);
     expect(got.hash).toBe(want.hash);
   });
   it.each(["F16", "BF16"] as const)("a variant of %s: rounded", async (dtype) => {
     const path = folder(dtype, { [`${base}.fp16.safetensors`]: part(0, all, dtype) });
-    const [got, want] = await Promise.all([path, teacher].map(loadModel));
+    const [got, want] = await Promise.all([path, teacher].map((path) => loadModel(path)));
     let worst = 0;
     got.theta.forEach((v, i) => {
       worst = Math.max(worst, Math.abs(v - want.theta[i]) / (Math.abs(want.theta[i]) + 1e-4));

@@ -83,7 +83,7 @@ describe("hostile headers cost nothing", () => {
         return first.slice(0, length);
       },
     };
-    await expect(indexFile(source, "a.safetensors")).rejects.toThrow(/header has 200000000 bytes, expected at most/);
+    await expect(indexFile(source, "a.safetensors")).rejects.toThrow(/a header of 200/);
     expect(asked).toBe(8);
   });
   it("a cut file is refused before a tensor is read", async () => {

@@ -4,11 +4,11 @@ import * as ort from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { constant, conv2d, emitModel, input, mean, relu, type Tensor } from "../../src/graph/index.ts";
 import { operator } from "../../src/graph/tensor.ts";
+import { sha256 } from "../../src/hash.ts";
 import { foreignFeatures, inBatches } from "../../src/metrics/features.ts";
 import { resizeBilinear } from "../../src/metrics/resize.ts";
 import { key, normal } from "../../src/random.ts";
 import { openForeign } from "../../src/runtime/foreign.ts";
-import { sha256 } from "../../src/runtime/hash.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import type { OrtModule } from "../../src/runtime/runtime.ts";
 

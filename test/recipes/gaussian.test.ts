@@ -5,33 +5,40 @@ import { chord, cosine, edm, eps, type Form, linear, table, uniformWindows, ve, 
 import { independent } from "../../src/couplings/independent.ts";
 import { storedPairs } from "../../src/couplings/storedPairs.ts";
 import { windowPairs } from "../../src/couplings/windowPairs.ts";
-import { add, input, mul } from "../../src/graph/index.ts";
-import { guided, inForm, type Model } from "../../src/model.ts";
+import { type DataColumns, drawsOf, type HostDraws } from "../../src/draws.ts";
+import { add, mul } from "../../src/graph/index.ts";
+import { guided, inForm } from "../../src/model.ts";
+import { buildNetwork } from "../../src/nn/network.ts";
 import type { Params } from "../../src/nn/params.ts";
-import { type Clock, read, times } from "../../src/pair.ts";
+import { read } from "../../src/pair.ts";
 import { fold, key, normal } from "../../src/random.ts";
-import { type PerflowOptions, perflow } from "../../src/recipes/perflow.ts";
-import type { NetModel } from "../../src/recipes/plan.ts";
+import { evenly } from "../../src/recipes/parts.ts";
+import { perflow } from "../../src/recipes/perflow.ts";
+import type { NetModel, Stage, Start } from "../../src/recipes/recipe.ts";
 import { rectifiedDiffusion } from "../../src/recipes/rectifiedDiffusion.ts";
 import { rectifiedDiffusionPhased } from "../../src/recipes/rectifiedDiffusionPhased.ts";
 import { sampleAll, sampler, samplingGrid } from "../../src/run/sample.ts";
+import { columnsOf } from "../../src/run/step.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { ddim, solverByName } from "../../src/solvers/index.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
 const [m, s] = [0.5, 0.3];
 const B = 48;
-const none: Params = () => {
+const nothing = (): never => {
   throw new Error("A closed form has no parameters.");
 };
+/** Closed forms have no parameters; whose they would be tells teacher and student apart. */
+const none: Params = () => nothing();
+const students: Params = () => nothing();
 
 /** A "network" that is an affine function of x with coefficients that depend on t. */
 const affine = (form: Form, slope: (t: number) => number, center: (t: number) => number): NetModel => ({
   form,
   prediction: eps,
   sampleShape: [1],
-  labelCount: null,
-  apply: (_, x, clock: Clock) =>
+  conditions: {},
+  apply: (_, x, clock) =>
     add(
       mul(x, clock.column(slope, 2)),
       clock.column((t) => -slope(t) * center(t), 2),
@@ -58,7 +65,16 @@ const windowSlope = (form: Form, start: number, end: number) => {
 };
 
 const data = { x: normal(fold(key(1), "x"), B).map((v) => m + s * v), noise: normal(fold(key(1), "noise"), B) };
-const tensors = { x: input("x", [B, 1]), noise: input("noise", [B, 1]) };
+const onData: DataColumns = { x: { shape: [1], dtype: "float32" } };
+const onPairs: DataColumns = { ...onData, noise: onData.x };
+const drawsFor = (columns: DataColumns, batch = B) => drawsOf(batch, [1], {}, columns);
+/** What a step is fed, with the noise of `data`. */
+const feedsOf = (draws: HostDraws, given: { x: Float32Array; noise: Float32Array } = data) => {
+  const drawn = draws.feeds({ root: key(2), step: 1 }, given, 0);
+  return { ...drawn, ...("~noise" in drawn ? { "~noise": given.noise } : {}) };
+};
+/** Draws exactly these times: those of a step cover [0, 1) in order. */
+const exactly = (ts: Float64Array) => (q: number) => ts[Math.floor(q * ts.length)];
 const spreadTimes = Float64Array.from({ length: B }, (_, i) => 1 - i / B);
 
 afterAll(() => expect(runtime.open()).toBe(0));
@@ -68,11 +84,12 @@ describe.each([
   ["vp", vp()],
 ] as const)("window pairs on %s", (_, form) => {
   const pairsOf = async (k: number, solver: "ddim" | "dpm++2m", steps: number, ts: Float64Array) => {
-    const clock = times(B);
+    const draws = drawsFor(onData);
     const windows = uniformWindows(k);
-    const { pair } = windowPairs(gaussianTeacher(form), none, windows, { solver, steps, guidance: 1 })(tensors, clock);
+    const options = { solver, steps, guidance: 1 };
+    const pair = windowPairs(gaussianTeacher(form), none, windows, options)(draws, draws.clock("t", exactly(ts)));
     const program = await runtime.compile({ a: pair.a, b: pair.b });
-    const out = await program.run({ ...data, ...clock.feeds(ts) });
+    const out = await program.run(feedsOf(draws));
     await program.dispose();
     return { windows, a: out.a.data as Float32Array, b: out.b.data as Float32Array };
   };
@@ -109,35 +126,66 @@ describe.each([
 describe("pairs", () => {
   it("of stored samples start where the sampler starts", async () => {
     const form = table();
-    const clock = times(B);
-    const { pair } = storedPairs(form)(tensors, clock);
+    const draws = drawsFor(onPairs);
+    const pair = storedPairs(form)(
+      draws,
+      draws.clock("t", () => 1),
+    );
     const program = await runtime.compile({ start: read(pair, (t) => form.at(t)), x0: read(pair, () => [1, 0]) });
-    const out = await program.run({ ...data, ...clock.feeds(new Float64Array(B).fill(1)) });
+    const out = await program.run(feedsOf(draws));
     expect([...(out.start.data as Float32Array)]).toEqual([...data.noise].map((v) => expect.closeTo(v, 5)));
     await program.dispose();
   });
   it("read singular rows with a sentence, before anything runs", () => {
-    const clock = times(2);
-    const { pair } = independent({ x: input("x", [2, 1]), noise: input("noise", [2, 1]) }, clock);
+    const draws = drawsFor(onData, 2);
+    const pair = independent(
+      draws,
+      draws.clock("t", () => 0.5),
+    );
     read({ ...pair, rowA: () => [0, 1], rowB: () => [0, 1] }, () => [1, 0]);
-    expect(() => clock.feeds([0.5, 0.5])).toThrow(/determinant 0/);
+    expect(() => draws.feeds({ root: key(2), step: 1 }, { x: new Float32Array(2) }, 0)).toThrow(/determinant 0/);
   });
 });
 
 const form = table();
 const K = 4;
 const windows = uniformWindows(K);
-const options: PerflowOptions = {
+const options = {
   windows: K,
   teacherSteps: 200,
   teacherSolver: "dpm++2m",
   guidance: 1,
-  predict: "ddim_eps",
-  weight: "uniform",
   atStarts: 0.25,
-  distance: { kind: "mse" },
+  distance: "mse",
+} as const;
+/** What a recipe starts from: the Gaussian's teacher, and where the student is asked, `student`. */
+const startFrom = (student: NetModel, teacher = gaussianTeacher(form)): Start => ({
+  model: {
+    ...teacher,
+    apply: (p, ...asked) => (p === none ? teacher : student).apply(p, ...asked),
+  },
+  params: none,
+  network: buildNetwork({ family: "mlp", config: { dim: 1, width: 4, depth: 1 } }),
+  timeInput: { scale: 1000, offset: 0 },
+  spec: [],
+  theta: new Float32Array(0),
+  sampler: evenly([50]),
+});
+const only = (stages: Generator<Stage, void, Start>): Stage => {
+  const { value } = stages.next();
+  if (!value) throw new Error("There is no stage.");
+  return value;
 };
-const teacher = { model: gaussianTeacher(form), params: none };
+/** The largest loss of a sample that the recipe finds, with the closed form in the network's place. */
+const lossOf = async (stage: Stage, given = data) => {
+  const draws = drawsFor(columnsOf(stage));
+  const loss = stage.players[0].loss((player) => (player === "student" ? students : nothing()), draws);
+  const program = await runtime.compile({ loss });
+  const out = await program.run(feedsOf(draws, given));
+  await program.dispose();
+  expect(out.loss.data).toHaveLength(B);
+  return Math.max(...(out.loss.data as Float32Array));
+};
 /** The closed-form student of a windowed method on its path: eps = c·ξ, ξ read from the state. */
 const windowStudent = (path: Form): NetModel => {
   const chordSpread = (t: number) => {
@@ -168,29 +216,20 @@ const endpointError = async (model: NetModel, steps: number) => {
 };
 
 describe("the ideal student", () => {
-  const loss = async (plan: ReturnType<typeof perflow>, model: NetModel) => {
-    const clock = times(B);
-    const draw = plan.coupling(tensors, clock);
-    const rebuilt = plan.method === "perflow" ? perflow({ ...teacher, model }, options) : plan;
-    // The recipe's objective with the closed form in the network's place.
-    const { objective } =
-      plan.method === "perflow" ? { objective: rebuilt.objective } : { objective: phasedPlan(model).objective };
-    const program = await runtime.compile({ loss: objective(none, draw, clock) });
-    const out = await program.run({ ...data, ...clock.feeds(spreadTimes) });
-    await program.dispose();
-    return Math.max(...(out.loss.data as Float32Array));
-  };
-  const phasedPlan = (model: Model<Params>) =>
-    rectifiedDiffusionPhased({ ...teacher, model }, { ...options, distance: { kind: "mse" } });
+  const perflowOf = (student: NetModel) =>
+    only(perflow.stages(startFrom(student), perflow.options.parse({ ...options, predict: "ddim_eps" }), key(0)));
+  const phasedOf = (student: NetModel) =>
+    only(rectifiedDiffusionPhased.stages(startFrom(student), rectifiedDiffusionPhased.options.parse(options), key(0)));
 
   it("of PeRFlow has no loss, on the chord and only there", async () => {
-    const plan = perflow(teacher, options);
-    expect(plan.model.form.name).toBe(chord(form, windows).name);
-    expect(await loss(plan, windowStudent(chord(form, windows)))).toBeLessThan(1e-5);
-    expect(await loss(plan, windowStudent(form))).toBeGreaterThan(1e-3);
+    const ideal = perflowOf(windowStudent(chord(form, windows)));
+    expect(ideal.model.form.name).toBe(chord(form, windows).name);
+    expect(await lossOf(ideal)).toBeLessThan(1e-5);
+    expect(await lossOf(perflowOf(windowStudent(form)))).toBeGreaterThan(1e-3);
   });
-  it("of the phased method has no loss on the teacher's form", async () => {
-    expect(await loss(phasedPlan(teacher.model), windowStudent(form))).toBeLessThan(1e-5);
+  it("of the phased method has no loss on the teacher's form, and only there", async () => {
+    expect(await lossOf(phasedOf(windowStudent(form)))).toBeLessThan(1e-5);
+    expect(await lossOf(phasedOf(windowStudent(chord(form, windows))))).toBeGreaterThan(1e-3);
   });
   it("of Rectified Diffusion has no loss on exact pairs", async () => {
     const ideal = affine(
@@ -208,12 +247,11 @@ describe("the ideal student", () => {
     );
     const start = data.noise.map((v) => form.at(1)[0] * m + spread(form, 1) * v);
     const end = start.map((v) => flow(form, v, 1, 0));
-    const clock = times(B);
-    const plan = rectifiedDiffusion({ model: ideal }, { atNoise: 0.25, distance: { kind: "mse" } });
-    const program = await runtime.compile({ loss: plan.objective(none, plan.coupling(tensors, clock), clock) });
-    const out = await program.run({ x: end, noise: start, ...clock.feeds(spreadTimes) });
-    expect(Math.max(...(out.loss.data as Float32Array))).toBeLessThan(1e-8);
-    await program.dispose();
+    const parsed = rectifiedDiffusion.options.parse({ atNoise: 0.25, distance: "mse" });
+    const lossAs = (student: NetModel) =>
+      lossOf(only(rectifiedDiffusion.stages(startFrom(student), parsed, key(0))), { x: end, noise: start });
+    expect(await lossAs(ideal)).toBeLessThan(1e-8);
+    expect(await lossAs(gaussianTeacher(form))).toBeGreaterThan(1e-3);
   });
 
   it("lands on the teacher's end with one, two and three steps per window", async () => {

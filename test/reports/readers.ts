@@ -5,6 +5,7 @@ import { decodeImage } from "../../src/cli/decode.ts";
 import { openData, openSafetensors, readJson } from "../../src/cli/files.ts";
 import { loadModel } from "../../src/cli/models.ts";
 import { readOnnx } from "../../src/cli/onnxFiles.ts";
+import { classCount, nullLabel } from "../../src/condition.ts";
 import { decodePng } from "../../src/data/pngDecode.ts";
 import { readScheduler } from "../../src/diffusers/scheduler.ts";
 import { createScheduler, type SchedulerConfig } from "../../src/diffusers/schedulers/index.ts";
@@ -91,7 +92,12 @@ function typed(dtype: string, values: number[]): Feeds[string] {
 
 async function seenTeacher(root: string, test: Extract<Case, { kind: "teacher" }>): Promise<Seen> {
   const { network, model, params, spec } = await loadModel(join(root, test.path));
-  const seen = { loads: true, trainable: spec.length > 0, ...classesOf(model) };
+  const seen = {
+    loads: true,
+    trainable: spec.length > 0,
+    classes: classCount(model.conditions),
+    nullLabel: nullLabel(model.conditions),
+  };
   if (!test.values) return seen;
   const { x, t, labels, y } = (await readJson(join(root, test.values))) as Record<string, number[]>;
   const batch = t.length;
@@ -99,7 +105,7 @@ async function seenTeacher(root: string, test: Extract<Case, { kind: "teacher" }
     fromConstants(params),
     input("x", [batch, ...network.sampleShape]),
     input("t", [batch]),
-    labels && input("labels", [batch], "int64"),
+    labels ? { labels: input("labels", [batch], "int64") } : {},
   );
   const feeds = {
     x: Float32Array.from(x),
@@ -107,15 +113,6 @@ async function seenTeacher(root: string, test: Extract<Case, { kind: "teacher" }
     ...(labels ? { labels: BigInt64Array.from(labels, BigInt) } : {}),
   };
   return { ...seen, distance: distance((await evaluate({ y: output }, feeds)).y, y) };
-}
-
-/** How many classes a model has and which label means none. */
-function classesOf(model: object): { classes: number; nullLabel: unknown } {
-  const { labelCount, nullLabel } = model as { labelCount: number | null; nullLabel?: number | null };
-  if (labelCount === null) return { classes: 0, nullLabel: null };
-  // Without a word about it the last row means "no class".
-  const none = nullLabel === undefined ? labelCount - 1 : nullLabel;
-  return { classes: none === null ? labelCount : labelCount - 1, nullLabel: none };
 }
 
 const readTypes = ["BOOL", "U8", "I8", "I16", "U16", "F16", "BF16", "I32", "U32", "F32", "F64", "I64"];

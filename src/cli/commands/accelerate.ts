@@ -17,8 +17,8 @@ import type { Context } from "../context.ts";
 import { UsageError, usage } from "../failure.ts";
 import { openData } from "../files.ts";
 import { type AnyRecipe, methodNamed, methodOptions, methods, presetOf, resolveMethod } from "../methods.ts";
-import { type LoadedModel, loadModel } from "../models.ts";
-import { toConfig } from "../options.ts";
+import { type LoadedModel, loadModel, withClasses } from "../models.ts";
+import { flagName, toConfig } from "../options.ts";
 import { bytesPerPair } from "../pairsFolder.ts";
 import { previews } from "../previews.ts";
 import { lastPart } from "../runDir.ts";
@@ -32,6 +32,7 @@ import {
   type TrainingOptions,
   trainingOptions,
 } from "../training.ts";
+import { nullClass } from "./sample.ts";
 
 const own = {
   teacher: z.string().describe("A model, run or diffusers folder."),
@@ -45,6 +46,7 @@ const own = {
     .enum(["paper", "small"])
     .default("paper")
     .describe("What is not given: as in the papers, or for small data and minutes."),
+  nullClass,
   pairsMb: z.number().positive().optional().describe("Most megabytes of disk for the teacher's pairs."),
   pairsDir: z
     .string()
@@ -53,8 +55,38 @@ const own = {
     .meta({ value: "dir" }),
 };
 
-export const accelerateOptions = z.object({ ...own, ...methodOptions, ...trainingOptions });
+/** What a preset may set of training: without a default here, so that what is given can be told from what is not. */
+const presettable = { ...pick("batch"), ...pick("warmup"), ...pick("decay"), ...pick("clip"), ...pick("dropLabels") };
+
+function pick(key: "batch" | "warmup" | "decay" | "clip" | "dropLabels"): Record<string, z.ZodType> {
+  const schema = trainingOptions[key];
+  const text = `${schema.meta()?.description} (default ${String(schema.def.defaultValue)})`;
+  return { [key]: schema.unwrap().optional().describe(text) };
+}
+
+const standardTraining = {
+  batch: trainingOptions.batch.def.defaultValue,
+  warmup: trainingOptions.warmup.def.defaultValue,
+  decay: trainingOptions.decay.def.defaultValue,
+  clip: trainingOptions.clip.def.defaultValue,
+  dropLabels: trainingOptions.dropLabels.def.defaultValue,
+};
+
+/** The options of training: what is given, then the preset, then the defaults. */
+function trainingOf(given: AccelerateOptions, standard: Readonly<Record<string, unknown>>) {
+  const keys = Object.keys(standardTraining) as (keyof typeof standardTraining)[];
+  const chosen = {
+    ...standardTraining,
+    ...Object.fromEntries(keys.map((k) => [k, given[k] ?? standard[k] ?? standardTraining[k]])),
+  };
+  return chosen as typeof standardTraining;
+}
+
+export const accelerateOptions = z.object({ ...own, ...methodOptions, ...trainingOptions, ...presettable });
 export type AccelerateOptions = z.output<z.ZodObject<typeof own>> & TrainingOptions & Readonly<Record<string, unknown>>;
+
+/** Samples below which a paper's values are hardly what is wanted. */
+const SMALL = 100_000;
 
 /** Trains the student, and returns where it is; undefined after --dry-run. */
 export async function accelerate(parsed: object, context: Context): Promise<RunResult | undefined> {
@@ -67,6 +99,7 @@ export async function accelerate(parsed: object, context: Context): Promise<RunR
   const options = {
     ...given,
     ...asked,
+    ...trainingOf(given, standard),
     teacher: absolute(given.teacher),
     data: given.data && absolute(given.data),
     ...(given.pairsDir ? { pairsDir: absolute(given.pairsDir) } : {}),
@@ -82,13 +115,22 @@ export async function accelerate(parsed: object, context: Context): Promise<RunR
     return undefined;
   }
   await context.runtime.supports(options.precision);
-  const loaded = await loadModel(options.teacher);
-  for (const note of loaded.notes) context.report.note(note);
+  const found = await loadModel(options.teacher, { nullClass: given.nullClass });
+  if (found.spec.length === 0) throw new Error(`${found.path} has no weights that could be trained.`);
+  // What is lacking whatever the data say: those may tell that the last class means "no class".
+  checkNeeds(
+    recipe,
+    classCount(found.model.conditions) > 0 ? needs.filter((n) => n !== "guidance") : needs,
+    found,
+    given,
+  );
+  const data = options.data === undefined ? undefined : await openFor(found, options.data);
+  const dataClasses = data && data.classes > 0 ? data.classes : undefined;
+  const loaded = withClasses(found, { nullClass: given.nullClass, dataClasses });
+  for (const note of [...loaded.notes, ...(data?.notes ?? [])]) context.report.note(note);
   const teacher = startOf(loaded);
   const wanted = recipe.resolve?.(teacher, asked) ?? asked;
-  if (loaded.spec.length === 0) throw new Error(`${loaded.path} has no weights that could be trained.`);
   checkNeeds(recipe, needs, loaded, given);
-  const data = options.data === undefined ? undefined : await openFor(loaded, options.data);
   const limited = "pairs" in wanted ? { ...wanted, pairs: pairCount(loaded, wanted.pairs, given.pairsMb) } : wanted;
   const stages = stagesOf(recipe, teacher, limited, fold(key(context.seed), "recipe"));
   // Sampling starts where a form is noisiest, so every student must be readable there.
@@ -105,7 +147,7 @@ export async function accelerate(parsed: object, context: Context): Promise<RunR
   const name = { method: recipe.name, data: options.data ?? loaded.name, windows, batch: options.batch };
   const guidance = typeof wanted.guidance === "number" ? wanted.guidance : 1;
   const card = cardOf(recipe, { loaded, data, dataName: name.data, guidance, options: wanted }, context);
-  return launch(
+  const result = await launch(
     {
       command: "accelerate",
       method: recipe.name,
@@ -134,6 +176,11 @@ export async function accelerate(parsed: object, context: Context): Promise<RunR
     },
     context,
   );
+  if (data && data.size < SMALL && given.preset === "paper" && recipe.small)
+    context.report.note(
+      `These are the paper's values, for large models and data. ${data.size.toLocaleString("en-US")} samples are few: --preset small has values for them.`,
+    );
+  return result;
 
   function teacherSteps(of: LoadedModel, steps: readonly number[]): number[] {
     // A teacher with windows cannot take fewer steps than those.
@@ -168,6 +215,9 @@ function checkNeeds(
     lacking.push(
       "--gradient-checkpointing needs a network of blocks, and an ONNX file does not say where its blocks are: use a smaller --batch",
     );
+  const idle = (["pairsMb", "pairsDir"] as const).filter((key) => given[key] !== undefined);
+  if (!needs.includes("pairs") && idle.length > 0)
+    lacking.push(`it makes no pairs here, so leave out ${idle.map((key) => `--${flagName(key)}`).join(" and ")}`);
   if (lacking.length > 0) throw new UsageError(`${recipe.name} cannot be done with ${name}: ${lacking.join("; ")}.`);
 }
 
@@ -200,7 +250,7 @@ interface CardParts {
 }
 
 function cardOf(recipe: AnyRecipe, { loaded, data, dataName, guidance, options }: CardParts, { seed }: Context) {
-  const { perImage, perPair } = recipe.teacherNfe(options);
+  const { perImage } = recipe.teacherNfe(options);
   return (stage: Stage, done: Done, stored: Readonly<Record<string, unknown>>): Card => ({
     format: CARD_FORMAT,
     library: version,
@@ -219,7 +269,7 @@ function cardOf(recipe: AnyRecipe, { loaded, data, dataName, guidance, options }
     },
     base: loaded.hash,
     imagesSeen: done.images,
-    teacherNfe: Math.round(done.images * perImage + done.stages.reduce((n, s) => n + s.pairs, 0) * perPair),
+    teacherNfe: Math.round(done.images * perImage + done.stages.reduce((n, s) => n + s.pairNfe, 0)),
     seed,
   });
 }

@@ -13,7 +13,7 @@ import { type ModelResult, type Report, writeReport } from "../evaluationReport.
 import { UsageError, usage } from "../failure.ts";
 import { measuring } from "../features.ts";
 import { openData } from "../files.ts";
-import { type LoadedModel, loadModel } from "../models.ts";
+import { type LoadedModel, loadModel, withClasses } from "../models.ts";
 import { claimReport } from "../reportFolder.ts";
 import { force, samplingOptions } from "./sample.ts";
 
@@ -42,11 +42,11 @@ export type EvaluateCommandOptions = z.output<typeof evaluateOptions>;
 
 /** Evaluates, writes report.json, charts and a grid, and returns the numbers. */
 export async function evaluateModels(o: EvaluateCommandOptions, context: Context): Promise<Report> {
-  const loaded = await Promise.all(o.models.map(loadModel));
-  const [first] = loaded;
+  const found = await Promise.all(o.models.map((path) => loadModel(path)));
+  const [first] = found;
   const { sampleShape } = first.model;
-  const teacher = o.teacher === undefined ? undefined : await loadModel(o.teacher);
-  for (const { name, model } of [...loaded, ...(teacher ? [teacher] : [])])
+  const master = o.teacher === undefined ? undefined : await loadModel(o.teacher);
+  for (const { name, model } of [...found, ...(master ? [master] : [])])
     if (model.sampleShape.join() !== sampleShape.join())
       throw new Error(
         `${name} makes samples of ${model.sampleShape.join(" x ")}, ${first.name} of ${sampleShape.join(" x ")}; expected the same.`,
@@ -54,10 +54,16 @@ export async function evaluateModels(o: EvaluateCommandOptions, context: Context
   await claimReport(o.out, o.force);
   const [c, h = 1, w = 1] = sampleShape;
   const data = await openData(o.data, { shape: [c, h, w] });
+  const facts = { dataClasses: data.classes > 0 ? data.classes : undefined, nullClass: o.nullClass };
+  const loaded = found.map((one) => withClasses(one, facts));
+  const teacher = master && withClasses(master, facts);
   const measured = await measuring(o.features, data, { ...context, n: o.n });
   const notes: string[] = measured
-    ? [...measured.notes]
-    : ["There are no features for this data, so nothing compares samples to it; give --features."];
+    ? [...(data.notes ?? []), ...measured.notes]
+    : [
+        ...(data.notes ?? []),
+        "There are no features for this data, so nothing compares samples to it; give --features.",
+      ];
   try {
     const teacherGuidance = o.teacherGuidance ?? first.card?.guidance.baked ?? o.guidance;
     const ends = teacher && (await truth(teacher, teacherGuidance, o, context));

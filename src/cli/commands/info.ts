@@ -122,12 +122,15 @@ async function describeRun(path: string): Promise<Info> {
   const file = await openSafetensors(state).catch(() => undefined);
   await file?.close();
   const step = file && Number(file.metadata.step);
-  const finished = step !== undefined && step * Number(options.batch) >= Number(options.images);
-  if (finished) lines.push(`Its checkpoint is of step ${step}, the last one: it is finished.`);
-  else if (file)
-    lines.push(`Its checkpoint is of step ${step}; go on with: fewstep ${options.command} --resume ${path}`);
-  else lines.push("It has no readable checkpoint.");
   const model = await outlineModel(path).catch(() => undefined);
+  const stage = Number(file?.metadata.stage ?? 0);
+  // Steps are counted in a stage, images in all of them.
+  const seen = stage > 0 ? (model?.card?.imagesSeen ?? 0) : (step ?? 0) * Number(options.batch);
+  const finished = step !== undefined && seen >= Number(options.images);
+  const at = `Its checkpoint is of step ${step}${stage > 0 ? ` of stage ${stage + 1}` : ""}`;
+  if (finished) lines.push(`${at}, the last one: it is finished.`);
+  else if (file) lines.push(`${at}; go on with: fewstep ${options.command} --resume ${path}`);
+  else lines.push("It has no readable checkpoint.");
   return {
     what: "run",
     text: [...lines, ...(model ? [modelText(model)] : ["It has no readable model."])].join("\n"),
@@ -161,13 +164,13 @@ async function describePairs(path: string): Promise<Info> {
 }
 
 async function describeData(path: string): Promise<Info> {
-  const { size, shape, classes, encoded } = await countData(path);
+  const { size, shape, classes, encoded, notes } = await countData(path);
   const [c, h, w] = shape;
   const kind =
     h === 1 && w === 1 ? `points of dimension ${c}` : `images of ${w} x ${h} with ${c} channel${c === 1 ? "" : "s"}`;
   const first = encoded && size > 1 ? " (the first one; the others were not decoded)" : "";
   const text = `${path}: data, ${grouped(size)} ${kind}${first}, ${classes === 0 ? "no classes" : `${classes} classes`}.`;
-  return { what: "data", text, fields: { size, shape, classes, sizesChecked: !encoded } };
+  return { what: "data", text: [text, ...notes].join("\n"), fields: { size, shape, classes, sizesChecked: !encoded } };
 }
 
 const grouped = (n: number) => n.toLocaleString("en-US");

@@ -18,10 +18,17 @@ import { claimFile, type Output, samplesMark } from "../outputs.ts";
 
 const count = z.int().positive();
 
+/** Of a diffusers folder, whose configuration does not say it. */
+export const nullClass = z
+  .boolean()
+  .optional()
+  .describe('The last class of a diffusers folder means "no class" (--no-null-class: it is one like the others).');
+
 export const samplingOptions = {
   guidance: z.number().default(1).describe("null + g(conditional - null); 1: none."),
   solver: z.string().optional().describe("Default: the one the model was made for."),
   batch: count.default(64).describe("Samples at a time; changes nothing but speed and memory."),
+  nullClass,
 };
 
 export const force = z.boolean().default(false).describe("Writes over what fewstep did not write.");
@@ -100,7 +107,8 @@ export async function samplesOf(loaded: LoadedModel, o: Request, context: Contex
 
 /** Draws samples, writes the picture and, where asked for, the numbers. */
 export async function sampleModel(o: SampleCommandOptions, context: Context): Promise<Timed> {
-  const loaded = await loadModel(o.model);
+  const loaded = await loadModel(o.model, { nullClass: o.nullClass });
+  for (const note of loaded.notes) context.report.note(note);
   for (const note of loaded.notes) context.report.note(note);
   const shape = loaded.model.sampleShape;
   const shown = isPicture(shape) || (shape[0] === 2 && shape.slice(1).every((size) => size === 1));

@@ -60,6 +60,7 @@ export async function trainTeacher(given: TrainCommandOptions, context: Context)
   }
   await context.runtime.supports(options.precision);
   const data = await openData(given.data);
+  for (const note of data.notes ?? []) context.report.note(note);
   const network = usage(() => networkFor(data.shape, data.classes, options));
   const form = forms[options.form]();
   const prediction: Prediction = predictionByName(options.prediction);

@@ -1,8 +1,8 @@
 // SHA-256 against node:crypto: at once, in pieces of every awkward length, and beyond what WebCrypto takes.
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
-import { type Hasher, sha256, sha256Pieces, sha256With } from "../../src/runtime/hash.ts";
-import { nodeHasher } from "../../src/runtime/node.ts";
+import { type Hasher, sha256, sha256Pieces, sha256With } from "../src/hash.ts";
+import { nodeHasher } from "../src/runtime/node.ts";
 
 const bytes = Uint8Array.from({ length: 1000 }, (_, i) => (i * 7919) >> 3);
 const truth = (b: Uint8Array) => createHash("sha256").update(b).digest("hex");
