@@ -1,6 +1,8 @@
 // Every method's arithmetic against golden values of an independent implementation: losses, gradients and what lies on
 // the way, for given draws; and three steps of the optimizer.
 
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { distance } from "../../bench/distance.ts";
 import { input, type Tensor } from "../../src/graph/index.ts";
@@ -9,7 +11,7 @@ import { adamwDefaults, adamwScalars } from "../../src/optim/adamw.ts";
 import { emaDecay } from "../../src/optim/ema.ts";
 import { averagesOf, gradientProgram, stepProgram } from "../../src/run/step.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
-import { goldenOf, largestDifference, reportCases, tensorsIn } from "./folders.ts";
+import { type GoldenFile, goldenOf, largestDifference, reportCases, tensorsIn } from "./folders.ts";
 import {
   caseOf,
   type Drawn,
@@ -49,6 +51,7 @@ const counts = new Map<string, number>();
 const worst = new Map<string, number>();
 
 describe("one step of", () => {
+  it("every case finds its networks", () => expectNetworks(ones));
   it.each(ones.map((one) => [one.name, one] as const))("%s", async (_, one) => {
     const { golden } = one;
     const { stage, weights } = caseOf(one);
@@ -130,6 +133,10 @@ describe("three steps of", () => {
   const all = goldenOf<Steps>("method-steps");
   const threes = new Map<string, number>();
   const moves = new Map<string, number>();
+  it("every case finds its networks and where they end", () => {
+    expectNetworks(all);
+    for (const { file } of all) expect(existsSync(file.replace(/\.json$/, ".safetensors")), file).toBe(true);
+  });
   it.each(all.map((one) => [one.name, one] as const))("%s", async (_, one) => {
     const { golden } = one;
     const { stage, weights } = caseOf(one);
@@ -211,6 +218,14 @@ describe("three steps of", () => {
     console.log(`Cases, with the relative distance of what theta moved by: ${shown(threes, moves)}`);
   });
 });
+
+function expectNetworks(cases: readonly GoldenFile<MethodGolden>[]): void {
+  for (const { folder, golden } of cases) {
+    const names = [...tensorsIn(join(folder, "networks.safetensors")).keys()];
+    const missing = Object.values(golden.networks).filter((key) => !names.some((name) => name.startsWith(`${key}.`)));
+    expect(missing, golden.case).toEqual([]);
+  }
+}
 
 const norm = (x: ArrayLike<number | bigint>) => Math.sqrt(Array.from(x, Number).reduce((sum, v) => sum + v * v, 0));
 

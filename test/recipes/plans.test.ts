@@ -20,15 +20,18 @@ import { fromTensors } from "../../src/nn/params.ts";
 import { key } from "../../src/random.ts";
 import {
   diffusion,
+  dmd,
   flowMatching,
   perflow,
   type Recipe,
   rectifiedDiffusion,
+  rectifiedDiffusionCd,
   rectifiedDiffusionPhased,
   type Stage,
   type Start,
 } from "../../src/recipes/index.ts";
 import { startOf } from "../../src/recipes/start.ts";
+import { samplingGrid } from "../../src/run/sample.ts";
 import { columnsOf } from "../../src/run/step.ts";
 import { tinyModel } from "../run/helpers.ts";
 
@@ -151,5 +154,35 @@ describe("the plan of", () => {
       steps: [4, 8],
     });
     expect(timesOf(plan)).toEqual([1, 0.5, 1, 0.5]);
+  });
+
+  it("DMD2 trains and samples at the times it is given, and refuses those that do not fall", () => {
+    const dmd2 = (o: Partial<z.input<typeof dmd.options>>) => planOf(dmd, teacher(), { regression: 0, ...o });
+    const given = dmd2({ steps: 3, stepTimes: [1, 0.625, 0.21] });
+    const draws = drawsOf(4, given.model.sampleShape, given.model.conditions, columnsOf(given));
+    const laws = new Map<string, (q: number) => number>();
+    const watched: Draws = { ...draws, clock: (name, law) => draws.clock(name, laws.set(name, law).get(name) ?? law) };
+    const [{ spec, loss }] = given.players;
+    loss(() => fromTensors(new Map(spec.map(({ name, shape }) => [name, input(name, shape)]))), watched);
+    expect([0, 0.4, 0.99].map(laws.get("generator_t") ?? (() => Number.NaN))).toEqual([1, 0.625, 0.21]);
+    const { solver, grid, steps } = given.sampler;
+    expect([solver, steps]).toEqual(["lcm", [3]]);
+    expect(samplingGrid(given.model.form, grid, 3, eps)).toEqual([1, 0.625, 0.21, 0]);
+    expect(dmd2({ steps: 4 }).sampler).toEqual({ solver: "lcm", grid: { kind: "uniform" }, steps: [4] });
+    expect(() => dmd2({ stepTimes: [1, 0.2, 0.5] })).toThrow("The step times are 1, 0.2, 0.5. Times that fall from 1");
+    expect(() => dmd2({ stepTimes: [0.9, 0.5] })).toThrow("fall from 1");
+    expect(() => dmd2({ steps: 2, stepTimes: [1, 0.5, 0.2] })).toThrow("2 times that fall from 1 are expected");
+  });
+
+  it("Rectified Diffusion (CD) without its first stage counts and uses the guidance of its steps", () => {
+    const stagesOf = (o: { rectify: number; guidance: number }) => {
+      const options = rectifiedDiffusionCd.options.parse({ ...o, distance: mse });
+      return { options, nfe: rectifiedDiffusionCd.teacherNfe(options) };
+    };
+    expect(stagesOf({ rectify: 0, guidance: 3 }).nfe).toEqual({ perImage: 2, perPair: 0 });
+    expect(stagesOf({ rectify: 0.5, guidance: 3 }).nfe).toEqual({ perImage: 0.5, perPair: 100 });
+    // A teacher that cannot be guided is refused, so the guidance is not forgotten.
+    const plan = () => planOf(rectifiedDiffusionCd, teacher(table(), eps, null), { rectify: 0, guidance: 3 });
+    expect(plan).toThrow("Guidance 3 needs a conditional model");
   });
 });
