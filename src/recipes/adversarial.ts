@@ -7,7 +7,7 @@ import { add, mul, stopGradient } from "../graph/index.ts";
 import { discriminatorLoss, generatorLoss, knowsNothing } from "../objectives/adversarial.ts";
 import { meanOfSample } from "../objectives/regress.ts";
 import { fold } from "../random.ts";
-import { CRITIC, discriminator, samplesOf } from "./critics.ts";
+import { CRITIC, discriminator, evenTimes, samplesOf } from "./critics.ts";
 import { distanceOf, evenly, option, passes, stageOf, student } from "./parts.ts";
 import { type Player, recipe, type Table } from "./recipe.ts";
 
@@ -43,7 +43,8 @@ export const adversarial = recipe({
     const { model, params } = teacher;
     const judge = discriminator(teacher, model, o.features, fold(seed, "heads"));
     const distance = distanceOf(o);
-    const samples = (table: Table, draws: Draws) => samplesOf(model, [1], table, draws, () => draws.data("noise"));
+    const samples = (table: Table, draws: Draws) =>
+      samplesOf(model, evenTimes(1, model.form), table, draws, () => draws.data("noise"));
     const moves = student(teacher, (table, draws) => {
       const x = samples(table, draws);
       draws.note("value", x);

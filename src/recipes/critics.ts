@@ -1,7 +1,7 @@
 // What methods with a second network share: a generator's samples, a critic that follows them, a discriminator.
 
 import { times } from "../clock.ts";
-import { startScale, uniform } from "../core/index.ts";
+import { type Form, startScale, uniform } from "../core/index.ts";
 import type { Draws } from "../draws.ts";
 import { concat, input, mul, type Tensor } from "../graph/index.ts";
 import type { Model } from "../model.ts";
@@ -29,7 +29,25 @@ export const samplesOf = (
   draws.share("generated", () => generate({ model, times }, table(STUDENT), noise(), draws.cond("full"), draws));
 
 /** The times of a student with n steps. */
-export const evenTimes = (n: number): readonly number[] => Array.from({ length: n }, (_, k) => 1 - k / n);
+export const evenTimes = (n: number, { tMax }: Form): readonly number[] =>
+  Array.from({ length: n }, (_, k) => tMax * (1 - k / n));
+
+/** The times of a student: those given, or evenly spaced ones. Throws a RangeError unless they fall from tMax. */
+export function timesOf(
+  o: { readonly steps: number; readonly stepTimes: readonly number[] },
+  form: Form,
+): readonly number[] {
+  const { steps, stepTimes } = o;
+  if (stepTimes.length === 0) return evenTimes(steps, form);
+  const falling = stepTimes.every((t, k) => (k === 0 ? t === form.tMax : t < stepTimes[k - 1]));
+  if (!falling || (steps !== 1 && steps !== stepTimes.length)) {
+    const count = steps === 1 ? "Times" : `${steps} times`;
+    throw new RangeError(
+      `The step times are ${stepTimes.join(", ")}. ${count} that fall from ${form.tMax} are expected.`,
+    );
+  }
+  return stepTimes;
+}
 
 export interface Discriminator {
   /** Of the heads. */

@@ -3,17 +3,19 @@
 
 import { z } from "zod";
 import { uniform } from "../core/index.ts";
+import type { Draws } from "../draws.ts";
 import { add, mul, square, stopGradient, sub, type Tensor } from "../graph/index.ts";
 import { guided, predict } from "../model.ts";
+import type { Params } from "../nn/params.ts";
 import { discriminatorLoss, generatorLoss, knowsNothing } from "../objectives/adversarial.ts";
 import { distance } from "../objectives/distances.ts";
 import { matching } from "../objectives/distribution.ts";
 import { meanOfSample, regress } from "../objectives/regress.ts";
 import { dataRow, noised, noiseRow, read } from "../pair.ts";
 import { fold } from "../random.ts";
-import { CRITIC, discriminator, evenTimes, inside, samplesOf } from "./critics.ts";
-import { evenly, option, passes, stageOf, student } from "./parts.ts";
-import { type Player, recipe, STUDENT } from "./recipe.ts";
+import { CRITIC, type Discriminator, discriminator, inside, samplesOf, timesOf } from "./critics.ts";
+import { atTimes, evenly, option, passes, stageOf, student } from "./parts.ts";
+import { type NetModel, type Player, recipe, STUDENT, type Table } from "./recipe.ts";
 
 const weight = (what: string, d: number) => z.number().nonnegative().default(d).describe(what);
 
@@ -31,6 +33,10 @@ export const dmd = recipe({
   },
   options: z.object({
     steps: z.int().positive().default(1).describe("Steps of the student."),
+    stepTimes: z
+      .array(z.number().gt(0).max(1))
+      .default([])
+      .describe("Times at which the student is asked, falling from 1; default: evenly spaced."),
     guidance: option.guidance(),
     regression: weight("Weight of the regression on the teacher's pairs; 0: none (DMD2).", 0.25),
     every: z.int().positive().default(1).describe("Steps of the critic for one of the student: two time scales."),
@@ -65,9 +71,12 @@ export const dmd = recipe({
   }),
   *stages(teacher, o, seed) {
     const { model, spec, theta } = teacher;
-    const times = evenTimes(o.steps);
+    const times = timesOf(o, model.form);
     const real = { model: guided(model, o.guidance), params: teacher.params };
     const judge = o.gan > 0 ? discriminator(teacher, model, o.features, fold(seed, "heads")) : undefined;
+    /** The discriminator is the mean of its heads, on the critic's own features. */
+    const judged = (by: Discriminator, table: Table, x: Tensor, t: string, noise: string, draws: Draws) =>
+      averaged(by.judge({ network: table(CRITIC), heads: table(CRITIC) }, x, { t, noise }, "", draws));
     const moves = student(
       teacher,
       (table, draws) => {
@@ -75,18 +84,10 @@ export const dmd = recipe({
         const fake = { model, params: table(CRITIC) };
         const t = draws.clock("t", inside);
         let loss = matching("dmd", real, fake, x, draws.cond("full"), t, draws.normal("noise_2"), draws);
-        if (o.regression > 0) {
-          const one = draws.clock("pair_t", () => 1);
-          const labels = draws.cond("full", "pair_");
-          const made = predict(model, table(STUDENT), draws.data("pair_noise"), one, labels);
-          const regressed = draws.note("regressed", read(made, dataRow));
-          const error = draws.note("losses_regression", meanOfSample(square(sub(regressed, draws.data("pair_x")))));
-          loss = add(loss, mul(error, o.regression));
-        }
+        if (o.regression > 0) loss = add(loss, mul(onPairs(model, table(STUDENT), draws), o.regression));
         if (judge) {
-          const p = { network: table(CRITIC), heads: table(CRITIC) };
-          const logits = judge.judge(p, x, { t: "t_gan", noise: "noise_gan" }, "", draws);
-          loss = add(loss, mul(draws.note("losses_gan", generatorLoss("logistic", averaged(logits))), o.gan));
+          const logits = judged(judge, table, x, "t_gan", "noise_gan", draws);
+          loss = add(loss, mul(draws.note("losses_gan", generatorLoss("logistic", logits)), o.gan));
         }
         return loss;
       },
@@ -100,19 +101,14 @@ export const dmd = recipe({
       optimizer: { rate: o.criticRate },
       loss(table, draws) {
         const x = stopGradient(samplesOf(model, times, table, draws));
-        const pair = noised(
-          draws.clock("critic_t", uniform({ from: model.form.tMin })),
-          x,
-          draws.normal("critic_noise"),
-        );
+        const t = draws.clock("critic_t", uniform({ from: model.form.tMin, to: model.form.tMax }));
+        const pair = noised(t, x, draws.normal("critic_noise"));
         const loss = draws.note("losses_diffusion", follow(table(CRITIC), pair, draws.cond("full"), draws));
         if (!judge) return loss;
-        const p = { network: table(CRITIC), heads: table(CRITIC) };
-        const ofFake = judge.judge(p, x, { t: "critic_t_gan", noise: "critic_noise_fake" }, "", draws);
-        const ofReal = judge.judge(p, draws.data("x"), { t: "critic_t_gan", noise: "critic_noise_real" }, "", draws);
-        const gan = discriminatorLoss("logistic", averaged(ofFake), averaged(ofReal));
-        draws.note("losses_gan", draws.note("discriminator", gan));
-        return add(loss, mul(gan, o.ganCritic));
+        const ofFake = judged(judge, table, x, "critic_t_gan", "critic_noise_fake", draws);
+        const ofReal = judged(judge, table, draws.data("x"), "critic_t_gan", "critic_noise_real", draws);
+        const gan = draws.note("losses_gan", discriminatorLoss("logistic", ofFake, ofReal));
+        return add(loss, mul(draws.note("discriminator", gan), o.ganCritic));
       },
     };
     const { teacherSolver: solver, teacherSteps, pairs, guidance } = o;
@@ -122,7 +118,7 @@ export const dmd = recipe({
       model,
       players: [moves, critic],
       source: { data: "", ...(o.regression > 0 ? { pairs: stored } : {}) },
-      sampler: evenly([o.steps], o.steps === 1 ? "ddim" : "lcm"),
+      sampler: o.stepTimes.length > 0 ? atTimes(times) : evenly([o.steps], o.steps === 1 ? "ddim" : "lcm"),
       watch: ["critic_error", "teacher_error", ...(judge ? ["discriminator"] : [])],
       lag: { critic: "critic_error", teacher: "teacher_error" },
       ...(judge ? { nothing: { discriminator: knowsNothing("logistic") } } : {}),
@@ -130,7 +126,15 @@ export const dmd = recipe({
   },
 });
 
-/** DMD2's discriminator is the mean of its heads' logits. */
+/** The mean square of the student's one step from a pair's start against the pair's sample [B]. */
+function onPairs(model: NetModel, p: Params, draws: Draws): Tensor {
+  const start = draws.clock("pair_t", () => model.form.tMax);
+  const seen = predict(model, p, draws.data("pair_noise"), start, draws.cond("full", "pair_"));
+  const apart = sub(draws.note("regressed", read(seen, dataRow)), draws.data("pair_x"));
+  return draws.note("losses_regression", meanOfSample(square(apart)));
+}
+
+/** The mean over heads, as the one logit that it is in DMD2. */
 const averaged = (logits: readonly Tensor[]) => [
   mul(
     logits.reduce((a, b) => add(a, b)),

@@ -1,7 +1,7 @@
 // What recipes share: options with their texts, the student, samplers.
 
 import { z } from "zod";
-import type { Form, Windows } from "../core/index.ts";
+import { type Form, tickWindows, type Windows } from "../core/index.ts";
 import type { Coupling } from "../couplings/coupling.ts";
 import type { CondKind } from "../draws.ts";
 import { type Distance, distance } from "../objectives/distances.ts";
@@ -79,6 +79,14 @@ export const perWindow = (windows: Windows): SamplerSpec => ({
   grid: { kind: "windows", windows: windows.spec },
   steps: [windows.count, 2 * windows.count],
 });
+
+/** Several steps at these times, which fall from 1; noise is added between them. */
+export const atTimes = (times: readonly number[]): SamplerSpec => ({
+  solver: times.length === 1 ? "ddim" : "lcm",
+  grid: { kind: "windows", windows: tickWindows(TICKS, [...times.map((t) => Math.round(t * TICKS)), 0]).spec },
+  steps: [times.length],
+});
+const TICKS = 1_000_000;
 
 /** At pure noise eps says nothing of the data, so a student that is read there has to predict something else. */
 export const blindAtNoise = (form: Form): boolean => form.at(form.tMax)[0] === 0;

@@ -25,7 +25,7 @@ export function retrain(teacher: Start, o: z.output<typeof schema>, share = 1): 
   const player = regressing(teacher, {
     model,
     coupling: storedPairs(model.form),
-    times: withAtoms(o.atNoise, [1], uniform({ from: model.form.tMin })),
+    times: withAtoms(o.atNoise, [model.form.tMax], uniform({ from: model.form.tMin, to: model.form.tMax })),
     compare: dataRow,
     distance: distanceOf(o),
   });

@@ -44,7 +44,7 @@ export function rectify(teacher: Start, o: Options, round: { readonly name: stri
   const { model } = start;
   const player = regressing(start, {
     model,
-    coupling: storedPairs(model.form),
+    coupling: storedPairs(model.form, teacher.model.form),
     times: withAtoms(o.atNoise, [model.form.tMax], uniform({ from: model.form.tMin, to: model.form.tMax })),
     compare: uRow,
     distance: distanceOf(o),

@@ -12,7 +12,7 @@ import { matching } from "../objectives/distribution.ts";
 import { regress } from "../objectives/regress.ts";
 import { noised } from "../pair.ts";
 import { fold } from "../random.ts";
-import { CRITIC, inside, samplesOf } from "./critics.ts";
+import { CRITIC, evenTimes, inside, samplesOf } from "./critics.ts";
 import { evenly, option, passes, stageOf, student } from "./parts.ts";
 import { type Player, recipe, type Table } from "./recipe.ts";
 
@@ -47,7 +47,7 @@ export const swiftbrush = recipe({
     const real = { model: guided(model, o.guidance), params };
     const fakeModel = guided(model, o.criticGuidance ?? o.guidance);
     const moves = student(teacher, (table, draws) => {
-      const x = samplesOf(model, [1], table, draws);
+      const x = samplesOf(model, evenTimes(1, model.form), table, draws);
       const fake = { model: fakeModel, params: criticParams(table) };
       const t = draws.clock("t", inside);
       return matching("vsd", real, fake, x, draws.cond("full"), t, draws.normal("noise_2"), draws);
@@ -61,7 +61,7 @@ export const swiftbrush = recipe({
       start: o.rank === 0 ? theta : initialize(criticSpec, fold(seed, "critic")),
       optimizer: { rate: o.criticRate, weightDecay: 0 },
       loss(table, draws) {
-        const x = stopGradient(samplesOf(model, [1], table, draws));
+        const x = stopGradient(samplesOf(model, evenTimes(1, model.form), table, draws));
         const t = draws.clock("critic_t", uniform({ from: model.form.tMin }));
         const pair = noised(t, x, draws.normal("critic_noise"));
         return follow(criticParams(table), pair, draws.cond("dropped-together"), draws);

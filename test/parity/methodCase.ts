@@ -7,7 +7,7 @@ import { type FormSpec, formFromSpec, predictionByName } from "../../src/core/in
 import type { HostDraws } from "../../src/draws.ts";
 import { input, type Tensor, type TensorData } from "../../src/graph/index.ts";
 import { networkModel } from "../../src/model.ts";
-import { buildNetwork, collect, type Network } from "../../src/nn/network.ts";
+import { buildNetwork, collect } from "../../src/nn/network.ts";
 import { countParams, type ParamSpec } from "../../src/nn/params.ts";
 import { key } from "../../src/random.ts";
 import * as recipes from "../../src/recipes/index.ts";
@@ -50,34 +50,61 @@ const optionNames: Readonly<Record<string, string>> = {
   teacher: "distill",
   p: "weightPower",
 };
-/** What draws and weights of other networks stand for, not options. */
-const notOptions = new Set(["skip", "generator_times", "generator_step", "lora", "gan", "warmup", "c", "distance"]);
-
-function optionsOf({ method, options }: MethodGolden): Record<string, unknown> {
-  const named = Object.entries(options).flatMap(([name, value]) =>
-    notOptions.has(name) ? [] : [[optionNames[name] ?? name, value]],
-  );
-  const out: Record<string, unknown> = Object.fromEntries(named);
-  const distance = options.distance as { kind: string; c?: number; delta?: number } | undefined;
-  if (distance) {
-    Object.assign(out, { distance: distance.kind, distanceScale: distance.c ?? distance.delta ?? 1e-3 });
-    if (method === "instaflow") out.distillDistance = distance.kind;
-  }
-  const gan = options.gan as { student: number; critic: number } | undefined;
-  if (gan) Object.assign(out, { gan: gan.student, ganCritic: gan.critic });
-  if (method === "dmd2") out.regression = 0;
-  const times = options.generator_times as number[] | undefined;
-  if (times) out.steps = times.length;
-  const lora = options.lora as { rank: number; alpha: number; layers: string[] } | undefined;
-  if (method === "swiftbrush") Object.assign(out, lora ?? { rank: 0 });
-  if (method === "meanflow") out.weightOffset = options.c;
-  if (method === "scm") Object.assign(out, { tangentOffset: options.c });
+/** What becomes of the others; values for which our recipes have no option have to be the ones that they assume. */
+const others: Readonly<Record<string, (value: unknown, golden: MethodGolden) => Record<string, unknown>>> = {
+  distance: (value, { method }) => {
+    const { kind, c, delta } = value as { kind: string; c?: number; delta?: number };
+    const scale = c ?? delta;
+    return {
+      distance: kind,
+      ...(scale === undefined ? {} : { distanceScale: scale }),
+      ...(method === "instaflow" ? { distillDistance: kind } : {}),
+    };
+  },
+  gan: (value) => {
+    const { student, critic } = value as { student: number; critic: number };
+    return { gan: student, ganCritic: critic };
+  },
+  generator_times: (value) => ({ stepTimes: value }),
+  // The draws say which.
+  generator_step: () => ({}),
+  lora: (value) => value as Record<string, unknown>,
+  // In timesteps of the table; the draws have both ends.
+  skip: (value, { time_input }) => ({ grid: Math.round(time_input.scale / (value as number)) }),
+  // A factor, which our recipe reaches step by step: see `ramp` below.
+  warmup: () => ({}),
+  c: (value, { method }) => (method === "meanflow" ? { weightOffset: value } : { tangentOffset: value }),
+};
+const assumed: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  diffusion: { distance: "mse" },
+  "flow-matching": { distance: "mse" },
+  scm: { sigmaData: 1 },
+  "rectified-diffusion-cd": { distill: true, boundary: "jump" },
+};
+/** What our defaults would otherwise add. */
+const without: Readonly<Record<string, Record<string, unknown>>> = {
+  dmd2: { regression: 0 },
+  swiftbrush: { rank: 0 },
   // Its second stage alone: the teacher is a student of Rectified Diffusion already.
-  if (method === "rectified-diffusion-cd") out.rectify = 0;
-  // Neither needs a teacher: their options say nothing of one.
-  if (method === "meanflow") delete out.distill;
-  if (method === "rectified-diffusion-cd") for (const name of ["distill", "boundary", "guidance"]) delete out[name];
-  return out;
+  "rectified-diffusion-cd": { rectify: 0 },
+};
+
+/** The options of our recipe. Throws an Error for a golden option that it does not have. */
+function optionsOf(golden: MethodGolden, recipe: Recipe): Record<string, unknown> {
+  const { method, options } = golden;
+  const named = Object.entries(options).map(
+    ([name, value]) => others[name]?.(value, golden) ?? { [optionNames[name] ?? name]: value },
+  );
+  const all: Record<string, unknown> = Object.assign({}, without[method], ...named);
+  return Object.fromEntries(
+    Object.entries(all).filter(([name, value]) => {
+      if (name in recipe.options.shape) return true;
+      if (assumed[method]?.[name] === value) return false;
+      throw new Error(
+        `${method} ${golden.case} has ${name} = ${JSON.stringify(value)}, which our recipe does not have.`,
+      );
+    }),
+  );
 }
 
 const recipeOf = (method: string): Recipe => {
@@ -113,7 +140,7 @@ export function caseOf(one: GoldenFile<MethodGolden>): Case {
   const model = networkModel(network, form, prediction, timeInput);
   const start = startOf({ model, network, timeInput, spec, theta: flat(spec, [teacherKey], tensors) });
   const recipe = recipeOf(golden.method);
-  const stage = stageOf(recipe, recipe.options.parse(optionsOf(golden)), start, network);
+  const stage = stageOf(recipe, recipe.options.parse(optionsOf(golden, recipe)), start);
   return {
     stage,
     weights(name, average) {
@@ -126,7 +153,7 @@ export function caseOf(one: GoldenFile<MethodGolden>): Case {
 }
 
 /** Of several stages the last one that the case can be about: a one-step stage after reflow. */
-function stageOf(recipe: Recipe, options: Record<string, unknown>, start: Start, _: Network): Stage {
+function stageOf(recipe: Recipe, options: Record<string, unknown>, start: Start): Stage {
   const stages = recipe.stages(start, options, key(0));
   let { value } = stages.next();
   if (recipe.name === "instaflow" && value) value = stages.next(endOfStage(value, value.players[0].start)).value;
@@ -213,9 +240,12 @@ export function fixedDraws(
     },
     normal(name) {
       const [first, index] = name.split(".");
-      const list =
-        index === undefined ? undefined : (drawn[first] as readonly GoldenArray[] | undefined)?.[Number(index)];
-      return take(`~${name}`, list ?? arrayOf(drawn, name));
+      if (index === undefined) return take(`~${name}`, arrayOf(drawn, name));
+      const list = (drawn[first] ?? []) as readonly GoldenArray[];
+      // Steps after the one that is trained are computed and not used.
+      const unused = { shape: [batch, 2], data: new Array<number>(2 * batch).fill(0) };
+      const used = Number(index) < (step ?? (generator?.length ?? 1) - 1);
+      return take(`~${name}`, used ? list[Number(index)] : unused);
     },
     clock: (name, law) => clock(name, () => (name === "generator_t" && generator ? generator[step ?? 0] : law(0.5))),
     clockAfter: (name, _, law) => clock(name, () => law(0.5, 0.5)),
