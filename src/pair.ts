@@ -34,6 +34,8 @@ export function read(pair: Pair, want: RowAt, at: Clock = pair.clock): Tensor {
 
 export const dataRow: RowAt = () => [1, 0];
 export const noiseRow: RowAt = () => [0, 1];
+/** eps − x0: the velocity of straight paths. */
+export const straightRow: RowAt = () => [-1, 1];
 
 /** Data and noise that were drawn independently, or are taken for it. */
 export const noised = (clock: Clock, x: Tensor, noise: Tensor): Pair => ({

@@ -2,31 +2,13 @@
 // velocity at t: u = v − (t − r)·du/dt. The derivative is exact, by forward mode.
 
 import { z } from "zod";
-import { withoutData } from "../condition.ts";
 import { logitNormal, normalCdf } from "../core/index.ts";
 import { independent } from "../couplings/independent.ts";
-import {
-  add,
-  cast,
-  constant,
-  equal,
-  jvp,
-  mul,
-  perSample,
-  pow,
-  square,
-  stopGradient,
-  sub,
-  sum,
-  type Tensor,
-  where,
-} from "../graph/index.ts";
-import { predict } from "../model.ts";
-import { read } from "../pair.ts";
+import { meanVelocity } from "../objectives/meanVelocity.ts";
 import { told } from "./grow.ts";
 import { evenly, passes, stageOf, student } from "./parts.ts";
 import { recipe, STUDENT } from "./recipe.ts";
-import { startOption, straightened, uRow } from "./reflow.ts";
+import { startOption, straightened } from "./reflow.ts";
 import { afterSettling, settled, settleOptions } from "./settle.ts";
 
 export const meanflow = recipe({
@@ -65,46 +47,18 @@ export const meanflow = recipe({
   *stages(teacher, o, seed) {
     const start = told(straightened(yield* settled(teacher, o), o.start), { span: true }, seed);
     const { model } = start;
-    const { conditions, form } = model;
+    const { form } = model;
+    const loss = meanVelocity(model, o);
     const law = logitNormal({ mean: o.timeMean, std: o.timeStd });
     const below = (t: number) => normalCdf((Math.log(t / (1 - t)) - o.timeMean) / o.timeStd);
     const cut = (t: number) => Math.min(form.tMax, Math.max(form.tMin, t));
     const player = student(start, (table, draws) => {
-      const p = table(STUDENT);
       // The larger and the smaller of two draws.
       const t = draws.clock("t", (q) => cut(law(Math.sqrt(q))));
       const r = draws.clockAfter("r", t, (q, time) =>
         q < o.equal ? time : Math.min(time, cut(law(((q - o.equal) / (1 - o.equal)) * below(time)))),
       );
-      const cond = draws.cond("dropped");
-      const pair = independent(draws, t);
-      const z = draws.note(
-        "state",
-        read(pair, (time) => form.at(time)),
-      );
-      const still = t.column(() => 0, 1);
-      let v = read(pair, uRow);
-      if (o.guidance !== 1) {
-        const nothing = { ...withoutData(conditions, cond, draws.batch), span: still };
-        const free = stopGradient(read(predict(model, p, z, t, nothing), uRow));
-        const label = cast(cond.labels, "float32");
-        const none = Number(conditions.labels?.none?.[0]);
-        const dropped = perSample(equal(label, constant(none)), z.shape.length);
-        v = where(dropped, v, add(mul(v, o.guidance), mul(free, 1 - o.guidance)));
-      }
-      draws.note("velocity", v);
-      // Along (dz, dr, dt) = (v, 0, 1).
-      const moving = t.moving();
-      const span = moving.clock.with([r], (now, before) => now - before, 1);
-      const u = draws.note("value", read(predict(model, p, z, moving.clock, { ...cond, span }), uRow));
-      const { columns, rates } = moving.columns();
-      const [du] = jvp([u], [z, ...columns], [v, ...rates]);
-      draws.note("derivative", du);
-      const reach = t.with([r], (now, before) => now - before, z.shape.length);
-      const target = draws.note("target", stopGradient(sub(v, mul(reach, du))));
-      const error = draws.note("squared_error", sum(square(sub(u, target)), elements(z)));
-      const weight = draws.note("weight", stopGradient(pow(add(error, o.weightOffset), -o.weightPower)));
-      return mul(weight, error);
+      return loss(table(STUDENT), independent(draws, t), r, draws.cond("dropped"), draws);
     });
     const sampler = evenly([1, 2, 4]);
     yield stageOf(start, {
@@ -117,5 +71,3 @@ export const meanflow = recipe({
     });
   },
 });
-
-const elements = (x: Tensor): number[] => x.shape.flatMap((_, i) => (i > 0 ? [i] : []));

@@ -5,6 +5,7 @@ import { z } from "zod";
 import { linear, u, uniform, withAtoms } from "../core/index.ts";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { inForm, networkModel } from "../model.ts";
+import { straightRow } from "../pair.ts";
 import { distanceOf, evenly, option, passes, regressing, stageOf } from "./parts.ts";
 import { recipe, type Stage, type Start } from "./recipe.ts";
 
@@ -28,7 +29,6 @@ type Options = z.output<typeof schema>;
 
 /** What the network is told on straight paths, unless it stays in its own form. */
 const straightTime = { scale: 1000, offset: 0 };
-export const uRow = (t: number) => u.row(linear(), t);
 
 /** The same start on straight paths; one that is on them already is left as it is. */
 export function straightened(start: Start, how: Options["start"]): Start {
@@ -46,7 +46,7 @@ export function rectify(teacher: Start, o: Options, round: { readonly name: stri
     model,
     coupling: storedPairs(model.form, teacher.model.form),
     times: withAtoms(o.atNoise, [model.form.tMax], uniform({ from: model.form.tMin, to: model.form.tMax })),
-    compare: uRow,
+    compare: straightRow,
     distance: distanceOf(o),
   });
   const sampling = { solver: o.teacherSolver, steps: o.teacherSteps, pairs: o.pairs };

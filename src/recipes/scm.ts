@@ -2,21 +2,15 @@
 // trajectory, so its tangent, exact by forward mode, is what is left to remove.
 
 import { z } from "zod";
-import { cosine, logNormalNsr, v } from "../core/index.ts";
+import { logNormalNsr } from "../core/index.ts";
 import { independent } from "../couplings/independent.ts";
-import { add, div, jvp, mul, neg, perSample, sqrt, square, stopGradient, sub, sumOfSquares } from "../graph/index.ts";
+import { stopGradient } from "../graph/index.ts";
 import { guided, inForm, predict } from "../model.ts";
-import { meanOfSample } from "../objectives/regress.ts";
+import { tangentLoss, trig, vRow } from "../objectives/tangent.ts";
 import { read } from "../pair.ts";
 import { evenly, option, passes, stageOf, student } from "./parts.ts";
 import { type NetModel, recipe, STUDENT } from "./recipe.ts";
 import { afterSettling, settled, settleOptions } from "./settle.ts";
-
-/** TrigFlow's angle is πt/2: the cosine form, on which its F is v. */
-const trig = cosine();
-const vRow = (t: number) => v.row(trig, t);
-const cos = (t: number) => trig.at(t)[0];
-const sin = (t: number) => trig.at(t)[1];
 
 export const scm = recipe({
   name: "scm",
@@ -46,6 +40,7 @@ export const scm = recipe({
     const model = onTrig(start.model);
     const { form } = model;
     const asked = guided(onTrig(teacher.model), o.guidance);
+    const loss = tangentLoss(model, o);
     const times = logNormalNsr(form, { mean: o.timeMean, std: o.timeStd });
     const player = student(start, (table, draws) => {
       const t = draws.clock("t", times);
@@ -60,35 +55,7 @@ export const scm = recipe({
         "velocity",
         o.distill ? stopGradient(read(predict(asked, teacher.params, x, t, followed), vRow)) : read(pair, vRow),
       );
-      const moving = t.moving();
-      const F = draws.note("value", read(predict(model, table(STUDENT), x, moving.clock, cond), vRow));
-      const { columns, rates } = moving.columns();
-      // Per angle: d/dθ = (2/π) d/dt.
-      const perAngle = rates.map((rate) => mul(rate, 2 / Math.PI));
-      const dF = draws.note("derivative", stopGradient(jvp([F], [x, ...columns], [dx, ...perAngle])[0]));
-      const rank = x.shape.length;
-      const first = mul(
-        t.column((time) => cos(time) ** 2, rank),
-        sub(stopGradient(F), dx),
-      );
-      const second = mul(
-        t.column((time) => cos(time) * sin(time), rank),
-        add(x, dF),
-      );
-      const ramp = o.tangentWarmup === 0 ? second : mul(second, draws.ramp(o.tangentWarmup));
-      const tangent = draws.note("tangent", neg(add(first, ramp)));
-      const norm = perSample(
-        sqrt(
-          sumOfSquares(
-            tangent,
-            x.shape.flatMap((_, i) => (i > 0 ? [i] : [])),
-          ),
-        ),
-        rank,
-      );
-      const g = draws.note("normalized_tangent", o.normalize ? div(tangent, add(norm, o.tangentOffset)) : tangent);
-      const target = draws.note("target", stopGradient(add(F, g)));
-      return meanOfSample(square(sub(F, target)));
+      return loss(table(STUDENT), x, t, dx, cond, draws);
     });
     const sampler = evenly([1, 2, 4], "lcm");
     const share = afterSettling(teacher, o);
