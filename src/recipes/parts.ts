@@ -7,7 +7,7 @@ import type { CondKind } from "../draws.ts";
 import { type Distance, distance } from "../objectives/distances.ts";
 import { type RegressOptions, regress } from "../objectives/regress.ts";
 import type { SamplerSpec } from "../run/card.ts";
-import { type NetModel, type Player, STUDENT, type Stage, type Start } from "./recipe.ts";
+import { type Need, type NetModel, type Player, STUDENT, type Stage, type Start } from "./recipe.ts";
 
 const count = z.int().positive();
 
@@ -90,3 +90,26 @@ const TICKS = 1_000_000;
 
 /** At pure noise eps says nothing of the data, so a student that is read there has to predict something else. */
 export const blindAtNoise = (form: Form): boolean => form.at(form.tMax)[0] === 0;
+
+/** What methods that solve the teacher online in windows have in common: training, preset, needs and cost. */
+export const windowed = {
+  training: { lr: 1e-4, ema: 0.99, images: 32_000 },
+  small: {
+    batch: 256,
+    lr: 0.001,
+    ema: 0.99,
+    warmup: 50,
+    teacherSteps: 4,
+    teacherSolver: "dpm++2m",
+    atStarts: 0.5,
+    images: 307200,
+  },
+  needs: (o: { readonly guidance: number }): readonly Need[] => [
+    "data",
+    ...(o.guidance === 1 ? [] : (["guidance"] as const)),
+  ],
+  teacherNfe: (o: { readonly guidance: number; readonly teacherSteps: number }) => ({
+    perImage: o.teacherSteps * passes(o.guidance),
+    perPair: 0,
+  }),
+};

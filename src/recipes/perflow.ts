@@ -5,7 +5,7 @@ import { z } from "zod";
 import { chord, diffEps, eps, u, uniformWindows, withAtoms } from "../core/index.ts";
 import { transfer } from "../core/row.ts";
 import { windowPairs } from "../couplings/windowPairs.ts";
-import { blindAtNoise, distanceOf, option, passes, perWindow, regressing, stageOf } from "./parts.ts";
+import { blindAtNoise, distanceOf, option, perWindow, regressing, stageOf, windowed } from "./parts.ts";
 import { recipe, type Teacher } from "./recipe.ts";
 
 const predictions = { ddim_eps: eps, diff_eps: diffEps, velocity: u };
@@ -44,19 +44,7 @@ export const perflow = recipe({
     distance: option.distance("mse"),
     distanceScale: option.distanceScale(),
   }),
-  training: { lr: 1e-4, ema: 0.99, images: 32_000 },
-  small: {
-    batch: 256,
-    lr: 0.001,
-    ema: 0.99,
-    warmup: 50,
-    teacherSteps: 4,
-    teacherSolver: "dpm++2m",
-    atStarts: 0.5,
-    images: 307200,
-  },
-  needs: (o) => ["data", ...(o.guidance === 1 ? [] : ["guidance" as const])],
-  teacherNfe: (o) => ({ perImage: o.teacherSteps * passes(o.guidance), perPair: 0 }),
+  ...windowed,
   resolve: (teacher, o) => ({ ...o, predict: o.predict ?? inherited(teacher) }),
   *stages(teacher, o) {
     const windows = uniformWindows(o.windows);

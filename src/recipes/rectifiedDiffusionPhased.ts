@@ -4,7 +4,7 @@
 import { z } from "zod";
 import { uniformWindows, withAtoms } from "../core/index.ts";
 import { windowPairs } from "../couplings/windowPairs.ts";
-import { distanceOf, option, passes, perWindow, regressing, stageOf } from "./parts.ts";
+import { distanceOf, option, perWindow, regressing, stageOf, windowed } from "./parts.ts";
 import { recipe } from "./recipe.ts";
 
 export const rectifiedDiffusionPhased = recipe({
@@ -24,19 +24,7 @@ export const rectifiedDiffusionPhased = recipe({
     distance: option.distance("mse"),
     distanceScale: option.distanceScale(),
   }),
-  training: { lr: 1e-4, ema: 0.99, images: 32_000 },
-  small: {
-    batch: 256,
-    lr: 0.001,
-    ema: 0.99,
-    warmup: 50,
-    teacherSteps: 4,
-    teacherSolver: "dpm++2m",
-    atStarts: 0.5,
-    images: 307200,
-  },
-  needs: (o) => ["data", ...(o.guidance === 1 ? [] : ["guidance" as const])],
-  teacherNfe: (o) => ({ perImage: o.teacherSteps * passes(o.guidance), perPair: 0 }),
+  ...windowed,
   *stages(teacher, o) {
     const windows = uniformWindows(o.windows);
     const { model } = teacher;
