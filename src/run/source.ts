@@ -27,15 +27,22 @@ export function batchesOf(
     if (!data) throw new RangeError("This stage learns from data, and none was given.");
     const stream = batches(data, fold(root, "data"), batch);
     parts.push((step) => {
-      const { x, labels } = stream.batchAt(step);
-      return { [`${source.data}x`]: x, [`${source.data}labels`]: labels };
+      const { x, labels, cond } = stream.batchAt(step);
+      return { [`${source.data}x`]: x, ...prefixed({ labels, ...cond }, source.data) };
     });
   }
   if (source.pairs) {
     if (!pairs) throw new RangeError("This stage learns from pairs, and none were made.");
     parts.push(pairBatches(pairs, source.pairs.prefix, sizeOf(model.sampleShape), root, batch));
   }
-  if (source.conditions !== undefined) {
+  if (source.conditions !== undefined && isTold(model)) {
+    if (!data) throw new RangeError("This stage learns from the texts of data, and none was given.");
+    const stream = batches(data, fold(root, "conditions"), batch);
+    parts.push((step) => {
+      const { labels, cond } = stream.batchAt(step);
+      return prefixed({ labels, ...cond }, source.conditions);
+    });
+  } else if (source.conditions !== undefined) {
     const classes = classCount(model.conditions);
     parts.push((step) => ({
       [`${source.conditions}labels`]: BigInt64Array.from(
@@ -46,6 +53,13 @@ export function batchesOf(
   }
   return (step) => Object.assign({}, ...parts.map((part) => part(step)));
 }
+
+/** Whether something comes with the data that could not be made up, as labels can. */
+const isTold = ({ conditions }: Stage["model"]): boolean =>
+  Object.entries(conditions).some(([name, { given }]) => given === "data" && name !== "labels");
+
+const prefixed = (columns: Batch, prefix = ""): Batch =>
+  Object.fromEntries(Object.entries(columns).map(([name, values]) => [`${prefix}${name}`, values]));
 
 function pairBatches(
   { x, noise, cond }: Pairs,
