@@ -254,11 +254,11 @@ async function inTurn<T>(items: readonly T[], lanes: number, work: (item: T) => 
   );
 }
 
-/** A run in a process of its own, at low priority. */
+/** A run in a process of its own. */
 function child(method: string, data: string, seed: number): Promise<Measured | undefined> {
   const args = [...process.execArgv, process.argv[1], "--one", `${method},${data},${seed}`];
   return new Promise((resolve, reject) => {
-    const running = spawn("nice", [process.execPath, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+    const running = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
     let [out, err] = ["", ""];
     running.stdout.on("data", (part) => {
       out += part;
