@@ -1,7 +1,7 @@
 // Makes a few-step student of a pretrained teacher.
 import { z } from "zod";
 import { canBeGuided, classCount } from "../condition.ts";
-import { read } from "../core/index.ts";
+import { coefficients } from "../core/index.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { middleFeatures } from "../nn/features.ts";
 import { fold, key } from "../random.ts";
@@ -133,7 +133,7 @@ export async function accelerateTeacher(parsed: object, context: Context): Promi
   const stages = stagesOf(recipe, teacher, limited, fold(key(context.seed), "recipe"));
   // Sampling starts where a form is noisiest, so every student must be readable there.
   const all = usage(() => outline(stages));
-  for (const { model } of all) usage(() => read(model.form, model.form.tMax, model.prediction, [1, 0]));
+  for (const { model } of all) usage(() => coefficients(model.form, model.form.tMax, model.prediction, [1, 0]));
   const [first] = all;
   if (all.some(({ model }) => (model.own ?? model.prediction).name !== teacher.model.prediction.name))
     context.report.note(
