@@ -133,7 +133,7 @@ async function generate(open: Sessions, parts: PipelineParts, options: GenerateO
 
   const { run, dropped } = await conditioned(open, parts, options, shape, guidance);
   signal?.throwIfAborted();
-  const noise = options.noise ?? seeded(options.seed ?? 0, count);
+  const noise = options.noise ?? seededNoise(options.seed ?? 0, count);
   const size = shape.reduce((n, d) => n * d, 1);
   let done = 0;
   let estimate: Float32Array = new Float32Array();
@@ -272,7 +272,7 @@ function stacked(a: Values, b: Values): Values {
 }
 
 /** Every picture draws from a seed of its own, so that it does not matter how many are made together. */
-const seeded =
+export const seededNoise =
   (seed: number, count: number): Noise =>
   (what, k, n) => {
     const out = new Float32Array(n);

@@ -22,7 +22,7 @@ import { type ClipPreprocessing, readClipPreprocessing } from "./clipPixels.ts";
 import type { PartFiles, PipelineFiles } from "./pipelineFolder.ts";
 import type { PipelineParts, TextPart, VaePart } from "./pipelineParts.ts";
 import type { SchedulerConfig } from "./schedulers/index.ts";
-import { clipTokenizer, type TokenizerFiles } from "./tokenizer.ts";
+import { type ClipTokenizer, clipTokenizer, type TokenizerFiles } from "./tokenizer.ts";
 import { checkWeights } from "./weights.ts";
 
 export interface PartOutline<Config> {
@@ -111,6 +111,13 @@ function outlineVae(part: PartFiles): VaeOutline {
     : { kind: "kl", ...outlinePart(part, ["AutoencoderKL"], readAutoencoderKlConfig, autoencoderKlParams) };
 }
 
+/** The same with another autoencoder. Throws an Error for one that does not fit. */
+export function replaceVae(outline: PipelineOutline, vae: PartFiles): PipelineOutline {
+  const replaced = { ...outline, vae: outlineVae(vae) };
+  checkTogether(replaced);
+  return replaced;
+}
+
 /** What one part gives and another takes. */
 function checkTogether({ name, unet, text, vae }: PipelineOutline): void {
   const { config } = unet;
@@ -144,38 +151,51 @@ function checkTogether({ name, unet, text, vae }: PipelineOutline): void {
     );
 }
 
-/** How a caller turns weights into parameters. */
-export type LoadParams = (part: PartOutline<unknown>) => Promise<Params>;
+export type PartName = "unet" | "vae" | "text_encoder" | "text_encoder_2" | "safety_checker";
 
-export async function loadText(
-  { config, tokenizer, ...part }: PipelineOutline["text"][number],
-  load: LoadParams,
-): Promise<TextPart> {
+/** How a caller turns weights into parameters. */
+export type LoadParams = (part: PartOutline<unknown>, name: PartName) => Promise<Params>;
+
+/** Throws an Error where tokenizer and encoder do not belong together. */
+export function tokenizerOf({ config, name, tokenizer }: PipelineOutline["text"][number]): ClipTokenizer {
   const words = clipTokenizer(tokenizer);
   if (words.size > config.vocab_size)
     throw new Error(
-      `${tokenizer.name} has ${words.size} ids, but ${part.name} knows ${config.vocab_size}: they do not belong together.`,
+      `${tokenizer.name} has ${words.size} ids, but ${name} knows ${config.vocab_size}: they do not belong together.`,
     );
-  return { config, params: await load({ ...part, config }), tokenizer: words };
+  return words;
 }
 
-/** Reads, or opens, the weights of every part. */
-export async function loadPipeline(outline: PipelineOutline, load: LoadParams): Promise<PipelineParts> {
-  const text: TextPart[] = [];
-  for (const one of outline.text) text.push(await loadText(one, load));
+/** Reads, or opens, the weights of every part. `text`: of the text encoders, where they are not as in the folder. */
+export async function loadPipeline(
+  outline: PipelineOutline,
+  load: LoadParams,
+  text?: PipelineParts["text"],
+): Promise<PipelineParts> {
   const { vae, safety } = outline;
+  const encoders: TextPart[] = [];
+  for (const [k, one] of text ? [] : outline.text.entries()) {
+    const params = await load(one, k === 0 ? "text_encoder" : "text_encoder_2");
+    encoders.push({ config: one.config, params, tokenizer: tokenizerOf(one) });
+  }
   const vaePart: VaePart =
     vae.kind === "kl"
-      ? { kind: "kl", config: vae.config, params: await load(vae) }
-      : { kind: "tiny", config: vae.config, params: await load(vae) };
+      ? { kind: "kl", config: vae.config, params: await load(vae, "vae") }
+      : { kind: "tiny", config: vae.config, params: await load(vae, "vae") };
   return {
-    text: text.length === 2 ? [text[0], text[1]] : [text[0]],
-    unet: { config: outline.unet.config, params: await load(outline.unet) },
+    text: text ?? (encoders.length === 2 ? [encoders[0], encoders[1]] : [encoders[0]]),
+    unet: { config: outline.unet.config, params: await load(outline.unet, "unet") },
     vae: vaePart,
     scheduler: outline.scheduler,
     zerosForEmptyPrompt: outline.zerosForEmptyPrompt,
     ...(safety
-      ? { safety: { config: safety.config, params: await load(safety), preprocessing: safety.preprocessing } }
+      ? {
+          safety: {
+            config: safety.config,
+            params: await load(safety, "safety_checker"),
+            preprocessing: safety.preprocessing,
+          },
+        }
       : {}),
   };
 }

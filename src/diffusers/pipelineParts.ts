@@ -43,8 +43,13 @@ export interface PipelineParts {
   readonly safety?: SafetyPart;
 }
 
+/** An autoencoder without its parameters. */
+export type VaeShape =
+  | { readonly kind: "kl"; readonly config: AutoencoderKlConfig }
+  | { readonly kind: "tiny"; readonly config: AutoencoderTinyConfig };
+
 /** Pixels of a latent's side. */
-export const factorOf = (vae: VaePart): number =>
+export const factorOf = (vae: VaeShape): number =>
   vae.kind === "kl"
     ? 2 ** (vae.config.block_out_channels.length - 1)
     : vae.config.upsampling_scaling_factor ** (vae.config.decoder_block_out_channels.length - 1);
