@@ -78,9 +78,13 @@ async function captionsOf(
   const listed_ = new Map<string, string>();
   for (const file of files)
     if (file === METADATA || file.endsWith(`/${METADATA}`))
-      for (const [name, caption] of metadata(decode(await source.read(file, largestMetadata)), `${source.name}/${file}`)) {
+      for (const [name, caption] of metadata(
+        decode(await source.read(file, largestMetadata)),
+        `${source.name}/${file}`,
+      )) {
         const full = `${file.slice(0, -METADATA.length)}${name}`;
-        if (!files.has(full)) throw new Error(`${brief(source.name)}/${file} names "${brief(name)}", which is not there.`);
+        if (!files.has(full))
+          throw new Error(`${brief(source.name)}/${file} names "${brief(name)}", which is not there.`);
         listed_.set(full, caption);
       }
   const textOf = (name: string) => (files.has(`${stem(name)}.txt`) ? `${stem(name)}.txt` : undefined);
@@ -116,7 +120,9 @@ const CAPTION_KEYS = ["text", "caption", "prompt", "txt"];
 
 function captionIn(value: object, besides: readonly string[], where: string): string {
   const texts = Object.entries(value).filter(([key, v]) => typeof v === "string" && !besides.includes(key));
-  const found = CAPTION_KEYS.flatMap((key) => texts.filter(([name]) => name === key))[0] ?? (texts.length === 1 ? texts[0] : undefined);
+  const found =
+    CAPTION_KEYS.flatMap((key) => texts.filter(([name]) => name === key))[0] ??
+    (texts.length === 1 ? texts[0] : undefined);
   if (!found)
     throw new Error(
       `${where} has no caption: it has ${listed(Object.keys(value)) || "nothing"}, expected "text", "caption" or "prompt".`,
@@ -153,7 +159,8 @@ async function* inTars(source: FileSource, tars: readonly string[]): AsyncGenera
       }
       if (bytes.length > largestCaption) throw new Error(`${where} has ${bytes.length} bytes, too many for a caption.`);
       const json = /\.json$/i.test(name) ? parseJson(bytes, where) : undefined;
-      const caption = json === undefined ? decode(bytes) : captionIn(Object(json) as object, ["key", "url", "__key__"], where);
+      const caption =
+        json === undefined ? decode(bytes) : captionIn(Object(json) as object, ["key", "url", "__key__"], where);
       if (sample.caption !== undefined && sample.caption !== caption)
         throw new Error(`${where} is a second caption of its sample, and another. Remove one of them.`);
       sample.caption = caption;

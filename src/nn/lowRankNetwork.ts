@@ -22,5 +22,9 @@ export function changed({ base, names, change }: FrozenBase, p: Params): Params 
 /** Parameters: "<layer>.lora_A" and "<layer>.lora_B" of the changed layers, and those that the base does not have. */
 export function lowRankNetwork(network: Network, frozen: FrozenBase): Network {
   const { apply } = network;
-  return { ...network, lowRank: frozen, apply: (p, x, tau, cond) => apply(changed(frozen, p), x, tau, cond) } as Network;
+  return {
+    ...network,
+    lowRank: frozen,
+    apply: (p, x, tau, cond) => apply(changed(frozen, p), x, tau, cond),
+  } as Network;
 }

@@ -8,8 +8,8 @@ import { type MlpConfig, mlp, readMlpConfig } from "./mlp.ts";
 import { type OnnxNetwork, onnxNetwork } from "./onnxNetwork.ts";
 import { collectParams, type ParamSpec, type Params } from "./params.ts";
 import { unet2d } from "./unet2d.ts";
-import { readUNet2DConditionConfig, type UNet2DConditionConfig } from "./unet2dConditionConfig.ts";
 import { applyConditional, conditionalColumns, conditionalSampleShape } from "./unet2dConditional.ts";
+import { readUNet2DConditionConfig, type UNet2DConditionConfig } from "./unet2dConditionConfig.ts";
 import { readUNet2DConfig, type UNet2DConfig, unet2dSampleShape } from "./unet2dConfig.ts";
 
 /** What a network is, as JSON. Missing keys of a config take their defaults. */
@@ -86,7 +86,9 @@ function build(spec: NetworkSpec, file?: Uint8Array): Network {
     if (!file) throw new RangeError("A network of family onnx needs its model.onnx, which was not given.");
     return onnxNetwork(spec.config, file);
   }
-  throw new RangeError(`There is no network family "${family}"; known are mlp, dit, unet2d, unet2d-condition and onnx.`);
+  throw new RangeError(
+    `There is no network family "${family}"; known are mlp, dit, unet2d, unet2d-condition and onnx.`,
+  );
 }
 
 /**

@@ -64,7 +64,10 @@ export async function encodedStore(folder: string, shapes: ItemShapes, { report 
         return [column, { shape: [keys.length, ...shapes[column]], data }];
       }),
     );
-    const checksum = await digest(keys, columns.map((column) => tensors[column].data));
+    const checksum = await digest(
+      keys,
+      columns.map((column) => tensors[column].data),
+    );
     const file = join(folder, `items-${checksum.slice(0, 24)}.safetensors`);
     await writeSafetensors(file, tensors, { format: FORMAT, items: keys.join(" "), sha256: checksum });
     for (const [key, place] of await checkedFile(file, shapes, columns)) places.set(key, place);
@@ -76,7 +79,9 @@ export async function encodedStore(folder: string, shapes: ItemShapes, { report 
     async add(key, item) {
       for (const column of columns)
         if (item[column]?.length !== sizeOf(shapes[column]))
-          throw new RangeError(`"${column}" has ${item[column]?.length ?? "no"} values, expected ${shapes[column].join(" x ")}.`);
+          throw new RangeError(
+            `"${column}" has ${item[column]?.length ?? "no"} values, expected ${shapes[column].join(" x ")}.`,
+          );
       waiting.set(key, item);
       if (waiting.size >= perFile || performance.now() - since > 1000 * FILE_SECONDS) await flush();
     },
@@ -111,11 +116,14 @@ async function checkedFile(file: string, shapes: ItemShapes, columns: readonly s
       const want = [keys.length, ...shapes[column]];
       const entry = entries.get(column);
       if (entry?.shape.join() !== want.join() || entry.dtype !== "F32")
-        throw new Error(`${file} has "${column}" of the shape ${entry?.shape.join(" x ") ?? "none"}, expected ${want.join(" x ")}.`);
+        throw new Error(
+          `${file} has "${column}" of the shape ${entry?.shape.join(" x ") ?? "none"}, expected ${want.join(" x ")}.`,
+        );
       starts[column] = entry.start;
       values.push((await opened.read(column)).data as Float32Array);
     }
-    if ((await digest(keys, values)) !== metadata.sha256) throw new Error(`${file} is damaged: its checksum is another.`);
+    if ((await digest(keys, values)) !== metadata.sha256)
+      throw new Error(`${file} is damaged: its checksum is another.`);
     return new Map(keys.map((key, row) => [key, { file, row, starts }]));
   } finally {
     await opened.close();

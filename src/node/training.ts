@@ -13,7 +13,7 @@ import { NotFinite } from "../run/train.ts";
 import { sweepTemporary } from "./atomic.ts";
 import type { StateIdentity } from "./checkpoint.ts";
 import type { Context } from "./context.ts";
-import { diskStore } from "./diskStore.ts";
+import { type DiskStoreOptions, diskStore } from "./diskStore.ts";
 import { Interrupted, UsageError } from "./failure.ts";
 import { figureContext, saveFigure } from "./figures.ts";
 import { writeJson } from "./files.ts";
@@ -123,7 +123,12 @@ export interface Launch {
   readonly preview: (run: RunDir) => Preview;
   /** What is said when the run has its folder. */
   readonly about: (run: RunDir, images: number) => string;
+  /** As in DiskStoreOptions. */
   readonly pairsDir?: string;
+  readonly base?: DiskStoreOptions["base"];
+  readonly cond?: DiskStoreOptions["cond"];
+  /** What to do with the result. */
+  readonly next?: (run: RunDir) => string;
 }
 
 export interface RunResult {
@@ -166,7 +171,7 @@ export async function launch(l: Launch, context: Context): Promise<RunResult> {
     report.event({ kind: "run", path: run.path });
     report.note(l.about(run, images));
     const card = (stage: Stage, done: Done) => l.card(stage, done, stored);
-    const store = diskStore({ run, identity, card, pairsDir: l.pairsDir }, context);
+    const store = diskStore({ run, identity, card, pairsDir: l.pairsDir, base: l.base, cond: l.cond }, context);
     const job: Job = {
       stages: l.stages,
       data,
@@ -184,7 +189,7 @@ export async function launch(l: Launch, context: Context): Promise<RunResult> {
     await lock.release();
   }
   report.event({ kind: "done", path: run.path, model: run.model });
-  report.note(`Done: ${run.model}. See it with: fewstep sample ${run.path} --out grid.png`);
+  report.note(`Done: ${run.model}. ${l.next?.(run) ?? `See it with: fewstep sample ${run.path} --out grid.png`}`);
   return { run, model: run.model };
 }
 

@@ -24,7 +24,9 @@ export function lowRankStart(
   const chosen = layers.length > 0 ? layers : blockLayers(spec);
   if (chosen.length === 0)
     throw new RangeError("This network has no blocks whose layers could be changed: name them, or train all weights.");
-  const unknown = chosen.find((layer) => !spec.some(({ name, shape }) => name === `${layer}.weight` && shape.length >= 2));
+  const unknown = chosen.find(
+    (layer) => !spec.some(({ name, shape }) => name === `${layer}.weight` && shape.length >= 2),
+  );
   if (unknown !== undefined)
     throw new RangeError(`The network has no layer "${unknown}" with a matrix or convolution that could be changed.`);
   const frozen = { base, names: new Set(spec.map(({ name }) => name)), change: { rank, alpha, layers: chosen } };
