@@ -1,0 +1,6 @@
+// Every parser of the product.
+import type { Target } from "../target.ts";
+import { pictures } from "./pictures.ts";
+
+export const targets: Readonly<Record<string, () => Promise<Target>>> = { ...pictures };
+export const parsers: readonly string[] = Object.keys(targets);
