@@ -1,12 +1,12 @@
 // Makes a few-step student of a pretrained teacher.
 import { z } from "zod";
 import { canBeGuided, classCount } from "../condition.ts";
-import { coefficients } from "../core/index.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { middleFeatures } from "../nn/features.ts";
 import { fold, key } from "../random.ts";
 import type { Stage, Start } from "../recipes/recipe.ts";
 import { CARD_FORMAT, type Card, describeModel } from "../run/card.ts";
+import { checkStages } from "../run/check.ts";
 import type { Done } from "../run/job.ts";
 import { outline, stagesOf } from "../run/outline.ts";
 import type { PreviewRow } from "../run/preview.ts";
@@ -141,9 +141,8 @@ export async function accelerateTeacher(parsed: object, context: Context): Promi
   checkNeeds(recipe, needs, loaded, given, teacher);
   const limited = "pairs" in wanted ? { ...wanted, pairs: pairCount(loaded, wanted.pairs, given.pairsMb) } : wanted;
   const stages = stagesOf(recipe, teacher, limited, fold(key(context.seed), "recipe"));
-  // Sampling starts where a form is noisiest, so every student must be readable there.
   const all = usage(() => outline(stages));
-  for (const { model } of all) usage(() => coefficients(model.form, model.form.tMax, model.prediction, [1, 0]));
+  usage(() => checkStages(all, { batch: options.batch, teacher }));
   const [first] = all;
   if (all.some(({ model }) => (model.own ?? model.prediction).name !== teacher.model.prediction.name))
     context.report.note(

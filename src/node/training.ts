@@ -232,7 +232,7 @@ async function drive(job: Job, l: Launch, run: RunDir, written: object, { report
           break;
         case "step":
           report.event({ ...event });
-          line.update({ done: event.images, total: event.total, loss: event.loss });
+          line.update({ done: event.images, total: event.total, loss: event.loss ?? undefined });
           break;
         case "checkpoint":
           good = event.step;
