@@ -133,7 +133,8 @@ const table = Uint32Array.from({ length: 256 }, (_, n) => {
   return c;
 });
 
-function crc(bytes: Uint8Array): number {
+/** The sum at the end of a chunk. */
+export function crc(bytes: Uint8Array): number {
   let c = 0xffffffff;
   for (let i = 0; i < bytes.length; i++) c = table[(c ^ bytes[i]) & 0xff] ^ (c >>> 8);
   return ~c >>> 0;
