@@ -3,6 +3,7 @@ import { type Columns, type Cond, checkCond, labelColumn, numberColumn } from ".
 import { input, type Tensor } from "../graph/index.ts";
 import { type DitConfig, dit, ditSize, readDitConfig } from "./dit.ts";
 import type { MethodConditions } from "./embed.ts";
+import { type ExactConfig, exact, readExactConfig } from "./exact.ts";
 import { type FrozenBase, lowRankNetwork } from "./lowRankNetwork.ts";
 import { type MlpConfig, mlp, readMlpConfig } from "./mlp.ts";
 import { type OnnxNetwork, onnxNetwork } from "./onnxNetwork.ts";
@@ -42,6 +43,7 @@ export type Network =
   | NetworkOf<"dit", DitConfig>
   | NetworkOf<"unet2d", UNet2DConfig>
   | NetworkOf<"unet2d-condition", UNet2DConditionConfig>
+  | NetworkOf<"exact", ExactConfig>
   | (OnnxNetwork & { readonly lowRank?: undefined });
 
 /**
@@ -82,12 +84,17 @@ function build(spec: NetworkSpec, file?: Uint8Array): Network {
     const conditions = conditionalColumns(config);
     return { family, config, sampleShape, conditions, apply: (...given) => applyConditional(config, ...given) };
   }
+  if (family === "exact") {
+    const config = readExactConfig(spec.config);
+    const conditions = conditionsOf(rows(config.classes), { guidance: null, span: false });
+    return { family, config, sampleShape: config.shape, conditions, apply: (...given) => exact(config, ...given) };
+  }
   if (family === "onnx") {
     if (!file) throw new RangeError("A network of family onnx needs its model.onnx, which was not given.");
     return onnxNetwork(spec.config, file);
   }
   throw new RangeError(
-    `There is no network family "${family}"; known are mlp, dit, unet2d, unet2d-condition and onnx.`,
+    `There is no network family "${family}"; known are mlp, dit, unet2d, unet2d-condition, exact and onnx.`,
   );
 }
 
@@ -101,6 +108,7 @@ export function toldMore(network: Network, told: Partial<MethodConditions>): Net
     throw new RangeError(
       "An ONNX file takes the inputs it has: this method tells the network more. Use another method.",
     );
+  if (family === "exact") throw new RangeError("The exact denoiser cannot be told more than its data.");
   const own =
     family === "unet2d"
       ? { guidance: "guidance_embedding_dim", span: "span_embedding" }

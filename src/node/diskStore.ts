@@ -57,7 +57,7 @@ async function pairsOf(source: PairSource, folder: string, { cond, identity }: D
   const solver = solverByName(name);
   // Small enough to lose little, and at most 16 MB.
   const perShard = Math.max(1, Math.min(256, Math.floor(16e6 / bytesPerPair(model))));
-  const own = await sha256(new Uint8Array(theta.buffer, theta.byteOffset, theta.byteLength));
+  const own = teacher.asked ?? (await sha256(new Uint8Array(theta.buffer, theta.byteOffset, theta.byteLength)));
   // Of a low-rank change the weights that it is of count too.
   const hash = teacher.network.lowRank ? `${identity.teacher} ${own}` : own;
   const request = {
