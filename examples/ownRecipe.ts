@@ -55,7 +55,7 @@ export const arrival = recipe({
 });
 
 const data = "toy:moons";
-const teacher = await train({ data, form: "cosine", prediction: "v", width: 64, batch: 256, images: 128_000 });
+const teacher = await train({ data, form: "cosine", prediction: "v", width: 64, batch: 256, images: 64_000 });
 // Its options are typed like those of fewstep's methods, and it has a run folder, a card, checkpoints and --resume like them.
-const run = await accelerate(teacher, arrival, { data, teacherSteps: 6, batch: 256, images: 64_000 });
+const run = await accelerate(teacher, arrival, { data, teacherSteps: 6, batch: 256, images: 32_000 });
 await run.sample({ steps: 1, n: 500 }).save("arrival.png");
