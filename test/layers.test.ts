@@ -28,7 +28,7 @@ const may: Readonly<Record<string, readonly string[]>> = {
   couplings: ["core", "graph", "clock", "condition", "draws", "pair", "model", "solve"],
   objectives: ["core", "graph", "clock", "condition", "draws", "pair", "model", "nn", "couplings"],
   metrics: ["core", "graph", "pair", "model", "nn", "runtime", "data", "solvers", "hash"],
-  diffusers: ["core", "graph", "pair", "model", "nn", "onnx", "runtime", "data", "solvers"],
+  diffusers: ["core", "graph", "condition", "pair", "model", "nn", "onnx", "runtime", "data", "solvers"],
   figures: ["core", "data"],
   recipes: [
     "core",

@@ -1,13 +1,12 @@
 // Makes a few-step student of a pretrained teacher.
 import { z } from "zod";
 import { canBeGuided, classCount } from "../condition.ts";
-import { coefficients } from "../core/index.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { middleFeatures } from "../nn/features.ts";
 import { fold, key } from "../random.ts";
-import type { Stage } from "../recipes/recipe.ts";
-import { startOf } from "../recipes/start.ts";
+import type { Stage, Start } from "../recipes/recipe.ts";
 import { CARD_FORMAT, type Card, describeModel } from "../run/card.ts";
+import { checkStages } from "../run/check.ts";
 import type { Done } from "../run/job.ts";
 import { outline, stagesOf } from "../run/outline.ts";
 import type { PreviewRow } from "../run/preview.ts";
@@ -22,6 +21,7 @@ import { bytesPerPair } from "./pairsFolder.ts";
 import { previews } from "./previews.ts";
 import { lastPart } from "./runDir.ts";
 import { nullClass } from "./sample.ts";
+import { beginning } from "./student.ts";
 import {
   absolute,
   checkBudget,
@@ -44,6 +44,13 @@ export const own = {
     .enum(["paper", "small"])
     .default("paper")
     .describe("What is not given: as in the papers, or for small data and minutes."),
+  student: z
+    .string()
+    .optional()
+    .describe(
+      'What the student begins as: a model on the teacher\'s form, or "fresh[?network=…&width=…&depth=…]"; default the teacher, fresh where that is exact.',
+    )
+    .meta({ value: "path" }),
   nullClass,
   pairsMb: z.number().positive().optional().describe("Most megabytes of disk for the teacher's pairs."),
   pairsDir: z
@@ -119,6 +126,7 @@ export async function accelerateWith(
     ...trainingOf(given, standard),
     teacher: absolute(given.teacher),
     data: given.data && absolute(given.data),
+    ...(given.student && !given.student.startsWith("fresh") ? { student: absolute(given.student) } : {}),
     ...(given.pairsDir ? { pairsDir: absolute(given.pairsDir) } : {}),
     lr: given.lr ?? standard.lr,
     ema: given.ema ?? standard.ema,
@@ -133,6 +141,8 @@ export async function accelerateWith(
   }
   await context.runtime.supports(options.precision);
   const found = teacherModel ?? (await loadModel(options.teacher, { nullClass: given.nullClass }));
+  if (found.kind === "exact" && options.precision === "float16")
+    throw new UsageError(`--precision float16 loses the distances that ${found.name} is made of: use float32.`);
   if (found.spec.length === 0) throw new Error(`${found.path} has no weights that could be trained.`);
   // What is lacking whatever the data say: those may tell that the last class means "no class".
   checkNeeds(
@@ -145,14 +155,13 @@ export async function accelerateWith(
   const dataClasses = data && data.classes > 0 ? data.classes : undefined;
   const loaded = withClasses(found, { nullClass: given.nullClass, dataClasses });
   for (const note of [...loaded.notes, ...(data?.notes ?? [])]) context.report.note(note);
-  const teacher = startOf(loaded);
+  const teacher = await beginning(loaded, given.student, context.seed);
   const wanted = recipe.resolve?.(teacher, asked) ?? asked;
-  checkNeeds(recipe, needs, loaded, given);
+  checkNeeds(recipe, needs, loaded, given, teacher);
   const limited = "pairs" in wanted ? { ...wanted, pairs: pairCount(loaded, wanted.pairs, given.pairsMb) } : wanted;
   const stages = stagesOf(recipe, teacher, limited, fold(key(context.seed), "recipe"));
-  // Sampling starts where a form is noisiest, so every student must be readable there.
   const all = usage(() => outline(stages));
-  for (const { model } of all) usage(() => coefficients(model.form, model.form.tMax, model.prediction, [1, 0]));
+  usage(() => checkStages(all, { batch: options.batch, teacher }));
   const [first] = all;
   if (all.some(({ model }) => (model.own ?? model.prediction).name !== teacher.model.prediction.name))
     context.report.note(
@@ -216,15 +225,19 @@ const rowsOf = (
 function checkNeeds(
   recipe: AnyRecipe,
   needs: readonly string[],
-  { model, network, name }: LoadedModel,
+  { model, network: theirs, name }: LoadedModel,
   given: AccelerateOptions,
+  start?: Start,
 ): void {
   const lacking: string[] = [];
+  const network = start?.network ?? theirs;
+  if (needs.includes("weights") && (start?.asked !== undefined || theirs.family === "exact"))
+    lacking.push("it looks inside the teacher, so the student has to begin as the teacher");
   if (needs.includes("guidance") && !canBeGuided(model.conditions))
     lacking.push(
       `guidance needs a teacher with classes and a "no label", and ${name} has ${classCount(model.conditions) > 0 ? "no such label" : "no classes"}: use --guidance 1`,
     );
-  if (needs.includes("features") && !middleFeatures(network))
+  if (needs.includes("features") && network.family !== "exact" && !middleFeatures(network))
     lacking.push("its discriminator looks inside the network, and an ONNX file does not say what is inside");
   if (needs.includes("network") && network.family === "onnx")
     lacking.push("it tells the network more than an ONNX file takes");
