@@ -14,7 +14,7 @@ import { version } from "../version.ts";
 import type { Context } from "./context.ts";
 import { UsageError, usage } from "./failure.ts";
 import { openData } from "./files.ts";
-import { type AnyRecipe, methodNamed, methodOptions, methods, presetOf, resolveMethod } from "./methods.ts";
+import { type AnyRecipe, asGiven, methodNamed, methodOptions, methods, presetOf, resolveMethod } from "./methods.ts";
 import { type LoadedModel, loadModel, withClasses } from "./models.ts";
 import { flagName, toConfig } from "./options.ts";
 import { bytesPerPair } from "./pairsFolder.ts";
@@ -32,7 +32,7 @@ import {
   trainingOptions,
 } from "./training.ts";
 
-const own = {
+export const own = {
   teacher: z.string().describe("A model, run or diffusers folder."),
   method: z.string().describe(`One of ${methods.join(", ")}.`),
   data: z
@@ -61,7 +61,13 @@ const own = {
 };
 
 /** What a preset may set of training: without a default here, so that what is given can be told from what is not. */
-const presettable = { ...pick("batch"), ...pick("warmup"), ...pick("decay"), ...pick("clip"), ...pick("dropLabels") };
+export const presettable = {
+  ...pick("batch"),
+  ...pick("warmup"),
+  ...pick("decay"),
+  ...pick("clip"),
+  ...pick("dropLabels"),
+};
 
 function pick(key: "batch" | "warmup" | "decay" | "clip" | "dropLabels"): Record<string, z.ZodType> {
   const schema = trainingOptions[key];
@@ -88,16 +94,29 @@ function trainingOf(given: AccelerateOptions, standard: Readonly<Record<string, 
 }
 
 export const accelerateOptions = z.object({ ...own, ...methodOptions, ...trainingOptions, ...presettable });
+
+/** The options of one recipe, which may be none of fewstep's own. */
+export const optionsOf = (recipe: AnyRecipe) =>
+  z.object({ ...own, ...asGiven(recipe), ...trainingOptions, ...presettable });
 export type AccelerateOptions = z.output<z.ZodObject<typeof own>> & TrainingOptions & Readonly<Record<string, unknown>>;
 
 /** Samples below which a paper's values are hardly what is wanted. */
 const SMALL = 100_000;
 
 /** Trains the student, and returns where it is; undefined after --dry-run. */
-export async function accelerateTeacher(parsed: object, context: Context): Promise<RunResult | undefined> {
+export function accelerateTeacher(parsed: object, context: Context): Promise<RunResult | undefined> {
   const given = parsed as AccelerateOptions;
+  return accelerateWith(methodNamed(given.method), given, context);
+}
+
+/** The same by any recipe; `teacherModel` is the one that `given.teacher` names, where it is loaded already. */
+export async function accelerateWith(
+  recipe: AnyRecipe,
+  given: AccelerateOptions,
+  context: Context,
+  teacherModel?: LoadedModel,
+): Promise<RunResult | undefined> {
   checkBudget(given);
-  const recipe = methodNamed(given.method);
   const preset = presetOf(recipe, given.preset);
   const asked = resolveMethod(recipe, given, preset);
   const standard = { ...recipe.training, ...preset };
@@ -121,7 +140,7 @@ export async function accelerateTeacher(parsed: object, context: Context): Promi
     return undefined;
   }
   await context.runtime.supports(options.precision);
-  const found = await loadModel(options.teacher, { nullClass: given.nullClass });
+  const found = teacherModel ?? (await loadModel(options.teacher, { nullClass: given.nullClass }));
   if (found.kind === "exact" && options.precision === "float16")
     throw new UsageError(`--precision float16 loses the distances that ${found.name} is made of: use float32.`);
   if (found.spec.length === 0) throw new Error(`${found.path} has no weights that could be trained.`);

@@ -233,6 +233,7 @@ async function drive(job: Job, l: Launch, run: RunDir, written: object, { report
           break;
         case "resumed":
           await writeJson(run.optionsFile, written);
+          report.event(event);
           report.note(`Going on at step ${event.step} of ${event.steps} in ${run.path}.`);
           break;
         case "step":
