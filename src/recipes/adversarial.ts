@@ -7,8 +7,9 @@ import { add, mul, stopGradient } from "../graph/index.ts";
 import { discriminatorLoss, generatorLoss, knowsNothing } from "../objectives/adversarial.ts";
 import { meanOfSample } from "../objectives/regress.ts";
 import { fold } from "../random.ts";
-import { CRITIC, discriminator, evenTimes, samplesOf } from "./critics.ts";
-import { distanceOf, evenly, option, passes, stageOf, student } from "./parts.ts";
+import { CRITIC, evenTimes, samplesOf } from "./critics.ts";
+import { discriminator } from "./discriminator.ts";
+import { distanceOf, evenly, idle, idleScale, option, passes, stageOf, student } from "./parts.ts";
 import { type Player, recipe, type Table } from "./recipe.ts";
 
 export const adversarial = recipe({
@@ -39,6 +40,11 @@ export const adversarial = recipe({
   small: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, teacherSteps: 32, pairs: 16384, images: 409600 },
   needs: (o) => ["data", "pairs", "features", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   teacherNfe: (o) => ({ perImage: 3, perPair: o.teacherSteps * passes(o.guidance) }),
+  idle: (o) => ({
+    ...idleScale(o),
+    ...idle(o.regression === 0, "with --regression 0", "distance", "distanceScale"),
+    ...idle(o.gan === 0, "with --gan 0", "ganLoss", "features", "criticRate"),
+  }),
   *stages(teacher, o, seed) {
     const { model, params } = teacher;
     const judge = discriminator(teacher, model, o.features, fold(seed, "heads"));

@@ -7,7 +7,7 @@ import type { CondKind } from "../draws.ts";
 import { type Distance, distance } from "../objectives/distances.ts";
 import { type RegressOptions, regress } from "../objectives/regress.ts";
 import type { SamplerSpec } from "../run/card.ts";
-import { type Need, type NetModel, type Player, STUDENT, type Stage, type Start } from "./recipe.ts";
+import { type Idle, type Need, type NetModel, type Player, STUDENT, type Stage, type Start } from "./recipe.ts";
 
 const count = z.int().positive();
 
@@ -31,6 +31,13 @@ export function distanceOf(o: { distance: "mse" | "pseudo-huber" | "huber"; dist
     o.distance === "huber" ? { kind: "huber", delta: o.distanceScale } : { kind: "pseudo-huber", c: o.distanceScale },
   );
 }
+
+/** Options that do nothing, where that is `so`. */
+export const idle = (so: boolean, why: string, ...options: readonly string[]): Idle =>
+  so ? Object.fromEntries(options.map((name) => [name, why])) : {};
+
+export const idleScale = ({ distance }: { readonly distance: string }): Idle =>
+  idle(distance === "mse", "with --distance mse", "distanceScale");
 
 /** Network passes of one evaluation. */
 export const passes = (guidance: number): number => (guidance === 1 ? 1 : 2);
@@ -108,6 +115,7 @@ export const windowed = {
     "data",
     ...(o.guidance === 1 ? [] : (["guidance"] as const)),
   ],
+  idle: idleScale,
   teacherNfe: (o: { readonly guidance: number; readonly teacherSteps: number }) => ({
     perImage: o.teacherSteps * passes(o.guidance),
     perPair: 0,

@@ -14,8 +14,12 @@ export interface Checked {
   readonly from?: { readonly stage: number; readonly state: TrainState };
 }
 
-/** Throws a RangeError, one sentence for all that is wrong with the stages of a run. */
-export function checkStages(stages: readonly Stage[], { batch, teacher, from }: Checked): void {
+/**
+ * Throws a RangeError, one sentence for all that is wrong with the stages of a run. Returns whether any of their losses
+ * drops conditions.
+ */
+export function checkStages(stages: readonly Stage[], { batch, teacher, from }: Checked): { readonly drops: boolean } {
+  let drops = false;
   const found = stages.map((stage, index): readonly string[] => {
     const players = wrongPlayers(stage, from?.stage === index ? from.state : freshState(stage));
     // Of players that are wrong already nothing more can be asked.
@@ -26,6 +30,7 @@ export function checkStages(stages: readonly Stage[], { batch, teacher, from }: 
     const { draws, wrong } = askedBy(stage, batch);
     if (wrong.length > 0) return wrong;
     try {
+      drops ||= draws.drops();
       draws.tryEnds();
       return [];
     } catch (error) {
@@ -35,6 +40,7 @@ export function checkStages(stages: readonly Stage[], { batch, teacher, from }: 
   });
   const wrong = [...new Set(found.flat())];
   if (wrong.length > 0) throw new RangeError(`${wrong.join("; ")}.`);
+  return { drops };
 }
 
 /** Whether the prediction says nothing beyond the state at the form's noisiest time: eps where alpha is 0. */
