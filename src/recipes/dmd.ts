@@ -3,7 +3,7 @@
 
 import { z } from "zod";
 import type { Draws } from "../draws.ts";
-import { add, mul, square, stopGradient, sub, type Tensor } from "../graph/index.ts";
+import { mul, square, stopGradient, sub, type Tensor } from "../graph/index.ts";
 import { guided, predict } from "../model.ts";
 import type { Params } from "../nn/params.ts";
 import { knowsNothing } from "../objectives/adversarial.ts";
@@ -13,7 +13,7 @@ import { dataRow, noiseRow, read } from "../pair.ts";
 import { fold } from "../random.ts";
 import { CRITIC, following, inside, joined, samplesOf, timesOf } from "./critics.ts";
 import { ownDiscriminator } from "./discriminator.ts";
-import { atTimes, evenly, idle, option, passes, stageOf, student } from "./parts.ts";
+import { atTimes, evenly, idle, option, passes, stageOf, student, sumOf } from "./parts.ts";
 import { type NetModel, type Player, recipe, STUDENT, type Table } from "./recipe.ts";
 
 const weight = (what: string, d: number) => z.number().nonnegative().default(d).describe(what);
@@ -124,6 +124,3 @@ function onPairs(model: NetModel, p: Params, draws: Draws): Tensor {
   const apart = sub(draws.note("regressed", read(seen, dataRow)), draws.data("pair_x"));
   return draws.note("losses_regression", meanOfSample(square(apart)));
 }
-
-const sumOf = (first: Tensor, ...more: readonly (Tensor | undefined)[]): Tensor =>
-  more.reduce<Tensor>((sum, term) => (term ? add(sum, term) : sum), first);

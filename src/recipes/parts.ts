@@ -4,6 +4,7 @@ import { z } from "zod";
 import { type Form, tickWindows, type Windows } from "../core/index.ts";
 import type { Coupling } from "../couplings/coupling.ts";
 import type { CondKind } from "../draws.ts";
+import { add, type Tensor } from "../graph/index.ts";
 import { type Distance, distance } from "../objectives/distances.ts";
 import { type RegressOptions, regress } from "../objectives/regress.ts";
 import type { SamplerSpec } from "../run/card.ts";
@@ -38,6 +39,10 @@ export const idle = (so: boolean, why: string, ...options: readonly string[]): I
 
 export const idleScale = ({ distance }: { readonly distance: string }): Idle =>
   idle(distance === "mse", "with --distance mse", "distanceScale");
+
+/** The sum of those terms of a loss that there are. */
+export const sumOf = (...terms: readonly (Tensor | undefined)[]): Tensor =>
+  terms.filter((term) => term !== undefined).reduce((sum, term) => add(sum, term));
 
 /** Network passes of one evaluation. */
 export const passes = (guidance: number): number => (guidance === 1 ? 1 : 2);

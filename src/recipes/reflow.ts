@@ -83,7 +83,8 @@ export const reflow = recipe({
     images: 409600,
   },
   needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],
-  teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * passes(o.guidance) }),
+  // The pairs of later rounds are made without guidance.
+  teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * (passes(o.guidance) + o.rounds - 1) }),
   idle: (o, teacher) => ({ ...idleScale(o), ...idleStart(teacher) }),
   *stages(teacher, o) {
     let from = teacher;
