@@ -39,7 +39,7 @@ export const adversarial = recipe({
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
   small: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, teacherSteps: 32, pairs: 16384, images: 409600 },
   needs: (o) => [
-    ...(o.gan > 0 ? (["data", "features"] as const) : []),
+    ...(o.gan > 0 ? (["data", "features", "weights"] as const) : []),
     "pairs",
     ...(o.guidance === 1 ? [] : ["guidance" as const]),
   ],

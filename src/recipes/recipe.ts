@@ -25,6 +25,8 @@ export interface Start extends Teacher {
   readonly spec: readonly ParamSpec[];
   readonly theta: Float32Array;
   readonly sampler: SamplerSpec;
+  /** Where another teacher is asked than the network that is trained (`startFrom`): what tells it from others. */
+  readonly asked?: string;
 }
 
 /** Parameters of a player, or of one of its averages: inputs of the program, not constants. */
@@ -87,7 +89,8 @@ export interface Stage {
   readonly lag?: { readonly critic: string; readonly teacher: string };
 }
 
-export type Need = "data" | "pairs" | "classes" | "guidance" | "features" | "network";
+/** "weights": what is inside the teacher, so that the student has to begin as it. */
+export type Need = "data" | "pairs" | "classes" | "guidance" | "features" | "network" | "weights";
 
 export type Idle = Readonly<Record<string, string>>;
 
