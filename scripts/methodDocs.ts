@@ -23,6 +23,9 @@ export function methodsPage(): string {
       return `| \`--${flagName(key)}\` | ${shown} | ${text.replaceAll("|", "\\|")} |`;
     });
     const { lr, ema, images } = recipe.training;
+    const { perImage, perPair } = recipe.teacherNfe(recipe.options.parse({}));
+    const counted = (n: number, of: string) => `${n} evaluation${n === 1 ? "" : "s"} per ${of}`;
+    const cost = [perImage > 0 && counted(perImage, "image of training"), perPair > 0 && counted(perPair, "pair")];
     const small = Object.entries(recipe.small ?? {}).map(([key, value]) => `--${flagName(key)} ${value}`);
     return [
       `## ${recipe.name}`,
@@ -32,6 +35,8 @@ export function methodsPage(): string {
       "What differs from the published method or code:",
       "",
       ...recipe.paper.differs.map((line) => `- ${line}`),
+      "",
+      `Asks the teacher, with these defaults: ${cost.filter(Boolean).join(", ") || "nothing"}.`,
       "",
       "| option | default | |",
       "|---|---|---|",

@@ -47,6 +47,8 @@ export interface HostDraws extends Draws {
   readonly notes: ReadonlyMap<string, Tensor>;
   /** The values of one step for the inputs that were asked for. `drop`: share of conditions dropped. */
   feeds(step: StepKey, batch: Batch, drop: number): Record<string, TensorData>;
+  /** Whether conditions are dropped in some losses. */
+  drops(): boolean;
   /** Computes what depends on times near both ends of their laws. Throws a RangeError where a read is singular. */
   tryEnds(): void;
 }
@@ -158,6 +160,7 @@ export function drawsOf(batch: number, sampleShape: Shape, conditions: Columns, 
       notes.set(name, x);
       return x;
     },
+    drops: () => drops.length > 0,
     tryEnds() {
       const ends = [END, 1 - END];
       for (const first of [0, 1])

@@ -14,7 +14,16 @@ import { version } from "../version.ts";
 import type { Context } from "./context.ts";
 import { UsageError, usage } from "./failure.ts";
 import { openData } from "./files.ts";
-import { type AnyRecipe, asGiven, methodNamed, methodOptions, methods, presetOf, resolveMethod } from "./methods.ts";
+import {
+  type AnyRecipe,
+  asGiven,
+  methodNamed,
+  methodOptions,
+  methods,
+  presetOf,
+  refuseIdle,
+  resolveMethod,
+} from "./methods.ts";
 import { type LoadedModel, loadModel, withClasses } from "./models.ts";
 import { flagName, toConfig } from "./options.ts";
 import { bytesPerPair } from "./pairsFolder.ts";
@@ -119,6 +128,8 @@ export async function accelerateWith(
   checkBudget(given);
   const preset = presetOf(recipe, given.preset);
   const asked = resolveMethod(recipe, given, preset);
+  const settled = given.resume !== undefined;
+  if (!settled) refuseIdle(recipe, asked, given, preset);
   const standard = { ...recipe.training, ...preset };
   const options = {
     ...given,
@@ -158,10 +169,15 @@ export async function accelerateWith(
   const teacher = await beginning(loaded, given.student, context.seed);
   const wanted = recipe.resolve?.(teacher, asked) ?? asked;
   checkNeeds(recipe, needs, loaded, given, teacher);
+  if (!settled) refuseIdle(recipe, wanted, given, preset, teacher);
   const limited = "pairs" in wanted ? { ...wanted, pairs: pairCount(loaded, wanted.pairs, given.pairsMb) } : wanted;
   const stages = stagesOf(recipe, teacher, limited, fold(key(context.seed), "recipe"));
   const all = usage(() => outline(stages));
-  usage(() => checkStages(all, { batch: options.batch, teacher }));
+  const { drops } = usage(() => checkStages(all, { batch: options.batch, teacher }));
+  if (!drops && !settled && given.dropLabels !== undefined && given.dropLabels !== standardTraining.dropLabels)
+    context.report.note(
+      `--drop-labels ${given.dropLabels} does nothing: ${recipe.name} drops no labels of ${loaded.name}.`,
+    );
   const [first] = all;
   if (all.some(({ model }) => (model.own ?? model.prediction).name !== teacher.model.prediction.name))
     context.report.note(

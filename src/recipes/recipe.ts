@@ -92,6 +92,8 @@ export interface Stage {
 /** "weights": what is inside the teacher, so that the student has to begin as it. */
 export type Need = "data" | "pairs" | "classes" | "guidance" | "features" | "network" | "weights";
 
+export type Idle = Readonly<Record<string, string>>;
+
 export interface Recipe<S extends z.ZodObject = z.ZodObject, N extends string = string> {
   readonly name: N;
   /** One sentence. */
@@ -111,6 +113,11 @@ export interface Recipe<S extends z.ZodObject = z.ZodObject, N extends string = 
   needs(o: z.output<S>): readonly Need[];
   /** The teacher's network evaluations: per image of training, and per stored pair. */
   teacherNfe(o: z.output<S>): { readonly perImage: number; readonly perPair: number };
+  /**
+   * Options that do nothing with these, and why: { distanceScale: "with --distance mse" }. To give one is an error. What
+   * depends on the teacher is told when it is known.
+   */
+  idle?(o: z.output<S>, teacher?: Start): Idle;
   /** Options that follow from the teacher where they are not given. */
   resolve?(teacher: Teacher, o: z.output<S>): z.output<S>;
   /** What is done in turn; a stage is answered with its kept weights. `seed` is for parameters that begin at random. */
