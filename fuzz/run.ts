@@ -117,6 +117,7 @@ export async function fuzz({ parsers, seed, seconds, inputs, onProgress }: FuzzO
     const share = seconds === undefined ? Number.POSITIVE_INFINITY : seconds / parsers.length;
     let count = Math.min(32, inputs ?? 32);
     while (row.seconds < share && row.inputs < (inputs ?? Number.POSITIVE_INFINITY)) {
+      await started();
       const start = performance.now();
       const task = { parser: row.parser, seed, from: row.inputs, count };
       await through(task, row);

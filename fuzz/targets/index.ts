@@ -2,6 +2,7 @@
 import type { Target } from "../target.ts";
 import { datasets } from "./datasets.ts";
 import { pictures } from "./pictures.ts";
+import { tensorFiles } from "./tensors.ts";
 
-export const targets: Readonly<Record<string, () => Promise<Target>>> = { ...pictures, ...datasets };
+export const targets: Readonly<Record<string, () => Promise<Target>>> = { ...pictures, ...datasets, ...tensorFiles };
 export const parsers: readonly string[] = Object.keys(targets);

@@ -1,6 +1,7 @@
 // The chunks of a PNG, checked: sizes, order and sums. https://www.w3.org/TR/png-3/#5DataRep
 
 import { show } from "../core/show.ts";
+import { crc32 } from "./crc.ts";
 import { exifOrientation } from "./orient.ts";
 
 export interface PngParts {
@@ -50,7 +51,7 @@ export function readPng(bytes: Uint8Array): PngParts {
     if (!/^[A-Za-z]{4}$/.test(type)) throw new Error(`it has no chunk at byte ${at}`);
     if (length > bytes.length - at - 12) throw new Error(`its chunk ${type} is cut off at byte ${bytes.length}`);
     const body = bytes.subarray(at + 8, at + 8 + length);
-    if (crc(bytes.subarray(at + 4, at + 8 + length)) !== view.getUint32(at + 8 + length)) {
+    if (crc32(bytes.subarray(at + 4, at + 8 + length)) !== view.getUint32(at + 8 + length)) {
       throw new Error(`its chunk ${type} at byte ${at} is damaged (its sum is wrong)`);
     }
     at += 12 + length;
@@ -125,16 +126,4 @@ function readHead(body: Uint8Array) {
       `it has compression ${compression}, filter ${filter} and interlace ${interlace}, which are not known`,
     );
   return { width, height, depth, color, interlaced: interlace === 1 };
-}
-
-const table = Uint32Array.from({ length: 256 }, (_, n) => {
-  let c = n;
-  for (let k = 0; k < 8; k++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
-  return c;
-});
-
-function crc(bytes: Uint8Array): number {
-  let c = 0xffffffff;
-  for (let i = 0; i < bytes.length; i++) c = table[(c ^ bytes[i]) & 0xff] ^ (c >>> 8);
-  return ~c >>> 0;
 }
