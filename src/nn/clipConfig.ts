@@ -1,4 +1,5 @@
 // Configurations of transformers' CLIP text and vision models, with their defaults.
+import { show } from "../core/show.ts";
 import { z } from "zod";
 import { gelu, quickGelu, type Tensor } from "../graph/index.ts";
 import { few, pixels, readConfig, refused, width } from "./config.ts";
@@ -95,6 +96,6 @@ const nested = (config: Record<string, unknown>, key: string): Record<string, un
 
 function objectOf(family: string, config: unknown): Record<string, unknown> {
   if (typeof config !== "object" || config === null || Array.isArray(config))
-    throw new RangeError(`The configuration of a ${family} must be an object, got ${JSON.stringify(config)}.`);
+    throw new RangeError(`The configuration of a ${family} must be an object, got ${show(config)}.`);
   return { ...config };
 }

@@ -1,4 +1,5 @@
 // The closed list of networks that can be trained and sampled.
+import { show } from "../core/show.ts";
 import { type Columns, type Cond, checkCond, labelColumn, numberColumn } from "../condition.ts";
 import { input, type Tensor } from "../graph/index.ts";
 import { type DitConfig, dit, ditSize, readDitConfig } from "./dit.ts";
@@ -74,7 +75,7 @@ function build(spec: NetworkSpec, file?: Uint8Array): Network {
     if (!file) throw new RangeError("A network of family onnx needs its model.onnx, which was not given.");
     return onnxNetwork(spec.config, file);
   }
-  throw new RangeError(`There is no network family "${family}"; known are mlp, dit, unet2d and onnx.`);
+  throw new RangeError(`There is no network family ${show(family, 60)}; known are mlp, dit, unet2d and onnx.`);
 }
 
 /**

@@ -1,4 +1,5 @@
 // An imported ONNX model as a network: which of its inputs is the sample, the time and the label, and how a batch is fed.
+import { show } from "../core/show.ts";
 import { z } from "zod";
 import { type Columns, type Cond, labelColumn } from "../condition.ts";
 import { add, cast, concat, constant, maximum, pad, reshape, sliceAxis, type Tensor } from "../graph/index.ts";
@@ -184,5 +185,5 @@ export function describeOnnx(model: OnnxModel, hints: OnnxHints = {}): OnnxConfi
 
 const contradiction = (key: string, value: unknown, file: string): Error =>
   new Error(
-    `config.json has "${key}": ${JSON.stringify(value)}, but ${file}. Take the config.json that belongs to the model, or leave "${key}" out.`,
+    `config.json has "${key}": ${show(value)}, but ${file}. Take the config.json that belongs to the model, or leave "${key}" out.`,
   );
