@@ -2,7 +2,12 @@
 import { parseJson } from "../../src/data/json.ts";
 import { readClipPreprocessing } from "../../src/diffusers/clipPixels.ts";
 import { readScheduler } from "../../src/diffusers/scheduler.ts";
-import { createScheduler, runScheduler, type SchedulerConfig, schedulerNames } from "../../src/diffusers/schedulers/index.ts";
+import {
+  createScheduler,
+  runScheduler,
+  type SchedulerConfig,
+  schedulerNames,
+} from "../../src/diffusers/schedulers/index.ts";
 import { readAutoencoderKlConfig } from "../../src/nn/autoencoderKlConfig.ts";
 import { readAutoencoderTinyConfig } from "../../src/nn/autoencoderTiny.ts";
 import { readClassifierConfig } from "../../src/nn/classifier.ts";
@@ -12,8 +17,8 @@ import { buildNetwork, collect } from "../../src/nn/network.ts";
 import { readT2IAdapterConfig } from "../../src/nn/t2iAdapter.ts";
 import { readUNet2DConditionConfig } from "../../src/nn/unet2dConditionConfig.ts";
 import { describeModel, modelOf, parseCard } from "../../src/run/card.ts";
-import * as mutate from "../mutate.ts";
 import type { Json } from "../mutate.ts";
+import * as mutate from "../mutate.ts";
 import type { Rng } from "../random.ts";
 import { difference, type Input, ofText, type Target, textOf } from "../target.ts";
 
@@ -38,7 +43,15 @@ const unet2d: Json = {
   attention_head_dim: 8,
 };
 const ticks: Json = { kind: "ticks", total: 8, edges: [8, 5, 0] };
-const table: Json = { kind: "table", between: "logSnr", schedule: "linear", betaStart: 0.0001, betaEnd: 0.02, steps: 10, zeroSnr: false };
+const table: Json = {
+  kind: "table",
+  between: "logSnr",
+  schedule: "linear",
+  betaStart: 0.0001,
+  betaEnd: 0.02,
+  steps: 10,
+  zeroSnr: false,
+};
 const forms: readonly Json[] = [
   { kind: "linear", shift: 1 },
   { kind: "vp", betaMin: 0.1, betaMax: 20 },
@@ -50,29 +63,39 @@ const forms: readonly Json[] = [
   { kind: "table", between: "floor", schedule: "trained_betas", betas: [0.1, 0.2, 0.4], zeroSnr: true },
   { kind: "table", between: "logSnr", schedule: "alphas_cumprod", alphasCumprod: [0.9, 0.5, 0.1] },
   { kind: "chord", base: table, windows: ticks },
-  { kind: "chord", base: { kind: "chord", base: { kind: "cosine" }, windows: { kind: "uniform", count: 4 } }, windows: ticks },
+  {
+    kind: "chord",
+    base: { kind: "chord", base: { kind: "cosine" }, windows: { kind: "uniform", count: 4 } },
+    windows: ticks,
+  },
 ];
 const networks: readonly Json[] = [
   { family: "mlp", config: { dim: 2, width: 8, depth: 1 } },
   { family: "dit", config: { channels: 1, size: 8, patch: 2, width: 16, depth: 1, heads: 2 } },
   { family: "unet2d", config: unet2d },
 ];
-const cards: readonly Json[] = forms.map((form, i): Json => ({
-  format: 2,
-  library: "0.1.0",
-  form,
-  prediction: i % 3 === 0 ? ({ name: "edm", sigmaData: 0.5 } as Json) : { name: i % 2 === 0 ? "eps" : "u" },
-  timeInput: { scale: 1000, offset: -1 },
-  network: networks[i % 3],
-  sampler: { solver: "ddim", grid: i % 2 === 0 ? ({ kind: "uniform" } as Json) : { kind: "windows", windows: ticks }, steps: [2, 4] },
-  guidance: { convention: "null + g*(cond - null)", baked: 1 },
-  conditioning: i % 3 === 2 ? { labels: 4, nullLabel: 4 } : { labels: 0, nullLabel: null },
-  recipe: { method: "perflow", options: { windows: 4, lr: 0.001 } },
-  base: null,
-  imagesSeen: 100,
-  teacherNfe: 0,
-  seed: 3,
-}));
+const cards: readonly Json[] = forms.map(
+  (form, i): Json => ({
+    format: 2,
+    library: "0.1.0",
+    form,
+    prediction: i % 3 === 0 ? ({ name: "edm", sigmaData: 0.5 } as Json) : { name: i % 2 === 0 ? "eps" : "u" },
+    timeInput: { scale: 1000, offset: -1 },
+    network: networks[i % 3],
+    sampler: {
+      solver: "ddim",
+      grid: i % 2 === 0 ? ({ kind: "uniform" } as Json) : { kind: "windows", windows: ticks },
+      steps: [2, 4],
+    },
+    guidance: { convention: "null + g*(cond - null)", baked: 1 },
+    conditioning: i % 3 === 2 ? { labels: 4, nullLabel: 4 } : { labels: 0, nullLabel: null },
+    recipe: { method: "perflow", options: { windows: 4, lr: 0.001 } },
+    base: null,
+    imagesSeen: 100,
+    teacherNfe: 0,
+    seed: 3,
+  }),
+);
 
 const card = async (): Promise<Target> => ({
   make: (rng) => jsonInput(rng, cards),
@@ -84,9 +107,14 @@ const card = async (): Promise<Target> => ({
     const built = modelOf(found);
     collect(built.network);
     const { network, conditioning, prediction, ...own } = describeModel(built);
-    const wrong = difference({ ...own }, Object.fromEntries(Object.keys(own).map((key) => [key, (found as Record<string, unknown>)[key]])), "the model");
+    const wrong = difference(
+      { ...own },
+      Object.fromEntries(Object.keys(own).map((key) => [key, (found as Record<string, unknown>)[key]])),
+      "the model",
+    );
     if (wrong) return wrong;
-    if (prediction.name !== found.prediction.name) return `the prediction ${found.prediction.name} became ${prediction.name}`;
+    if (prediction.name !== found.prediction.name)
+      return `the prediction ${found.prediction.name} became ${prediction.name}`;
     const asked = found.network.config;
     return difference(conditioning, found.conditioning, "conditioning") ?? kept(network.config, asked);
   },
@@ -140,20 +168,79 @@ const condition = {
 };
 const seeds: readonly Json[] = [
   { _class_name: "UNet2DConditionModel", ...condition, up_block_types: ["UpBlock2D", "CrossAttnUpBlock2D"] },
-  { _class_name: "AutoencoderKL", in_channels: 3, out_channels: 3, latent_channels: 4, block_out_channels: [32, 64], down_block_types: ["DownEncoderBlock2D", "DownEncoderBlock2D"], up_block_types: ["UpDecoderBlock2D", "UpDecoderBlock2D"], layers_per_block: 1, norm_num_groups: 8, scaling_factor: 0.18 },
-  { _class_name: "AutoencoderTiny", in_channels: 3, out_channels: 3, latent_channels: 4, encoder_block_out_channels: [64, 64], decoder_block_out_channels: [64, 64], num_encoder_blocks: [1, 3], num_decoder_blocks: [3, 1] },
-  { _class_name: "CLIPTextModel", vocab_size: 1000, hidden_size: 32, intermediate_size: 37, num_hidden_layers: 2, num_attention_heads: 4, max_position_embeddings: 77, hidden_act: "quick_gelu", projection_dim: 32, eos_token_id: 2 },
-  { _class_name: "CLIPVisionModel", hidden_size: 32, intermediate_size: 37, num_hidden_layers: 2, num_attention_heads: 4, image_size: 30, patch_size: 15, hidden_act: "gelu", projection_dim: 32 },
+  {
+    _class_name: "AutoencoderKL",
+    in_channels: 3,
+    out_channels: 3,
+    latent_channels: 4,
+    block_out_channels: [32, 64],
+    down_block_types: ["DownEncoderBlock2D", "DownEncoderBlock2D"],
+    up_block_types: ["UpDecoderBlock2D", "UpDecoderBlock2D"],
+    layers_per_block: 1,
+    norm_num_groups: 8,
+    scaling_factor: 0.18,
+  },
+  {
+    _class_name: "AutoencoderTiny",
+    in_channels: 3,
+    out_channels: 3,
+    latent_channels: 4,
+    encoder_block_out_channels: [64, 64],
+    decoder_block_out_channels: [64, 64],
+    num_encoder_blocks: [1, 3],
+    num_decoder_blocks: [3, 1],
+  },
+  {
+    _class_name: "CLIPTextModel",
+    vocab_size: 1000,
+    hidden_size: 32,
+    intermediate_size: 37,
+    num_hidden_layers: 2,
+    num_attention_heads: 4,
+    max_position_embeddings: 77,
+    hidden_act: "quick_gelu",
+    projection_dim: 32,
+    eos_token_id: 2,
+  },
+  {
+    _class_name: "CLIPVisionModel",
+    hidden_size: 32,
+    intermediate_size: 37,
+    num_hidden_layers: 2,
+    num_attention_heads: 4,
+    image_size: 30,
+    patch_size: 15,
+    hidden_act: "gelu",
+    projection_dim: 32,
+  },
   { _class_name: "ControlNetModel", ...condition, conditioning_embedding_out_channels: [16, 32] },
-  { _class_name: "T2IAdapter", in_channels: 3, channels: [32, 64], num_res_blocks: 1, downscale_factor: 8, adapter_type: "full_adapter" },
+  {
+    _class_name: "T2IAdapter",
+    in_channels: 3,
+    channels: [32, 64],
+    num_res_blocks: 1,
+    downscale_factor: 8,
+    adapter_type: "full_adapter",
+  },
   { _class_name: "classifier", channels: 1, size: 28, classes: 10 },
-  { _class_name: "CLIPImageProcessor", size: { shortest_edge: 224 }, crop_size: { height: 224, width: 224 }, do_resize: true, image_mean: [0.5, 0.5, 0.5], image_std: [0.5, 0.5, 0.5], resample: 3 },
+  {
+    _class_name: "CLIPImageProcessor",
+    size: { shortest_edge: 224 },
+    crop_size: { height: 224, width: 224 },
+    do_resize: true,
+    image_mean: [0.5, 0.5, 0.5],
+    image_std: [0.5, 0.5, 0.5],
+    resample: 3,
+  },
 ];
 const config = async (): Promise<Target> => ({
   make: (rng) => jsonInput(rng, seeds),
   read(input) {
     const value = Object(read(input)) as Record<string, unknown>;
-    const name = typeof value._class_name === "string" && Object.hasOwn(readers, value._class_name) ? value._class_name : "CLIPTextModel";
+    const name =
+      typeof value._class_name === "string" && Object.hasOwn(readers, value._class_name)
+        ? value._class_name
+        : "CLIPTextModel";
     const found = readers[name](value);
     // CLIP's files have many keys that only training reads.
     return /^CLIP/.test(name) ? undefined : kept(found, value);
@@ -171,14 +258,38 @@ const scheduler: { [key: string]: Json } = {
   set_alpha_to_one: false,
 };
 const options: readonly Json[] = [
-  { solver_order: 2, algorithm_type: "dpmsolver++", solver_type: "midpoint", lower_order_final: true, use_karras_sigmas: true, final_sigmas_type: "zero" },
-  { beta_schedule: "squaredcos_cap_v2", rescale_betas_zero_snr: true, prediction_type: "v_prediction", timestep_spacing: "trailing" },
+  {
+    solver_order: 2,
+    algorithm_type: "dpmsolver++",
+    solver_type: "midpoint",
+    lower_order_final: true,
+    use_karras_sigmas: true,
+    final_sigmas_type: "zero",
+  },
+  {
+    beta_schedule: "squaredcos_cap_v2",
+    rescale_betas_zero_snr: true,
+    prediction_type: "v_prediction",
+    timestep_spacing: "trailing",
+  },
   { trained_betas: [0.1, 0.2, 0.3, 0.4], clip_sample: true, thresholding: false, use_exponential_sigmas: false },
-  { shift: 3, use_dynamic_shifting: false, shift_terminal: null, sigma_min: 0.002, sigma_max: 80, sigma_data: 0.5, rho: 7 },
+  {
+    shift: 3,
+    use_dynamic_shifting: false,
+    shift_terminal: null,
+    sigma_min: 0.002,
+    sigma_max: 80,
+    sigma_data: 0.5,
+    rho: 7,
+  },
 ];
 const schedulers = async (): Promise<Target> => ({
   make(rng) {
-    const plain: Json = { ...scheduler, ...(Object(rng.pick(options)) as object), _class_name: rng.pick(schedulerNames) };
+    const plain: Json = {
+      ...scheduler,
+      ...(Object(rng.pick(options)) as object),
+      _class_name: rng.pick(schedulerNames),
+    };
     return jsonInput(rng, [{ config: plain, steps: 1 + rng.int(12) }]);
   },
   async read(input) {
@@ -194,7 +305,11 @@ const schedulers = async (): Promise<Target> => ({
     if (!found.timesteps.every(Number.isFinite)) return `timesteps ${found.timesteps.slice(0, 8)}`;
     if (found.timesteps.length > 100) return undefined;
     const start = Float32Array.of(0.3, -1).map((v) => v * found.initNoiseSigma);
-    const x = await runScheduler(found, { x: start, denoise: async (v, t) => v.map((a) => 0.4 * a + 1e-4 * t), noise: () => Float32Array.of(0.2, -0.4) });
+    const x = await runScheduler(found, {
+      x: start,
+      predict: async (v, t) => v.map((a) => 0.4 * a + 1e-4 * t),
+      noise: () => Float32Array.of(0.2, -0.4),
+    });
     return x.every(Number.isFinite) ? undefined : `${found.name} in ${steps} steps ends at ${x}`;
   },
 });

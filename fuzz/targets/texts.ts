@@ -1,13 +1,13 @@
 // What users write: command lines, files of options, prompts, tokenizers.
-import { z } from "zod";
+import type { z } from "zod";
 import { commands } from "../../src/cli/commands/index.ts";
 import { runProgram } from "../../src/cli/program.ts";
 import { emphasized } from "../../src/diffusers/emphasis.ts";
 import { clipTokenizer } from "../../src/diffusers/tokenizer.ts";
 import { parseOptions, valuesIn, valuesOf } from "../../src/node/options.ts";
 import { recipes } from "../../src/recipes/index.ts";
-import * as mutate from "../mutate.ts";
 import type { Json } from "../mutate.ts";
+import * as mutate from "../mutate.ts";
 import { ofText, type Target, textOf, utf8 } from "../target.ts";
 import { jsonInput } from "./configs.ts";
 
@@ -29,7 +29,26 @@ const lines: readonly string[] = [
   "info runs/0 --json",
   "doctor --device cpu --threads 2",
 ];
-const flags = ["--config", "--seed", "--no-json", "--n", "-h", "--help", "--version", "--", "--steps=1e9", "--batch", "-1", "NaN", "", "--__proto__", "--constructor", "1e999", "0x10", "1_000"];
+const flags = [
+  "--config",
+  "--seed",
+  "--no-json",
+  "--n",
+  "-h",
+  "--help",
+  "--version",
+  "--",
+  "--steps=1e9",
+  "--batch",
+  "-1",
+  "NaN",
+  "",
+  "--__proto__",
+  "--constructor",
+  "1e999",
+  "0x10",
+  "1_000",
+];
 
 const cli = async (): Promise<Target> => ({
   make(rng) {
@@ -48,7 +67,10 @@ const cli = async (): Promise<Target> => ({
   async read(input) {
     const args = textOf(input).split("\u001f");
     let [out, err] = ["", ""];
-    const streams = { stdout: { write: (t: string) => (out += t) }, stderr: { write: (t: string) => (err += t), isTTY: false } };
+    const streams = {
+      stdout: { write: (t: string) => (out += t) },
+      stderr: { write: (t: string) => (err += t), isTTY: false },
+    };
     const code = await runProgram(dry, args, streams as unknown as Parameters<typeof runProgram>[2]);
     if (code === 0) return undefined;
     const said = err.trimEnd().replace(/^Error: /, "");
@@ -59,7 +81,12 @@ const cli = async (): Promise<Target> => ({
 
 const optionSets: readonly Json[] = recipes.map(({ name, options }) => ({
   method: name,
-  ...(Object.fromEntries(Object.entries((options as z.ZodObject).parse({})).map(([key, value]) => [key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`), value as Json])) as { [key: string]: Json }),
+  ...(Object.fromEntries(
+    Object.entries((options as z.ZodObject).parse({})).map(([key, value]) => [
+      key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`),
+      value as Json,
+    ]),
+  ) as { [key: string]: Json }),
 }));
 
 const optionFiles = async (): Promise<Target> => ({
@@ -71,14 +98,20 @@ const optionFiles = async (): Promise<Target> => ({
     const values = valuesOf(rest, "options.json", schema);
     const found = parseOptions(schema, values) as Record<string, unknown>;
     for (const [key, value] of Object.entries(values))
-      if (value !== undefined && JSON.stringify(found[key]) !== JSON.stringify(value)) return `${key} is ${JSON.stringify(found[key])}, not ${JSON.stringify(value)}`.slice(0, 200);
+      if (value !== undefined && JSON.stringify(found[key]) !== JSON.stringify(value))
+        return `${key} is ${JSON.stringify(found[key])}, not ${JSON.stringify(value)}`.slice(0, 200);
     return undefined;
   },
 });
 
 const prompts = ["a (red:1.3) [cat] on \\(a\\) mat", "((((deep))))", "[[a]:0.5] (b:-2) c:3", "(x:1e9)"];
 const emphasis = async (): Promise<Target> => ({
-  make: (rng) => ofText(rng.chance(0.02) ? rng.pick(["(", "[", "((x:1.1)", "\\", ":1)"]).repeat(5000) : mutate.text(rng, rng.pick(prompts))),
+  make: (rng) =>
+    ofText(
+      rng.chance(0.02)
+        ? rng.pick(["(", "[", "((x:1.1)", "\\", ":1)"]).repeat(5000)
+        : mutate.text(rng, rng.pick(prompts)),
+    ),
   read(input) {
     const parts = emphasized(textOf(input));
     const wrong = parts.find(({ weight }) => !Number.isFinite(weight));
@@ -88,9 +121,25 @@ const emphasis = async (): Promise<Target> => ({
 
 const letters = "abcdefghijklmnopqrstuvwxyz".split("");
 const vocab: Json = Object.fromEntries(
-  ["<|startoftext|>", "<|endoftext|>", ...letters, ...letters.map((c) => `${c}</w>`), "ca", "cat</w>", "th", "the</w>"].map((word, id) => [word, id]),
+  [
+    "<|startoftext|>",
+    "<|endoftext|>",
+    ...letters,
+    ...letters.map((c) => `${c}</w>`),
+    "ca",
+    "cat</w>",
+    "th",
+    "the</w>",
+  ].map((word, id) => [word, id]),
 );
-const tokenizerConfig: Json = { model_max_length: 77, bos_token: "<|startoftext|>", eos_token: { content: "<|endoftext|>" }, pad_token: "<|endoftext|>", do_lower_case: true, added_tokens_decoder: { "1": { content: "<|endoftext|>", special: true } } };
+const tokenizerConfig: Json = {
+  model_max_length: 77,
+  bos_token: "<|startoftext|>",
+  eos_token: { content: "<|endoftext|>" },
+  pad_token: "<|endoftext|>",
+  do_lower_case: true,
+  added_tokens_decoder: { "1": { content: "<|endoftext|>", special: true } },
+};
 const tokenizer = async (): Promise<Target> => ({
   make(rng) {
     const merges = "#version: 0.2\nc a\nca t</w>\nt h\nth e</w>\n";

@@ -1,13 +1,10 @@
 // From command line arguments to a command and an exit code.
-import { stat } from "node:fs/promises";
-import { resolve as resolvePath } from "node:path";
 import { Command as Commander, CommanderError, Option } from "commander";
 import { z } from "zod";
 import { Interrupted, sentence, UsageError, usage } from "../node/failure.ts";
-import { readJson } from "../node/files.ts";
-import { isList, parseOptions, valuesIn, valuesOf } from "../node/options.ts";
+import { isList, parseOptions } from "../node/options.ts";
 import type { Reporter } from "../node/reporter.ts";
-import { runAt } from "../node/runDir.ts";
+import { optionsIn, withRun } from "../node/resume.ts";
 import type { Runtime } from "../runtime/index.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import { version } from "../version.ts";
@@ -26,9 +23,6 @@ const globals = z.object({
 
 /** After this many milliseconds without a word a command says that it is at work. */
 const SILENCE = 800;
-
-/** Options that say where and how loud a command runs, and not what it computes. */
-const machine = ["json", "quiet", "threads", "device"];
 
 /** Runs `fewstep` with these arguments; the result is the exit code. Nothing is thrown. */
 export async function runProgram(
@@ -103,51 +97,15 @@ export async function runProgram(
 
 /** Flags over the options of a config file or of the run to resume. */
 async function resolve(
-  command: Command,
+  { name, options, mayChange }: Command,
   flags: Readonly<Record<string, unknown>>,
   config: string | undefined,
 ): Promise<Record<string, unknown>> {
-  const schema = z.object({ ...globals.shape, ...command.options.shape });
+  const of = { name, mayChange, schema: z.object({ ...globals.shape, ...options.shape }) };
   if (config === "") throw new UsageError("--config is empty: a JSON file with options.");
-  const read = async (path: string, what: string) => {
-    const { command: made, ...options } = valuesIn(await readJson(path), path);
-    if (made !== undefined && made !== command.name)
-      throw new UsageError(`${path} ${what} \`fewstep ${made}\`, not \`fewstep ${command.name}\`.`);
-    return valuesOf(options, path, schema);
-  };
-  const base = config === undefined ? {} : await read(config, "is for");
-  const given: Record<string, unknown> = { ...base, ...flags };
-  // The same command makes a run and goes on with it.
-  if (given.resume === undefined && typeof given.run === "string" && (await exists(runAt(given.run).optionsFile)))
-    given.resume = given.run;
-  if (!command.mayChange || typeof given.resume !== "string") return given;
-  const file = runAt(given.resume).optionsFile;
-  if (!(await exists(file)))
-    throw new Error(
-      `${given.resume} is no run folder, which would have options.json. Give one like runs/00000-perflow-mnist-w4-b64.`,
-    );
-  const before = await read(file, "was started by");
-  for (const [key, value] of Object.entries(given)) {
-    if (key === "resume" || machine.includes(key) || command.mayChange.includes(key)) continue;
-    if (!same(value, before[key]))
-      throw new UsageError(
-        `${given.resume} was started with ${key} ${JSON.stringify(before[key])}, so it cannot go on with ${JSON.stringify(value)}. Start a new run for that.`,
-      );
-  }
-  return { ...before, ...given };
+  const base = config === undefined ? {} : await optionsIn(config, "is for", of);
+  return withRun(of, { ...base, ...flags });
 }
-
-const exists = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );
-
-/** Options are the same also where a path is written in another way. */
-const same = (a: unknown, b: unknown): boolean =>
-  JSON.stringify(a) === JSON.stringify(b) ||
-  (typeof a === "string" && typeof b === "string" && pathLike(a) && resolvePath(a) === resolvePath(b));
-const pathLike = (text: string): boolean => /[./\\]/.test(text);
 
 function fail(error: unknown, report: Reporter, streams: Streams, commands: readonly Command[]): number {
   if (error instanceof CommanderError) {

@@ -81,7 +81,9 @@ export async function readLora(index: TensorIndex): Promise<LoraModule[]> {
   const alphas = adapterAlphas(index.metadata);
   return [...modules.values()].map(({ part, key, down, up, alpha }) => {
     if (!down || !up)
-      throw new Error(`${index.name} has ${down ? "no up" : "no down"} matrix for "${brief(key)}". Get the file again.`);
+      throw new Error(
+        `${index.name} has ${down ? "no up" : "no down"} matrix for "${brief(key)}". Get the file again.`,
+      );
     const rank = down.shape[0];
     if (up.shape.length < 2 || up.shape[1] !== rank || up.shape.slice(2).some((n) => n !== 1))
       throw new Error(
@@ -90,7 +92,9 @@ export async function readLora(index: TensorIndex): Promise<LoraModule[]> {
     const values = (tensor: StoredTensor) => floatsOf(new Map([[key, tensor]]), key);
     const scale = alpha ? values(alpha)[0] : (alphas(part, key) ?? rank);
     if (!Number.isFinite(scale))
-      throw new Error(`${index.name} has the alpha ${scale} for "${brief(key)}", expected a number. Get the file again.`);
+      throw new Error(
+        `${index.name} has the alpha ${scale} for "${brief(key)}", expected a number. Get the file again.`,
+      );
     return {
       ...{ part, key, rank, down: values(down), up: values(up), downShape: down.shape, upShape: up.shape },
       alpha: scale,

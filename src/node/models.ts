@@ -14,6 +14,7 @@ import { type BuiltModel, type Card, modelOf, parseCard, type SamplerSpec } from
 import { nodeHasher } from "../runtime/node.ts";
 import { makeFolder } from "./atomic.ts";
 import { isDiffusers, networkFile, readSchedulerOf } from "./diffusersFolder.ts";
+import { isExact, loadExact } from "./exact.ts";
 import { openSafetensors, readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";
 import { folderSource } from "./folderSource.ts";
 import { ONNX_FILE, readOnnx, writeOnnx } from "./onnxFiles.ts";
@@ -23,7 +24,7 @@ export interface LoadedModel extends BuiltModel {
   readonly path: string;
   /** What tables call it. */
   readonly name: string;
-  readonly kind: "fewstep" | "diffusers";
+  readonly kind: "fewstep" | "diffusers" | "exact";
   readonly spec: readonly ParamSpec[];
   readonly params: ParamMap;
   readonly theta: Float32Array;
@@ -44,8 +45,9 @@ export const plainSampler: SamplerSpec = { solver: "ddim", grid: { kind: "unifor
 
 export const asTeacher = ({ model, params }: LoadedModel): Teacher => ({ model, params: fromConstants(params) });
 
-/** Throws an Error, one sentence, for anything that is not a model or is damaged. */
+/** Also of "exact:<data>". Throws an Error, one sentence, for anything that is not a model or is damaged. */
 export async function loadModel(path: string, facts: ClassFacts = {}): Promise<LoadedModel> {
+  if (isExact(path)) return loadExact(path);
   const found = await locate(path);
   return found.kind === "diffusers" ? loadDiffusers(found.path, facts) : loadOwn(found.path, found.name);
 }
@@ -103,6 +105,7 @@ export type OutlinedModel = Omit<LoadedModel, "params" | "theta" | "hash">;
 
 /** As `loadModel`, but of a model of fewstep only headers are read. Throws an Error where a tensor is missing or of another shape. */
 export async function outlineModel(path: string): Promise<OutlinedModel> {
+  if (isExact(path)) return loadExact(path);
   const found = await locate(path);
   if (found.kind === "diffusers") return loadDiffusers(found.path);
   const weights = join(found.path, weightsFile);

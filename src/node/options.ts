@@ -1,6 +1,7 @@
 // Options are declared once, as a zod schema: flags, help, validation, config files and types all follow from it.
-import { brief, show } from "../core/show.ts";
+
 import { z } from "zod";
+import { brief, show } from "../core/show.ts";
 import { UsageError } from "./failure.ts";
 
 /** "teacherSteps" -> "teacher-steps": the name on the command line, in config files and in options.json. */

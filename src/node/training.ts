@@ -14,6 +14,7 @@ import { sweepTemporary } from "./atomic.ts";
 import type { StateIdentity } from "./checkpoint.ts";
 import type { Context } from "./context.ts";
 import { diskStore } from "./diskStore.ts";
+import { EXACT } from "./exact.ts";
 import { Interrupted, UsageError } from "./failure.ts";
 import { figureContext, saveFigure } from "./figures.ts";
 import { writeJson } from "./files.ts";
@@ -105,7 +106,10 @@ export function checkBudget({ images, minutes }: { readonly images?: number; rea
 }
 
 /** Paths in options.json work from every folder. */
-export const absolute = (path: string): string => (path.startsWith("toy:") || isAbsolute(path) ? path : resolve(path));
+export function absolute(path: string): string {
+  if (path.startsWith(EXACT)) return EXACT + absolute(path.slice(EXACT.length));
+  return path.startsWith("toy:") || isAbsolute(path) ? path : resolve(path);
+}
 
 export interface Launch {
   readonly command: "train" | "accelerate";
@@ -228,7 +232,7 @@ async function drive(job: Job, l: Launch, run: RunDir, written: object, { report
           break;
         case "step":
           report.event({ ...event });
-          line.update({ done: event.images, total: event.total, loss: event.loss });
+          line.update({ done: event.images, total: event.total, loss: event.loss ?? undefined });
           break;
         case "checkpoint":
           good = event.step;

@@ -6,7 +6,9 @@ import { readInputs } from "../../fuzz/keep.ts";
 import { replay, stopChild } from "../../fuzz/run.ts";
 
 const root = resolve(import.meta.dirname, "../fixtures/fuzz");
-const kept = readdirSync(root).flatMap((parser) => readdirSync(join(root, parser)).map((name) => [parser, name] as const));
+const kept = readdirSync(root).flatMap((parser) =>
+  readdirSync(join(root, parser)).map((name) => [parser, name] as const),
+);
 
 afterAll(stopChild);
 

@@ -2,6 +2,7 @@
 import type { Command } from "../command.ts";
 import { deltaCommand } from "./delta.ts";
 import { doctorCommand } from "./doctor.ts";
+import { generateCommand } from "./generate.ts";
 import { infoCommand } from "./info.ts";
 import { accelerateCommand, evaluateCommand, sampleCommand, trainCommand } from "./verbs.ts";
 
@@ -10,6 +11,7 @@ export const commands: readonly Command[] = [
   accelerateCommand,
   sampleCommand,
   evaluateCommand,
+  generateCommand,
   deltaCommand,
   infoCommand,
   doctorCommand,
