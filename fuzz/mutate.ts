@@ -19,7 +19,7 @@ export const number = (rng: Rng, near = 1): number => {
 };
 
 const odd = ["", " ", "\0", "\n", "a\u202eb", "\ud800", "é", "__proto__", "constructor", "toString", "0", "-1", "NaN"];
-const words = ["null", "true", "../../etc/passwd", "C:\\x", "%s", "${x}", "1e999"];
+const words = ["null", "true", "../../etc/passwd", "C:\\x", "%s", "1e999"];
 
 export function string(rng: Rng, near = "x"): string {
   switch (rng.int(7)) {
