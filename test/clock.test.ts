@@ -186,17 +186,17 @@ describe("a moving clock", () => {
     const fourth = (clock: Clock) => clock.at((t) => t ** 3).at((t) => t * t + 1);
     const f = (a: number, b: number) => a * a * b;
     await along(
-      (clock, x) =>
-        mul(
-          clock.at((t) => 2 * t).with([fourth(clock)], f, 2),
-          x,
-        ),
+      (clock, x) => mul(clock.at((t) => 2 * t).with([fourth(clock)], f, 2), x),
       (t, x) => f(2 * t, t ** 6 + 1) * x,
       (t, x) => (8 * t * (t ** 6 + 1) + 4 * t * t * 6 * t ** 5) * x,
       3,
     );
     await along(
-      (clock, x) => mul(clock.with([clock, clock.moving().clock], (a, b, c) => a * b * c, 2), x),
+      (clock, x) =>
+        mul(
+          clock.with([clock, clock.moving().clock], (a, b, c) => a * b * c, 2),
+          x,
+        ),
       (t, x) => t ** 3 * x,
       (t, x) => 2 * t * t * x,
     );
