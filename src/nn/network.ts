@@ -1,5 +1,7 @@
 // The closed list of networks that can be trained and sampled.
+
 import { type Columns, type Cond, checkCond, labelColumn, numberColumn } from "../condition.ts";
+import { show } from "../core/show.ts";
 import { input, type Tensor } from "../graph/index.ts";
 import { type DitConfig, dit, ditSize, readDitConfig } from "./dit.ts";
 import type { MethodConditions } from "./embed.ts";
@@ -94,7 +96,7 @@ function build(spec: NetworkSpec, file?: Uint8Array): Network {
     return onnxNetwork(spec.config, file);
   }
   throw new RangeError(
-    `There is no network family "${family}"; known are mlp, dit, unet2d, unet2d-condition, exact and onnx.`,
+    `There is no network family ${show(family, 60)}; known are mlp, dit, unet2d, unet2d-condition, exact and onnx.`,
   );
 }
 
