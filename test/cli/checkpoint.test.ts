@@ -1,10 +1,10 @@
 import { open, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import type { Disk } from "../../src/cli/atomic.ts";
-import { loadResult, loadState, saveResult, saveState, stateFile } from "../../src/cli/checkpoint.ts";
-import { loadModel, saveModel } from "../../src/cli/models.ts";
 import { linear, u } from "../../src/core/index.ts";
+import type { Disk } from "../../src/node/atomic.ts";
+import { loadResult, loadState, saveResult, saveState, stateFile } from "../../src/node/checkpoint.ts";
+import { loadModel, saveModel } from "../../src/node/models.ts";
 import { type Card, describeModel } from "../../src/run/card.ts";
 import type { Progress } from "../../src/run/job.ts";
 import type { PlayerState, TrainState } from "../../src/run/train.ts";

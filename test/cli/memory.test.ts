@@ -2,13 +2,13 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { quietContext } from "../../src/cli/context.ts";
-import { availableMemory, checkMemory } from "../../src/cli/memory.ts";
-import { silent } from "../../src/cli/reporter.ts";
 import { linear, u } from "../../src/core/index.ts";
 import { networkModel } from "../../src/model.ts";
 import { buildNetwork, collect } from "../../src/nn/network.ts";
 import { countParams } from "../../src/nn/params.ts";
+import { quietContext } from "../../src/node/context.ts";
+import { availableMemory, checkMemory } from "../../src/node/memory.ts";
+import { silent } from "../../src/node/reporter.ts";
 import { adamwDefaults } from "../../src/optim/adamw.ts";
 import { key } from "../../src/random.ts";
 import { diffusion } from "../../src/recipes/diffusion.ts";

@@ -1,11 +1,11 @@
 // Teachers with three classes and data that fit them, made here: not trained, but none of their weights is zero.
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { saveModel } from "../../src/cli/models.ts";
 import { cosine, v } from "../../src/core/index.ts";
 import { networkModel } from "../../src/model.ts";
 import { initialize } from "../../src/nn/initialize.ts";
 import { buildNetwork, collect } from "../../src/nn/network.ts";
+import { saveModel } from "../../src/node/models.ts";
 import { key } from "../../src/random.ts";
 import { CARD_FORMAT, describeModel } from "../../src/run/card.ts";
 import { picture } from "../data/bytes.ts";

@@ -1,38 +1,36 @@
-// fewstep accelerate: a few-step student from a pretrained teacher.
+// Makes a few-step student of a pretrained teacher.
 import { z } from "zod";
-import { canBeGuided, classCount } from "../../condition.ts";
-import { read } from "../../core/index.ts";
-import type { Dataset } from "../../data/dataset.ts";
-import { middleFeatures } from "../../nn/features.ts";
-import { fold, key } from "../../random.ts";
-import type { Stage } from "../../recipes/recipe.ts";
-import { startOf } from "../../recipes/start.ts";
-import { CARD_FORMAT, type Card, describeModel } from "../../run/card.ts";
-import type { Done } from "../../run/job.ts";
-import { outline, stagesOf } from "../../run/outline.ts";
-import type { PreviewRow } from "../../run/preview.ts";
-import { version } from "../../version.ts";
-import { command } from "../command.ts";
-import type { Context } from "../context.ts";
-import { UsageError, usage } from "../failure.ts";
-import { openData } from "../files.ts";
-import { type AnyRecipe, methodNamed, methodOptions, methods, presetOf, resolveMethod } from "../methods.ts";
-import { type LoadedModel, loadModel, withClasses } from "../models.ts";
-import { flagName, toConfig } from "../options.ts";
-import { bytesPerPair } from "../pairsFolder.ts";
-import { previews } from "../previews.ts";
-import { lastPart } from "../runDir.ts";
+import { canBeGuided, classCount } from "../condition.ts";
+import { read } from "../core/index.ts";
+import type { Dataset } from "../data/dataset.ts";
+import { middleFeatures } from "../nn/features.ts";
+import { fold, key } from "../random.ts";
+import type { Stage } from "../recipes/recipe.ts";
+import { startOf } from "../recipes/start.ts";
+import { CARD_FORMAT, type Card, describeModel } from "../run/card.ts";
+import type { Done } from "../run/job.ts";
+import { outline, stagesOf } from "../run/outline.ts";
+import type { PreviewRow } from "../run/preview.ts";
+import { version } from "../version.ts";
+import type { Context } from "./context.ts";
+import { UsageError, usage } from "./failure.ts";
+import { openData } from "./files.ts";
+import { type AnyRecipe, methodNamed, methodOptions, methods, presetOf, resolveMethod } from "./methods.ts";
+import { type LoadedModel, loadModel, withClasses } from "./models.ts";
+import { flagName, toConfig } from "./options.ts";
+import { bytesPerPair } from "./pairsFolder.ts";
+import { previews } from "./previews.ts";
+import { lastPart } from "./runDir.ts";
+import { nullClass } from "./sample.ts";
 import {
   absolute,
   checkBudget,
   launch,
-  mayChange,
   type RunResult,
   recorded,
   type TrainingOptions,
   trainingOptions,
-} from "../training.ts";
-import { nullClass } from "./sample.ts";
+} from "./training.ts";
 
 const own = {
   teacher: z.string().describe("A model, run or diffusers folder."),
@@ -89,7 +87,7 @@ export type AccelerateOptions = z.output<z.ZodObject<typeof own>> & TrainingOpti
 const SMALL = 100_000;
 
 /** Trains the student, and returns where it is; undefined after --dry-run. */
-export async function accelerate(parsed: object, context: Context): Promise<RunResult | undefined> {
+export async function accelerateTeacher(parsed: object, context: Context): Promise<RunResult | undefined> {
   const given = parsed as AccelerateOptions;
   checkBudget(given);
   const recipe = methodNamed(given.method);
@@ -273,12 +271,3 @@ function cardOf(recipe: AnyRecipe, { loaded, data, dataName, guidance, options }
     seed,
   });
 }
-
-export const accelerateCommand = command({
-  name: "accelerate",
-  summary: "Make a few-step student from a pretrained teacher.",
-  positional: ["teacher"],
-  options: accelerateOptions,
-  mayChange,
-  run: accelerate,
-});

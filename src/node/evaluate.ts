@@ -1,20 +1,19 @@
-// fewstep evaluate: what models lose with few steps, as a table, a report, charts and a grid on the same noise.
+// What models lose with few steps, as a table, a report, charts and a grid on the same noise.
 import { z } from "zod";
-import { canBeGuided } from "../../condition.ts";
-import type { Metric, Rows } from "../../metrics/index.ts";
-import { fromConstants } from "../../nn/params.ts";
-import { type Evaluation, endsOf, evaluate } from "../../run/evaluate.ts";
-import { measurePaths, pathGrid } from "../../run/paths.ts";
-import { sampler, samplingGrid } from "../../run/sample.ts";
-import { ddim, solverByName } from "../../solvers/index.ts";
-import { command } from "../command.ts";
-import { type Context, checkInterrupt } from "../context.ts";
-import { type ModelResult, type Report, writeReport } from "../evaluationReport.ts";
-import { UsageError, usage } from "../failure.ts";
-import { measuring } from "../features.ts";
-import { openData } from "../files.ts";
-import { type LoadedModel, loadModel, withClasses } from "../models.ts";
-import { claimReport } from "../reportFolder.ts";
+import { canBeGuided } from "../condition.ts";
+import type { Metric, Rows } from "../metrics/index.ts";
+import { fromConstants } from "../nn/params.ts";
+import { type Evaluation, endsOf, evaluate } from "../run/evaluate.ts";
+import { measurePaths, pathGrid } from "../run/paths.ts";
+import { sampler, samplingGrid } from "../run/sample.ts";
+import { ddim, solverByName } from "../solvers/index.ts";
+import { type Context, checkInterrupt } from "./context.ts";
+import { type ModelResult, type Report, writeReport } from "./evaluationReport.ts";
+import { UsageError, usage } from "./failure.ts";
+import { measuring } from "./features.ts";
+import { openData } from "./files.ts";
+import { type LoadedModel, loadModel, withClasses } from "./models.ts";
+import { claimReport } from "./reportFolder.ts";
 import { force, samplingOptions } from "./sample.ts";
 
 const count = z.int().positive();
@@ -218,11 +217,3 @@ async function truth(
     await ready.dispose();
   }
 }
-
-export const evaluateCommand = command({
-  name: "evaluate",
-  summary: "Measure models at several numbers of steps.",
-  positional: ["models"],
-  options: evaluateOptions,
-  run: evaluateModels,
-});
