@@ -10,13 +10,14 @@ export interface Comm {
   /** What `root` has is written over what the others have, in place. */
   broadcast(x: Uint8Array, root: number): Promise<void>;
   /**
-   * All ranks call this at their end, whether they failed or not. False: some did not within `ms` milliseconds, so they
-   * wait for something that this rank will not say.
+   * All ranks call this at their end, those that failed with a sentence for rank 0. `all`: every rank came within `ms`
+   * milliseconds; where not, the others wait for something that this one will not say. `said`: on rank 0, what another
+   * one failed with.
    */
-  leave(ms: number): Promise<boolean>;
+  leave(ms: number, failure?: string): Promise<{ readonly all: boolean; readonly said?: string }>;
   /** Ends all ranks at once, this one included. */
   abort(code: number): void;
-  /** After `leave`: nothing is said any more. */
+  /** After all have left. */
   close(): void;
 }
 
@@ -26,7 +27,7 @@ export const alone: Comm = {
   size: 1,
   allreduce: async () => {},
   broadcast: async () => {},
-  leave: async () => true,
+  leave: async () => ({ all: true }),
   abort: () => {},
   close: () => {},
 };
@@ -94,8 +95,10 @@ export async function fromRoot<T>(comm: Comm, make: () => Promise<T> | T): Promi
   return answer.made as T;
 }
 
-/** Throws an Error, on every rank, that names the ranks on which any of these differs from rank 0's. */
-export async function agree(comm: Comm, here: Readonly<Record<string, string>>): Promise<void> {
+const SAME = "Start all with the same command, on machines with the same version and files.";
+
+/** Throws an Error, on every rank, that names the ranks on which any of these differs from rank 0's, and what to do. */
+export async function agree(comm: Comm, here: Readonly<Record<string, string>>, advice = SAME): Promise<void> {
   if (comm.size === 1) return;
   const all = (await gather(comm, JSON.stringify(here))).map((text) => JSON.parse(text) as Record<string, string>);
   for (const name of new Set(all.flatMap(Object.keys))) {
@@ -103,7 +106,7 @@ export async function agree(comm: Comm, here: Readonly<Record<string, string>>):
     if (other.length === 0) continue;
     const [ours, theirs] = [brief(all[0][name]), brief(all[other[0]][name])];
     throw new Error(
-      `The ranks of this run do not have the same ${name}: rank 0 has ${ours}, rank ${other[0]} has ${theirs}${other.length > 1 ? ` (${other.length} ranks differ)` : ""}. Start all with the same command, on machines with the same version and files.`,
+      `The ranks of this run do not have the same ${name}: rank 0 has ${ours}, rank ${other[0]} has ${theirs}${other.length > 1 ? ` (${other.length} ranks differ)` : ""}. ${advice}`,
     );
   }
 }

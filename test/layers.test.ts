@@ -88,6 +88,7 @@ const may: Readonly<Record<string, readonly string[]>> = {
     "runtime",
     "recipes",
     "run",
+    "comm",
     "hash",
   ],
 };
