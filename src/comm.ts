@@ -106,7 +106,7 @@ export async function agree(comm: Comm, here: Readonly<Record<string, string>>, 
     if (other.length === 0) continue;
     const [ours, theirs] = [brief(all[0][name]), brief(all[other[0]][name])];
     throw new Error(
-      `The ranks of this run do not have the same ${name}: rank 0 has ${ours}, rank ${other[0]} has ${theirs}${other.length > 1 ? ` (${other.length} ranks differ)` : ""}. ${advice}`,
+      `The ranks differ in ${name}: rank 0 has ${ours}, rank ${other[0]} has ${theirs}${other.length > 1 ? ` (${other.length} ranks differ)` : ""}. ${advice}`,
     );
   }
 }

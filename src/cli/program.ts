@@ -9,7 +9,7 @@ import { Interrupted, sentence, UsageError, usage } from "../node/failure.ts";
 import { readJson } from "../node/files.ts";
 import { connectMpi } from "../node/mpi/connect.ts";
 import { type Environment, launched } from "../node/mpi/launcher.ts";
-import { isList, parseOptions, valuesIn, valuesOf } from "../node/options.ts";
+import { flagName, isList, parseOptions, valuesIn, valuesOf } from "../node/options.ts";
 import { type Reporter, silent } from "../node/reporter.ts";
 import { runAt } from "../node/runDir.ts";
 import type { Runtime } from "../runtime/index.ts";
@@ -81,7 +81,8 @@ export async function runProgram(
       if (several && one.together === "ranks")
         comm = connectMpi(several, { timeout: () => timeout, library: env.FEWSTEP_MPI });
       const asked = { ...program.opts(), ...given };
-      await agree(comm, { version, options: JSON.stringify([one.name, asked, config ?? ""]) });
+      const options = Object.entries({ ...asked, config }).map(([name, value]) => [flagName(name), value]);
+      await agree(comm, { version, command: one.name, ...inJson(options) });
       // A run that rank 0 makes must not look to the others like one that was there.
       const values = await fromRoot(comm, () => resolve(one, asked, config as string | undefined));
       if (typeof values.rankTimeout === "number") timeout = values.rankTimeout;
@@ -122,8 +123,11 @@ export async function runProgram(
     [ending, error] = [endingOf(thrown, commands), thrown];
   }
   if (comm.size > 1) ending = await endTogether(comm, ending, error, timeout);
-  // Before they know of each other every process comes to the same end: the first says it, and is the first to end.
-  else if (several && several.rank > 0 && error !== undefined) await sleep(HESITATION);
+  else if (several && several.rank > 0 && error !== undefined) {
+    // Before they know of each other all come to the same end, most likely: the first says so.
+    if (error instanceof CommanderError) return ending.code;
+    await sleep(HESITATION);
+  }
   const { code, message, kind } = ending;
   if (message !== undefined) {
     if (kind !== "help") report.event({ kind: "error", message, code });
@@ -168,6 +172,9 @@ async function resolve(
   }
   return { ...before, ...given };
 }
+
+const inJson = (values: readonly unknown[][]): Record<string, string> =>
+  Object.fromEntries(values.map(([name, value]) => [`--${name}`, JSON.stringify(value) ?? "none"]));
 
 const exists = (path: string): Promise<boolean> =>
   stat(path).then(
