@@ -3,11 +3,13 @@ import type { Command } from "../command.ts";
 import { deltaCommand } from "./delta.ts";
 import { doctorCommand } from "./doctor.ts";
 import { infoCommand } from "./info.ts";
+import { pairsCommand } from "./pairs.ts";
 import { accelerateCommand, evaluateCommand, sampleCommand, trainCommand } from "./verbs.ts";
 
 export const commands: readonly Command[] = [
   trainCommand,
   accelerateCommand,
+  pairsCommand,
   sampleCommand,
   evaluateCommand,
   deltaCommand,
