@@ -35,7 +35,8 @@ const options: Readonly<Record<(typeof recipes)[number]["name"], object>> = {
   lcm: { guidanceMin: 1.5, guidanceMax: 3, embedding: 8 },
   progressive: { from: 2, to: 1 },
   dmd: { guidance: 2, gan: 0.1, every: 2, ...pairs },
-  swiftbrush: { guidance: 2, rank: 2 },
+  // Its gradient is the difference of two predictions, which are equal at first: it must not be all rounding.
+  swiftbrush: { guidance: 2, rank: 2, lr: 0.01, warmup: 0 },
   adversarial: { guidance: 2, ...pairs },
   meanflow: { guidance: 2 },
   scm: { guidance: 2 },
@@ -65,13 +66,13 @@ async function stateOf(run: string): Promise<Record<string, Float32Array>> {
 }
 
 describe.each(Object.keys(options) as (keyof typeof options)[])("%s", (method) => {
-  test("two ranks, four, and one in pieces of two end where one ends", async () => {
+  test("several ranks, and pieces of two, end where one rank ends", { timeout: 120_000 }, async () => {
     await go(method, at(method, "1"), alone);
-    await go(method, at(method, "micro"), alone, { microBatch: 2 });
-    for (const size of [2, 4]) await onAll(size, (comm) => go(method, at(method, String(size)), comm));
-    await onAll(2, (comm) => go(method, at(method, "2-micro"), comm, { microBatch: 2 }));
+    await go(method, at(method, "pieces"), alone, { microBatch: 2 });
+    await onAll(2, (comm) => go(method, at(method, "2"), comm, { microBatch: 2 }));
+    await onAll(4, (comm) => go(method, at(method, "4"), comm));
     const one = await stateOf(at(method, "1"));
-    for (const other of ["micro", "2", "4", "2-micro"]) {
+    for (const other of ["pieces", "2", "4"]) {
       const found = await stateOf(at(method, other));
       expect(Object.keys(found)).toEqual(Object.keys(one));
       for (const name of Object.keys(one))
