@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { link, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { alone, anyOf, bytesFrom, type Comm, fromRoot } from "../comm.ts";
+import { alone, anyOf, type Comm, fromRoot } from "../comm.ts";
 import { listed, show } from "../core/show.ts";
 import type { TensorData } from "../graph/index.ts";
 import { sha256 } from "../hash.ts";
@@ -144,7 +144,7 @@ export async function storedPairs(source: PairSource, folder: string, context: C
   if (comm.size === 1) await makeShards(folder, plan, missing, context, put(perShard));
   else {
     // What rank 0 has read: only that rank need see the folder.
-    for (const name of Object.keys(columns)) await bytesFrom(comm, 0, bytesOf(all[name]));
+    for (const name of Object.keys(columns)) await comm.broadcast(bytesOf(all[name]), 0);
     await makeTogether(comm, folder, plan, missing, context, put(perShard));
   }
   return asPairs(all);

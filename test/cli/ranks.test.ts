@@ -43,14 +43,14 @@ const options: Readonly<Record<(typeof recipes)[number]["name"], object>> = {
 };
 const STEPS = 6;
 
-const go = (method: keyof typeof options, run: string, comm: Comm, more: object = {}) =>
+const go = (method: keyof typeof options, run: string, comm: Comm, more: object = {}, signal?: AbortSignal) =>
   accelerateTeacher(
     accelerateOptions.parse({
       ...{ ...places, method, run, batch: 8, images: 8 * STEPS, saveEvery: 16, previewEvery: 0, checkRanks: true },
       ...options[method],
       ...more,
     }),
-    quietContext({ runtime, comm }),
+    quietContext({ runtime, comm, ...(signal ? { signal } : {}) }),
   );
 
 async function stateOf(run: string): Promise<Record<string, Float32Array>> {
@@ -84,6 +84,17 @@ describe.each(Object.keys(options) as (keyof typeof options)[])("%s", (method) =
         );
     }
   });
+});
+
+test("ranks that go on where one has stopped have its state and its pairs", { timeout: 120_000 }, async () => {
+  await go("dmd", at("whole"), alone);
+  const stopped = new AbortController();
+  const first = go("dmd", at("stopped"), alone, {}, stopped.signal);
+  stopped.abort();
+  await expect(first).rejects.toThrow("Interrupted.");
+  await onAll(2, (comm) => go("dmd", at("stopped"), comm, { resume: at("stopped") }));
+  const [one, two] = [await stateOf(at("whole")), await stateOf(at("stopped"))];
+  for (const name of Object.keys(one)) expect(distance(two[name], one[name]), name).toBeLessThan(1e-5);
 });
 
 test("every method is here", () => expect(Object.keys(options)).toEqual(recipes.map(({ name }) => name)));
