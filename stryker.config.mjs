@@ -15,6 +15,8 @@ export default {
     "src/run/stepper.ts",
     "src/run/train.ts",
   ],
+  plugins: ["@stryker-mutator/vitest-runner", "./stryker.texts.mjs"],
+  ignorers: ["texts"],
   testRunner: "vitest",
   vitest: { configFile: "vitest.mutation.config.ts", related: false },
   coverageAnalysis: "perTest",

@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     include: [
       "test/pinned/**/*.test.ts",
+      "test/parity/methods.test.ts",
       "test/optim/**/*.test.ts",
       "test/recipes/**/*.test.ts",
       "test/run/step.test.ts",

@@ -21,7 +21,7 @@ const timed = {
   ...ready,
   async denoise(x: Float32Array, t: number, cond: CondValues, next?: number) {
     const began = performance.now();
-    const y = await ready.denoise(x, t, cond, next);
+    const y = await ready.predict(x, t, cond, next);
     inside += performance.now() - began;
     return y;
   },

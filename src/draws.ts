@@ -50,6 +50,8 @@ export interface HostDraws extends Draws {
    * well. `drop`: share of conditions dropped.
    */
   feeds(step: StepKey, batch: Batch, drop: number): Record<string, TensorData>;
+  /** Computes what depends on times near both ends of their laws. Throws a RangeError where a read is singular. */
+  tryEnds(): void;
 }
 
 export interface StepKey {
@@ -75,6 +77,8 @@ interface Drop {
 }
 
 const NUMBER = "number ";
+/** A quantile so near the end that laws with atoms are at the outermost one. */
+const END = 1e-6;
 const itself = (x: number): number => x;
 
 export function drawsOf(batch: number, sampleShape: Shape, conditions: Columns, columns: DataColumns): HostDraws {
@@ -89,6 +93,18 @@ export function drawsOf(batch: number, sampleShape: Shape, conditions: Columns, 
   const drawn = (law: Law): Clock => {
     if (!laws.some(({ name }) => name === law.name)) laws.push(law);
     return all.clock(law.name);
+  };
+  /** Times [batch] by their names, from the quantile of every sample. */
+  const timesAt = (quantiles: (name: string, index: number) => (k: number) => number) => {
+    const times: Record<string, Float64Array> = {};
+    for (const [i, { name, after, law }] of laws.entries()) {
+      const q = quantiles(name, i);
+      times[name] = Float64Array.from({ length: batch }, (_, k) => {
+        const t = after?.shows(Object.fromEntries(Object.entries(times).map(([n, values]) => [n, values[k]]))) ?? 0;
+        return law(q(k), t);
+      });
+    }
+    return times;
   };
   const noises: { readonly name: string; readonly size: number }[] = [];
   const drops: Drop[] = [];
@@ -147,18 +163,19 @@ export function drawsOf(batch: number, sampleShape: Shape, conditions: Columns, 
       notes.set(name, x);
       return x;
     },
+    tryEnds() {
+      const ends = [END, 1 - END];
+      for (const first of [0, 1])
+        for (const apart of [0, 1]) all.feeds(timesAt((_, i) => (k) => ends[(first + apart * i + k) % 2]));
+    },
     feeds({ root, step, part = { from: 0, of: batch } }, given, drop) {
       const { from, of } = part;
-      const times: Record<string, Float64Array> = {};
-      for (const { name, after, law } of laws) {
+      const times = timesAt((name) => {
         // "t" covers the samples in their order, all others in an order of their own: they are independent of it.
         const q = stratified(of, uniform(fold(root, name === "t" ? "time" : `time ${name}`, step), 1)[0]);
         const order = name === "t" ? undefined : permutation(fold(root, `order ${name}`, step), of);
-        times[name] = Float64Array.from({ length: batch }, (_, i) => {
-          const t = after?.shows(Object.fromEntries(Object.entries(times).map(([n, values]) => [n, values[i]]))) ?? 0;
-          return law(q[order?.[from + i] ?? from + i], t);
-        });
-      }
+        return (k) => q[order?.[from + k] ?? from + k];
+      });
       const feeds: Record<string, TensorData> = { ...all.feeds(times) };
       for (const name of inputs.keys()) {
         if (!(name in columns)) continue;

@@ -1,17 +1,14 @@
 // From command line arguments to a command and an exit code.
-import { stat } from "node:fs/promises";
-import { resolve as resolvePath } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command as Commander, CommanderError, Option } from "commander";
 import { z } from "zod";
 import { agree, alone, type Comm, fromRoot } from "../comm.ts";
 import { Interrupted, sentence, UsageError, usage } from "../node/failure.ts";
-import { readJson } from "../node/files.ts";
 import { connectMpi } from "../node/mpi/connect.ts";
 import { type Environment, launched } from "../node/mpi/launcher.ts";
-import { flagName, isList, parseOptions, valuesIn, valuesOf } from "../node/options.ts";
+import { flagName, isList, parseOptions } from "../node/options.ts";
 import { type Reporter, silent } from "../node/reporter.ts";
-import { runAt } from "../node/runDir.ts";
+import { optionsIn, withRun } from "../node/resume.ts";
 import type { Runtime } from "../runtime/index.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import { version } from "../version.ts";
@@ -34,9 +31,6 @@ const SILENCE = 800;
 
 /** Milliseconds in which the first of several processes has said what is wrong. */
 const HESITATION = 2000;
-
-/** Options that say where and how loud a command runs, and not what it computes. */
-const machine = ["json", "quiet", "threads", "device"];
 
 /** Runs `fewstep` with these arguments; the result is the exit code. Nothing is thrown. */
 export async function runProgram(
@@ -125,7 +119,7 @@ export async function runProgram(
   if (comm.size > 1) ending = await endTogether(comm, ending, error, timeout);
   else if (several && several.rank > 0 && error !== undefined) {
     // Before they know of each other all come to the same end, most likely: the first says so.
-    if (error instanceof CommanderError) return ending.code;
+    if (error instanceof CommanderError || several.family === "none") return ending.code;
     await sleep(HESITATION);
   }
   const { code, message, kind } = ending;
@@ -139,54 +133,18 @@ export async function runProgram(
 
 /** Flags over the options of a config file or of the run to resume. */
 async function resolve(
-  command: Command,
+  { name, options, mayChange }: Command,
   flags: Readonly<Record<string, unknown>>,
   config: string | undefined,
 ): Promise<Record<string, unknown>> {
-  const schema = z.object({ ...globals.shape, ...command.options.shape });
+  const of = { name, mayChange, schema: z.object({ ...globals.shape, ...options.shape }) };
   if (config === "") throw new UsageError("--config is empty: a JSON file with options.");
-  const read = async (path: string, what: string) => {
-    const { command: made, ...options } = valuesIn(await readJson(path), path);
-    if (made !== undefined && made !== command.name)
-      throw new UsageError(`${path} ${what} \`fewstep ${made}\`, not \`fewstep ${command.name}\`.`);
-    return valuesOf(options, path, schema);
-  };
-  const base = config === undefined ? {} : await read(config, "is for");
-  const given: Record<string, unknown> = { ...base, ...flags };
-  // The same command makes a run and goes on with it.
-  if (given.resume === undefined && typeof given.run === "string" && (await exists(runAt(given.run).optionsFile)))
-    given.resume = given.run;
-  if (!command.mayChange || typeof given.resume !== "string") return given;
-  const file = runAt(given.resume).optionsFile;
-  if (!(await exists(file)))
-    throw new Error(
-      `${given.resume} is no run folder, which would have options.json. Give one like runs/00000-perflow-mnist-w4-b64.`,
-    );
-  const before = await read(file, "was started by");
-  for (const [key, value] of Object.entries(given)) {
-    if (key === "resume" || machine.includes(key) || command.mayChange.includes(key)) continue;
-    if (!same(value, before[key]))
-      throw new UsageError(
-        `${given.resume} was started with ${key} ${JSON.stringify(before[key])}, so it cannot go on with ${JSON.stringify(value)}. Start a new run for that.`,
-      );
-  }
-  return { ...before, ...given };
+  const base = config === undefined ? {} : await optionsIn(config, "is for", of);
+  return withRun(of, { ...base, ...flags });
 }
 
 const inJson = (values: readonly unknown[][]): Record<string, string> =>
   Object.fromEntries(values.map(([name, value]) => [`--${name}`, JSON.stringify(value) ?? "none"]));
-
-const exists = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );
-
-/** Options are the same also where a path is written in another way. */
-const same = (a: unknown, b: unknown): boolean =>
-  JSON.stringify(a) === JSON.stringify(b) ||
-  (typeof a === "string" && typeof b === "string" && pathLike(a) && resolvePath(a) === resolvePath(b));
-const pathLike = (text: string): boolean => /[./\\]/.test(text);
 
 function endingOf(error: unknown, commands: readonly Command[]): Ending {
   if (!(error instanceof CommanderError)) {

@@ -37,7 +37,7 @@ export const isPng = (bytes: Uint8Array): boolean => signature.every((byte, i) =
 export function readPng(bytes: Uint8Array): PngParts {
   if (!isPng(bytes)) throw new Error("it does not start like one");
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let head: Pick<PngParts, "width" | "height" | "depth" | "color" | "interlaced"> | undefined;
+  let head: Head | undefined;
   let palette: Uint8Array | undefined;
   let transparency: Uint8Array | undefined;
   let orientation = 1;
@@ -72,7 +72,45 @@ export function readPng(bytes: Uint8Array): PngParts {
   }
   if (data.length === 0) throw new Error("it has no pixels (no chunk IDAT)");
   if (head.color === 3 && !palette) throw new Error("it has no palette, which its color type needs");
+  checkPacked(head, data);
   return { ...head, palette: head.color === 3 ? palette : undefined, transparency, orientation, frames, data };
+}
+
+type Head = Pick<PngParts, "width" | "height" | "depth" | "color" | "interlaced">;
+
+/** Starts and steps of the seven passes of an interlaced picture. https://www.w3.org/TR/png-3/#8Interlace */
+const adam7 = [
+  [0, 0, 8, 8],
+  [4, 0, 8, 8],
+  [0, 4, 4, 8],
+  [2, 0, 4, 4],
+  [0, 2, 2, 4],
+  [1, 0, 2, 2],
+  [0, 1, 1, 2],
+] as const;
+
+export const samplesOf: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
+
+/** The lines that pixels are stored in: w pixels each in `line` bytes, h of them, behind a byte for the filter. */
+export function passesOf({ width, height, depth, color, interlaced }: Head) {
+  const bits = depth * samplesOf[color];
+  return (interlaced ? adam7 : [[0, 0, 1, 1] as const])
+    .map(([x, y, stepX, stepY]) => {
+      const [w, h] = [Math.ceil((width - x) / stepX), Math.ceil((height - y) / stepY)];
+      return { x, y, stepX, stepY, w, h, line: Math.ceil((w * bits) / 8) };
+    })
+    .filter(({ w, h }) => w > 0 && h > 0);
+}
+
+/** Bytes of all lines. */
+export const unpackedSize = (head: Head): number =>
+  passesOf(head).reduce((sum, { h, line }) => sum + h * (line + 1), 0);
+
+/** A byte of deflate holds at most about 1032 bytes: a decoder that believes the header spends seconds on nothing. */
+function checkPacked(head: Head, data: readonly Uint8Array[]): void {
+  const packed = data.reduce((sum, piece) => sum + piece.length, 0);
+  if (unpackedSize(head) > 1040 * packed + 1024)
+    throw new Error(`its pixels unpack to at most ${1032 * packed} bytes, expected ${unpackedSize(head)}`);
 }
 
 function readHead(body: Uint8Array) {
@@ -95,7 +133,8 @@ const table = Uint32Array.from({ length: 256 }, (_, n) => {
   return c;
 });
 
-function crc(bytes: Uint8Array): number {
+/** The sum at the end of a chunk. */
+export function crc(bytes: Uint8Array): number {
   let c = 0xffffffff;
   for (let i = 0; i < bytes.length; i++) c = table[(c ^ bytes[i]) & 0xff] ^ (c >>> 8);
   return ~c >>> 0;

@@ -29,6 +29,29 @@ export function readTextualInversion(bytes: Uint8Array, file: string, token?: st
   return fromSafetensors(readSafetensors(bytes, file).tensors, file, base, token);
 }
 
+/** SDXL's files hold vectors for both of its text encoders. */
+const both = ["clip_l", "clip_g"] as const;
+
+/**
+ * The inversion for each text encoder of a model, from one file. Throws an Error, one sentence, for a file of another kind
+ * of model.
+ */
+export function readTextualInversions(
+  bytes: Uint8Array,
+  file: string,
+  encoders: 1 | 2,
+  token?: string,
+): TextualInversion[] {
+  if (encoders === 1) return [readTextualInversion(bytes, file, token)];
+  const tensors = /\.(pt|bin)$/i.test(file) ? new Map<string, StoredTensor>() : readSafetensors(bytes, file).tensors;
+  if (!both.every((name) => tensors.has(name)))
+    throw new Error(
+      `${file} holds vectors for one text encoder, but this model has two; expected ${both.join(" and ")} in one file.`,
+    );
+  const base = file.replace(/^.*[/\\]/, "").replace(/\.safetensors$/i, "");
+  return both.map((name) => ({ token: token ?? base, vectors: rows(tensors.get(name)!, file) }));
+}
+
 function fromSafetensors(
   tensors: ReadonlyMap<string, StoredTensor>,
   file: string,

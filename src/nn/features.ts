@@ -32,7 +32,7 @@ export function features(
 
 /** Where a discriminator looks unless told: the middle of a network. Undefined for one whose inside is not ours. */
 export function middleFeatures({ family, config }: Network): readonly string[] | undefined {
-  if (family === "onnx") return undefined;
+  if (family === "onnx" || family === "exact") return undefined;
   if ("depth" in config) return [`blocks.${family === "dit" ? Math.floor(config.depth / 2) : config.depth - 1}`];
   return ["mid_block"];
 }

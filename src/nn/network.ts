@@ -3,6 +3,7 @@ import { type Columns, type Cond, checkCond, labelColumn, numberColumn } from ".
 import { input, type Tensor } from "../graph/index.ts";
 import { type DitConfig, dit, ditSize, readDitConfig } from "./dit.ts";
 import type { MethodConditions } from "./embed.ts";
+import { type ExactConfig, exact, readExactConfig } from "./exact.ts";
 import { type MlpConfig, mlp, readMlpConfig } from "./mlp.ts";
 import { type OnnxNetwork, onnxNetwork } from "./onnxNetwork.ts";
 import { collectParams, type ParamSpec, type Params } from "./params.ts";
@@ -36,6 +37,7 @@ export type Network =
   | NetworkOf<"mlp", MlpConfig>
   | NetworkOf<"dit", DitConfig>
   | NetworkOf<"unet2d", UNet2DConfig>
+  | NetworkOf<"exact", ExactConfig>
   | OnnxNetwork;
 
 /**
@@ -70,11 +72,16 @@ function build(spec: NetworkSpec, file?: Uint8Array): Network {
     const sampleShape = unet2dSampleShape(config);
     return { family, config, sampleShape, conditions, apply: (...given) => unet2d(config, ...given) };
   }
+  if (family === "exact") {
+    const config = readExactConfig(spec.config);
+    const conditions = conditionsOf(rows(config.classes), { guidance: null, span: false });
+    return { family, config, sampleShape: config.shape, conditions, apply: (...given) => exact(config, ...given) };
+  }
   if (family === "onnx") {
     if (!file) throw new RangeError("A network of family onnx needs its model.onnx, which was not given.");
     return onnxNetwork(spec.config, file);
   }
-  throw new RangeError(`There is no network family "${family}"; known are mlp, dit, unet2d and onnx.`);
+  throw new RangeError(`There is no network family "${family}"; known are mlp, dit, unet2d, exact and onnx.`);
 }
 
 /**
@@ -87,6 +94,7 @@ export function toldMore(network: Network, told: Partial<MethodConditions>): Net
     throw new RangeError(
       "An ONNX file takes the inputs it has: this method tells the network more. Use another method.",
     );
+  if (family === "exact") throw new RangeError("The exact denoiser cannot be told more than its data.");
   const own = "num_class_embeds" in config ? { guidance: "guidance_embedding_dim", span: "span_embedding" } : undefined;
   const added = Object.entries(told).map(([key, value]) => [own?.[key as keyof MethodConditions] ?? key, value]);
   const nullLabel = network.conditions.labels === undefined || network.conditions.labels.none !== undefined;

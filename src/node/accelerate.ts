@@ -1,13 +1,12 @@
 // Makes a few-step student of a pretrained teacher.
 import { z } from "zod";
 import { canBeGuided, classCount } from "../condition.ts";
-import { read } from "../core/index.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { middleFeatures } from "../nn/features.ts";
 import { fold, key } from "../random.ts";
-import type { Stage } from "../recipes/recipe.ts";
-import { startOf } from "../recipes/start.ts";
+import type { Stage, Start } from "../recipes/recipe.ts";
 import { CARD_FORMAT, type Card, describeModel } from "../run/card.ts";
+import { checkStages } from "../run/check.ts";
 import type { Done } from "../run/job.ts";
 import { outline, stagesOf } from "../run/outline.ts";
 import type { PreviewRow } from "../run/preview.ts";
@@ -15,13 +14,14 @@ import { version } from "../version.ts";
 import type { Context } from "./context.ts";
 import { UsageError, usage } from "./failure.ts";
 import { openData } from "./files.ts";
-import { type AnyRecipe, methodNamed, methodOptions, methods, presetOf, resolveMethod } from "./methods.ts";
+import { type AnyRecipe, asGiven, methodNamed, methodOptions, methods, presetOf, resolveMethod } from "./methods.ts";
 import { type LoadedModel, loadModel, withClasses } from "./models.ts";
 import { flagName, toConfig } from "./options.ts";
 import { bytesPerPair } from "./pairShards.ts";
 import { previews } from "./previews.ts";
 import { lastPart } from "./runDir.ts";
 import { nullClass } from "./sample.ts";
+import { beginning } from "./student.ts";
 import {
   absolute,
   checkBudget,
@@ -32,7 +32,7 @@ import {
   trainingOptions,
 } from "./training.ts";
 
-const own = {
+export const own = {
   teacher: z.string().describe("A model, run or diffusers folder."),
   method: z.string().describe(`One of ${methods.join(", ")}.`),
   data: z
@@ -44,6 +44,13 @@ const own = {
     .enum(["paper", "small"])
     .default("paper")
     .describe("What is not given: as in the papers, or for small data and minutes."),
+  student: z
+    .string()
+    .optional()
+    .describe(
+      'What the student begins as: a model on the teacher\'s form, or "fresh[?network=…&width=…&depth=…]"; default the teacher, fresh where that is exact.',
+    )
+    .meta({ value: "path" }),
   nullClass,
   pairsMb: z.number().positive().optional().describe("Most megabytes of disk for the teacher's pairs."),
   pairsDir: z
@@ -54,7 +61,13 @@ const own = {
 };
 
 /** What a preset may set of training: without a default here, so that what is given can be told from what is not. */
-const presettable = { ...pick("batch"), ...pick("warmup"), ...pick("decay"), ...pick("clip"), ...pick("dropLabels") };
+export const presettable = {
+  ...pick("batch"),
+  ...pick("warmup"),
+  ...pick("decay"),
+  ...pick("clip"),
+  ...pick("dropLabels"),
+};
 
 function pick(key: "batch" | "warmup" | "decay" | "clip" | "dropLabels"): Record<string, z.ZodType> {
   const schema = trainingOptions[key];
@@ -81,16 +94,29 @@ function trainingOf(given: AccelerateOptions, standard: Readonly<Record<string, 
 }
 
 export const accelerateOptions = z.object({ ...own, ...methodOptions, ...trainingOptions, ...presettable });
+
+/** The options of one recipe, which may be none of fewstep's own. */
+export const optionsOf = (recipe: AnyRecipe) =>
+  z.object({ ...own, ...asGiven(recipe), ...trainingOptions, ...presettable });
 export type AccelerateOptions = z.output<z.ZodObject<typeof own>> & TrainingOptions & Readonly<Record<string, unknown>>;
 
 /** Samples below which a paper's values are hardly what is wanted. */
 const SMALL = 100_000;
 
 /** Trains the student, and returns where it is; undefined after --dry-run. */
-export async function accelerateTeacher(parsed: object, context: Context): Promise<RunResult | undefined> {
+export function accelerateTeacher(parsed: object, context: Context): Promise<RunResult | undefined> {
   const given = parsed as AccelerateOptions;
+  return accelerateWith(methodNamed(given.method), given, context);
+}
+
+/** The same by any recipe; `teacherModel` is the one that `given.teacher` names, where it is loaded already. */
+export async function accelerateWith(
+  recipe: AnyRecipe,
+  given: AccelerateOptions,
+  context: Context,
+  teacherModel?: LoadedModel,
+): Promise<RunResult | undefined> {
   checkBudget(given);
-  const recipe = methodNamed(given.method);
   const preset = presetOf(recipe, given.preset);
   const asked = resolveMethod(recipe, given, preset);
   const standard = { ...recipe.training, ...preset };
@@ -100,6 +126,7 @@ export async function accelerateTeacher(parsed: object, context: Context): Promi
     ...trainingOf(given, standard),
     teacher: absolute(given.teacher),
     data: given.data && absolute(given.data),
+    ...(given.student && !given.student.startsWith("fresh") ? { student: absolute(given.student) } : {}),
     ...(given.pairsDir ? { pairsDir: absolute(given.pairsDir) } : {}),
     lr: given.lr ?? standard.lr,
     ema: given.ema ?? standard.ema,
@@ -113,7 +140,9 @@ export async function accelerateTeacher(parsed: object, context: Context): Promi
     return undefined;
   }
   await context.runtime.supports(options.precision);
-  const found = await loadModel(options.teacher, { nullClass: given.nullClass });
+  const found = teacherModel ?? (await loadModel(options.teacher, { nullClass: given.nullClass }));
+  if (found.kind === "exact" && options.precision === "float16")
+    throw new UsageError(`--precision float16 loses the distances that ${found.name} is made of: use float32.`);
   if (found.spec.length === 0) throw new Error(`${found.path} has no weights that could be trained.`);
   // What is lacking whatever the data say: those may tell that the last class means "no class".
   checkNeeds(
@@ -126,14 +155,13 @@ export async function accelerateTeacher(parsed: object, context: Context): Promi
   const dataClasses = data && data.classes > 0 ? data.classes : undefined;
   const loaded = withClasses(found, { nullClass: given.nullClass, dataClasses });
   for (const note of [...loaded.notes, ...(data?.notes ?? [])]) context.report.note(note);
-  const teacher = startOf(loaded);
+  const teacher = await beginning(loaded, given.student, context.seed);
   const wanted = recipe.resolve?.(teacher, asked) ?? asked;
-  checkNeeds(recipe, needs, loaded, given);
+  checkNeeds(recipe, needs, loaded, given, teacher);
   const limited = "pairs" in wanted ? { ...wanted, pairs: pairCount(loaded, wanted.pairs, given.pairsMb) } : wanted;
   const stages = stagesOf(recipe, teacher, limited, fold(key(context.seed), "recipe"));
-  // Sampling starts where a form is noisiest, so every student must be readable there.
   const all = usage(() => outline(stages));
-  for (const { model } of all) usage(() => read(model.form, model.form.tMax, model.prediction, [1, 0]));
+  usage(() => checkStages(all, { batch: options.batch, teacher }));
   const [first] = all;
   if (all.some(({ model }) => (model.own ?? model.prediction).name !== teacher.model.prediction.name))
     context.report.note(
@@ -197,15 +225,19 @@ const rowsOf = (
 function checkNeeds(
   recipe: AnyRecipe,
   needs: readonly string[],
-  { model, network, name }: LoadedModel,
+  { model, network: theirs, name }: LoadedModel,
   given: AccelerateOptions,
+  start?: Start,
 ): void {
   const lacking: string[] = [];
+  const network = start?.network ?? theirs;
+  if (needs.includes("weights") && (start?.asked !== undefined || theirs.family === "exact"))
+    lacking.push("it looks inside the teacher, so the student has to begin as the teacher");
   if (needs.includes("guidance") && !canBeGuided(model.conditions))
     lacking.push(
       `guidance needs a teacher with classes and a "no label", and ${name} has ${classCount(model.conditions) > 0 ? "no such label" : "no classes"}: use --guidance 1`,
     );
-  if (needs.includes("features") && !middleFeatures(network))
+  if (needs.includes("features") && network.family !== "exact" && !middleFeatures(network))
     lacking.push("its discriminator looks inside the network, and an ONNX file does not say what is inside");
   if (needs.includes("network") && network.family === "onnx")
     lacking.push("it tells the network more than an ONNX file takes");

@@ -31,6 +31,10 @@ function merged(key: string): z.ZodType {
   return type.optional().describe(`${text.join(" ")}${defaults && ` (${defaults})`}`);
 }
 
+/** A recipe's options as they are given: what is not given can be told from what is. */
+export const asGiven = ({ options }: AnyRecipe): Readonly<Record<string, z.ZodType>> =>
+  Object.fromEntries(Object.entries(options.shape).map(([key, s]) => [key, withoutDefault(s as z.ZodType).optional()]));
+
 /** Methods by what is said for them, most methods first. */
 function grouped(pairs: readonly (readonly [method: string, said: string])[]): [said: string, methods: string[]][] {
   const groups = new Map<string, string[]>();

@@ -1,9 +1,8 @@
 // Models on disk: a folder with card.json and model.safetensors, a run folder, or a folder of diffusers.
 import { readdir, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { type Columns, labelColumn } from "../condition.ts";
-import { decideLabels, type LabelFacts, NULL_LABEL_KEY } from "../diffusers/classes.ts";
-import { describeFolder, readOnnxFolder } from "../diffusers/folder.ts";
+import { type ClassFacts, withLabels, writtenLabel } from "../diffusers/classes.ts";
+import { describeFolder, type FolderParts, readOnnxFolder } from "../diffusers/folder.ts";
 import { checkWeights, modernIndex, openWeights, readParams } from "../diffusers/weights.ts";
 import { sha256With } from "../hash.ts";
 import { collect, type Network } from "../nn/network.ts";
@@ -15,6 +14,7 @@ import { type BuiltModel, type Card, modelOf, parseCard, type SamplerSpec } from
 import { nodeHasher } from "../runtime/node.ts";
 import { makeFolder } from "./atomic.ts";
 import { isDiffusers, networkFile, readSchedulerOf } from "./diffusersFolder.ts";
+import { isExact, loadExact } from "./exact.ts";
 import { openSafetensors, readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";
 import { folderSource } from "./folderSource.ts";
 import { ONNX_FILE, readOnnx, writeOnnx } from "./onnxFiles.ts";
@@ -24,7 +24,7 @@ export interface LoadedModel extends BuiltModel {
   readonly path: string;
   /** What tables call it. */
   readonly name: string;
-  readonly kind: "fewstep" | "diffusers";
+  readonly kind: "fewstep" | "diffusers" | "exact";
   readonly spec: readonly ParamSpec[];
   readonly params: ParamMap;
   readonly theta: Float32Array;
@@ -45,8 +45,9 @@ export const plainSampler: SamplerSpec = { solver: "ddim", grid: { kind: "unifor
 
 export const asTeacher = ({ model, params }: LoadedModel): Teacher => ({ model, params: fromConstants(params) });
 
-/** Throws an Error, one sentence, for anything that is not a model or is damaged. */
+/** Also of "exact:<data>". Throws an Error, one sentence, for anything that is not a model or is damaged. */
 export async function loadModel(path: string, facts: ClassFacts = {}): Promise<LoadedModel> {
+  if (isExact(path)) return loadExact(path);
   const found = await locate(path);
   return found.kind === "diffusers" ? loadDiffusers(found.path, facts) : loadOwn(found.path, found.name);
 }
@@ -104,6 +105,7 @@ export type OutlinedModel = Omit<LoadedModel, "params" | "theta" | "hash">;
 
 /** As `loadModel`, but of a model of fewstep only headers are read. Throws an Error where a tensor is missing or of another shape. */
 export async function outlineModel(path: string): Promise<OutlinedModel> {
+  if (isExact(path)) return loadExact(path);
   const found = await locate(path);
   if (found.kind === "diffusers") return loadDiffusers(found.path);
   const weights = join(found.path, weightsFile);
@@ -160,45 +162,27 @@ async function loadDiffusers(path: string, facts: ClassFacts = {}): Promise<Load
           part: found.part,
           config: (await exists(config)) ? await readJson(config) : {},
           scheduler,
+          facts,
         })
-      : await readUNet(path, await readJson(config), scheduler);
+      : await readUNet({ name: path, unet: await readJson(config), scheduler, facts });
   const rest = await weighed(built, params, found.file);
-  const written = Object(config && (await exists(config)) ? await readJson(config) : {})[NULL_LABEL_KEY] as unknown;
+  const written = writtenLabel((await exists(config)) ? await readJson(config) : {});
   const name = basename(resolve(path));
   const loaded = { ...built, ...rest, path, name, kind: "diffusers", sampler: plainSampler, notes, written } as const;
   return withClasses(loaded, facts);
 }
 
-/** What tells whether the last row of a diffusers folder's labels means "no label"; its configuration may say it too. */
-export type ClassFacts = Pick<LabelFacts, "dataClasses" | "nullClass">;
-
 /**
  * The same model with its classes as these facts tell; models of fewstep know theirs. Throws an Error where they contradict
  * each other.
  */
-export function withClasses<M extends LoadedModel>(loaded: M, facts: ClassFacts): M {
-  const rows = loaded.model.conditions.labels?.rows;
-  if (loaded.kind !== "diffusers") return loaded;
-  const { nullLabel, note } = decideLabels({ rows: rows ?? null, written: loaded.written, ...facts }, loaded.name);
-  if (rows === undefined) return loaded;
-  const labels = labelColumn(rows, { nullLabel: nullLabel !== null });
-  const told = <T extends { readonly conditions: Columns }>(of: T): T => ({
-    ...of,
-    conditions: { ...of.conditions, labels },
-  });
-  const notes = loaded.notes.filter((text) => !text.includes("num_class_embeds"));
-  return {
-    ...loaded,
-    network: told(loaded.network),
-    model: told(loaded.model),
-    notes: note ? [...notes, note] : notes,
-  };
-}
+export const withClasses = <M extends LoadedModel>(loaded: M, facts: ClassFacts): M =>
+  loaded.kind === "diffusers" ? withLabels(loaded, { ...facts, written: loaded.written }, loaded.name) : loaded;
 
 /** What the configurations refuse is refused before the weights are read; those then one tensor after the other. */
-async function readUNet(path: string, unet: unknown, scheduler: unknown) {
-  const described = describeFolder({ name: path, unet, scheduler });
-  const index = modernIndex(await openWeights(folderSource(path), "unet"));
+async function readUNet(parts: Omit<FolderParts, "tensors">) {
+  const described = describeFolder(parts);
+  const index = modernIndex(await openWeights(folderSource(parts.name), "unet"));
   checkWeights(collect(described.network), index);
   return { ...described, params: await readParams(index) };
 }

@@ -104,45 +104,108 @@ export async function samplesOf(loaded: LoadedModel, o: Request, context: Contex
   }
 }
 
+/** Samples with what is needed to write them down. */
+export interface Drawn extends Timed {
+  /** The model's name, as pictures are titled. */
+  readonly name: string;
+  readonly steps: number;
+  readonly solver: string;
+  /** Of one sample, [C, H, W] of pictures. */
+  readonly shape: readonly number[];
+  /** Of one sample's conditions. */
+  readonly condShapes: Readonly<Record<string, readonly number[]>>;
+}
+
+export interface SaveOptions {
+  /** Samples in a row of the picture. Default: about as many as rows. */
+  readonly columns?: number;
+  /** Writes over what fewstep did not write. Default false. */
+  readonly force?: boolean;
+}
+
+/** Whether there is a picture of samples of this shape: pictures themselves, and points of the plane. */
+export const isShown = (shape: readonly number[]): boolean =>
+  isPicture(shape) || (shape[0] === 2 && shape.slice(1).every((size) => size === 1));
+
+const notShown = (shape: readonly number[]): string =>
+  `Samples of the shape ${shape.join(" x ")} are no pictures and no points of a plane`;
+
+/** Draws samples of a loaded model. Throws UsageError for what it cannot take, Interrupted after the signal. */
+export async function draw(
+  loaded: LoadedModel,
+  o: Omit<Request, "steps"> & { readonly steps?: number },
+  context: Context,
+): Promise<Drawn> {
+  const steps = o.steps ?? Math.min(...loaded.sampler.steps);
+  const { sampleShape: shape, conditions } = loaded.model;
+  const condShapes = Object.fromEntries(Object.entries(conditions).map(([name, c]) => [name, c.shape]));
+  const solver = o.solver ?? loaded.sampler.solver;
+  return {
+    ...(await samplesOf(loaded, { ...o, steps }, context)),
+    name: loaded.name,
+    steps,
+    solver,
+    shape,
+    condShapes,
+  };
+}
+
+/** What a name ends with, as what is written there. Throws UsageError for another one. */
+function kindOf(path: string): "png" | "safetensors" {
+  const kind = (["png", "safetensors"] as const).find((one) => path.toLowerCase().endsWith(`.${one}`));
+  if (kind) return kind;
+  throw new UsageError(`${path}: expected a name that ends with .png or .safetensors.`);
+}
+
+/**
+ * Whether samples (of this `shape`, where it is known) can be saved there. Throws UsageError for a name of another kind, and an Error for a file
+ * that fewstep did not write.
+ */
+export async function claimSamples(
+  path: string,
+  { force = false, option = "The path", kind = kindOf(path) }: SaveOptions & Partial<Output> = {},
+  shape?: readonly number[],
+): Promise<string> {
+  if (kind === "png" && shape && !isShown(shape))
+    throw new UsageError(`${notShown(shape)}: save them as .safetensors.`);
+  return claimFile(path, { option, kind, force });
+}
+
+/**
+ * Writes a picture (.png), or the numbers with the noise they came from and their conditions (.safetensors). Throws as
+ * `claimSamples`.
+ */
+export async function saveSamples(path: string, drawn: Drawn, options: SaveOptions = {}): Promise<void> {
+  const { x, start, cond, count: n, shape, condShapes, name, steps } = drawn;
+  const kind = kindOf(path);
+  if (kind === "png") {
+    const image = await picture(x, shape, `${name}, ${steps} steps`, options.columns);
+    return writeAtomic(await claimSamples(path, options, shape), image);
+  }
+  const given = Object.entries(cond).map(([key, data]) => [key, { shape: [n, ...condShapes[key]], data }] as const);
+  const tensors = {
+    x: { shape: [n, ...shape], data: x },
+    noise: { shape: [n, ...shape], data: start },
+    ...Object.fromEntries(given),
+  };
+  await writeSafetensors(await claimSamples(path, options, shape), tensors, samplesMark);
+}
+
 /** Draws samples, writes the picture and, where asked for, the numbers. */
 export async function sampleModel(o: SampleCommandOptions, context: Context): Promise<Timed> {
   const loaded = await loadModel(o.model, { nullClass: o.nullClass });
   for (const note of loaded.notes) context.report.note(note);
-  for (const note of loaded.notes) context.report.note(note);
   const shape = loaded.model.sampleShape;
-  const shown = isPicture(shape) || (shape[0] === 2 && shape.slice(1).every((size) => size === 1));
-  const what = `Samples of the shape ${shape.join(" x ")} are no pictures and no points of a plane`;
-  if (!shown && o.save === undefined) throw new Error(`${what}: give --save to have their numbers.`);
-  const claim = async () => {
-    const to = (option: string, kind: Output["kind"]) => ({ option, kind, force: o.force });
-    return {
-      out: shown ? await claimFile(o.out, to("--out", "png")) : undefined,
-      save: o.save === undefined ? undefined : await claimFile(o.save, to("--save", "safetensors")),
-    };
-  };
-  await claim();
-  const steps = o.steps ?? Math.min(...loaded.sampler.steps);
-  const samples = await samplesOf(loaded, { ...o, steps }, context);
-  const { x, start, cond, nfe, seconds } = samples;
-  const image = shown ? await picture(x, shape, `${loaded.name}, ${steps} steps`, o.columns) : undefined;
-  // Once more: sampling may have taken hours.
-  const { out, save } = await claim();
-  if (out && image) await writeAtomic(out, image);
-  if (!shown) context.report.note(`${what}: there is no ${o.out}.`);
-  if (save) {
-    const tensors = {
-      x: { shape: [o.n, ...shape], data: x },
-      noise: { shape: [o.n, ...shape], data: start },
-      ...Object.fromEntries(
-        Object.entries(cond).map(([name, data]) => [
-          name,
-          { shape: [o.n, ...loaded.model.conditions[name].shape], data },
-        ]),
-      ),
-    };
-    await writeSafetensors(save, tensors, samplesMark);
-  }
-  const solver = o.solver ?? loaded.sampler.solver;
+  const shown = isShown(shape);
+  if (!shown && o.save === undefined) throw new Error(`${notShown(shape)}: give --save to have their numbers.`);
+  // Before hours of sampling, and again when writing.
+  if (shown) await claimSamples(o.out, { force: o.force, option: "--out", kind: "png" });
+  if (o.save !== undefined) await claimSamples(o.save, { force: o.force, option: "--save", kind: "safetensors" });
+  const drawn = await draw(loaded, o, context);
+  const { steps, nfe, solver, seconds } = drawn;
+  if (shown) await saveSamples(o.out, drawn, o);
+  else context.report.note(`${notShown(shape)}: there is no ${o.out}.`);
+  if (o.save !== undefined) await saveSamples(o.save, drawn, o);
   context.report.event({
     kind: "samples",
     model: loaded.path,
@@ -157,7 +220,7 @@ export async function sampleModel(o: SampleCommandOptions, context: Context): Pr
   context.report.result(
     `${shown ? o.out : o.save}: ${o.n} samples of ${loaded.name} with ${solver}, ${nfe} network evaluations each, ${seconds.toFixed(2)} s.`,
   );
-  return samples;
+  return drawn;
 }
 
 async function picture(

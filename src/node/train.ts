@@ -1,6 +1,6 @@
 // Trains a teacher from scratch.
 import { z } from "zod";
-import { cosine, type Form, linear, type Prediction, predictionByName, subVp, ve, vp } from "../core/index.ts";
+import { type Prediction, predictionByName } from "../core/index.ts";
 import { networkModel } from "../model.ts";
 import { collect } from "../nn/network.ts";
 import { countParams } from "../nn/params.ts";
@@ -15,6 +15,7 @@ import { version } from "../version.ts";
 import type { Context } from "./context.ts";
 import { usage } from "./failure.ts";
 import { openData } from "./files.ts";
+import { formNames, forms, natural, predictionChoices, timeInputOn } from "./forms.ts";
 import { toConfig } from "./options.ts";
 import { networkFor, networkNames } from "./presets.ts";
 import { previews } from "./previews.ts";
@@ -23,9 +24,9 @@ import { absolute, checkBudget, launch, type RunResult, recorded, trainingOption
 
 export const trainOptions = z.object({
   data: z.string().describe("Folder of IDX files or class folders, .tar files, or toy:<name>.").meta({ value: "path" }),
-  form: z.enum(["vp", "subvp", "ve", "linear", "cosine"]).default("vp").describe("How noise is added."),
+  form: z.enum(formNames).default("vp").describe("How noise is added."),
   prediction: z
-    .enum(["eps", "x0", "v", "u", "edm"])
+    .enum(predictionChoices)
     .optional()
     .describe("What the network predicts; default eps; u on linear, v on cosine, edm on ve."),
   network: z.enum(networkNames).optional().describe("Default: mlp for points, unet2d for images."),
@@ -35,11 +36,6 @@ export const trainOptions = z.object({
   ...trainingOptions,
 });
 export type TrainCommandOptions = z.output<typeof trainOptions>;
-
-const forms: Readonly<Record<TrainCommandOptions["form"], () => Form>> = { vp, subvp: subVp, ve, linear, cosine };
-
-/** eps says nothing at t = 1 of linear and cosine, and almost nothing on VE, where an error of it moves x0 fiftyfold. */
-const natural = { vp: "eps", subvp: "eps", ve: "edm", linear: "u", cosine: "v" } as const;
 
 /** Trains, and returns where the model is; undefined after --dry-run. */
 export async function trainTeacher(given: TrainCommandOptions, context: Context): Promise<RunResult | undefined> {
@@ -63,7 +59,7 @@ export async function trainTeacher(given: TrainCommandOptions, context: Context)
   const network = usage(() => networkFor(data.shape, data.classes, options));
   const form = forms[options.form]();
   const prediction: Prediction = predictionByName(options.prediction);
-  const timeInput = { scale: 1000, offset: 0, ...(options.form === "ve" ? { normalize: true } : {}) };
+  const timeInput = timeInputOn(options.form);
   const model = networkModel(network, form, prediction, timeInput);
   const spec = collect(network);
   const start = startOf({ model, network, timeInput, spec, theta: randomWeights(spec, context.seed) });

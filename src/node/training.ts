@@ -18,6 +18,7 @@ import { sweepTemporary } from "./atomic.ts";
 import type { StateIdentity } from "./checkpoint.ts";
 import type { Context } from "./context.ts";
 import { diskStore } from "./diskStore.ts";
+import { EXACT } from "./exact.ts";
 import { Interrupted, UsageError, usage } from "./failure.ts";
 import { figureContext, saveFigure } from "./figures.ts";
 import { writeJson } from "./files.ts";
@@ -126,7 +127,10 @@ export function checkBudget({ images, minutes }: { readonly images?: number; rea
 }
 
 /** Paths in options.json work from every folder. */
-export const absolute = (path: string): string => (path.startsWith("toy:") || isAbsolute(path) ? path : resolve(path));
+export function absolute(path: string): string {
+  if (path.startsWith(EXACT)) return EXACT + absolute(path.slice(EXACT.length));
+  return path.startsWith("toy:") || isAbsolute(path) ? path : resolve(path);
+}
 
 export interface Launch {
   readonly command: "train" | "accelerate";
@@ -276,7 +280,7 @@ async function drive(
           break;
         case "step":
           report.event({ ...event });
-          line.update({ done: event.images, total: event.total, loss: event.loss });
+          line.update({ done: event.images, total: event.total, loss: event.loss ?? undefined });
           break;
         case "checkpoint":
           good = event.step;

@@ -37,7 +37,7 @@ export const adversarial = recipe({
   }),
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
   small: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, teacherSteps: 32, pairs: 16384, images: 409600 },
-  needs: (o) => ["data", "pairs", "features", ...(o.guidance === 1 ? [] : ["guidance" as const])],
+  needs: (o) => ["data", "pairs", "features", "weights", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   teacherNfe: (o) => ({ perImage: 3, perPair: o.teacherSteps * passes(o.guidance) }),
   *stages(teacher, o, seed) {
     const { model, params } = teacher;

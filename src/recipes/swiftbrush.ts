@@ -37,7 +37,7 @@ export const swiftbrush = recipe({
   }),
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
   small: { batch: 256, lr: 0.0003, ema: 0.99, warmup: 50, rank: 0, criticRate: 4, images: 614400 },
-  needs: (o) => [...(o.guidance === 1 ? [] : ["guidance" as const])],
+  needs: (o) => [...(o.guidance === 1 ? [] : ["guidance" as const]), ...(o.rank > 0 ? ["weights" as const] : [])],
   teacherNfe: (o) => ({ perImage: passes(o.guidance), perPair: 0 }),
   *stages(teacher, o, seed) {
     const { model, spec, theta, params } = teacher;

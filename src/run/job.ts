@@ -8,11 +8,12 @@ import type { RateSchedule } from "../optim/schedule.ts";
 import { passes } from "../recipes/parts.ts";
 import { type PairSource, STUDENT, type Stage } from "../recipes/recipe.ts";
 import type { Runtime } from "../runtime/index.ts";
+import { checkStages } from "./check.ts";
 import { endOfStage, outline, type Stages, stepsOf } from "./outline.ts";
 import type { Pairs } from "./pairs.ts";
 import { checkRanks } from "./ranks.ts";
 import { batchesOf } from "./source.ts";
-import { checkPlayers, freshState, keptOf, type TrainEvent, type TrainState, train } from "./train.ts";
+import { freshState, keptOf, type TrainEvent, type TrainState, train } from "./train.ts";
 import { watcher } from "./watch.ts";
 
 export interface Schedule {
@@ -102,7 +103,8 @@ interface Logged {
   readonly step: number;
   /** Seen in all stages so far. */
   readonly images: number;
-  readonly loss: number;
+  /** The student's last; null until it moves for the first time. */
+  readonly loss: number | null;
   readonly norm: number | null;
   readonly rate: number;
 }
@@ -118,6 +120,12 @@ export async function* runJob(job: Job): AsyncGenerator<JobEvent> {
   const names = outline(job.stages);
   const steps = stepsOf(names, schedule.images, schedule.batch);
   const found = await store.load();
+  // Everything that is known to go wrong is said before anything is changed.
+  checkStages(names, { batch: schedule.batch, ...(found ? { from: found } : {}) });
+  if (found && found.state.step > steps[found.stage])
+    throw new BudgetSpent(
+      `${names[found.stage].name} has seen ${found.state.step * schedule.batch} images already, more than the budget's ${steps[found.stage] * schedule.batch}.`,
+    );
   if (found) await store.rewind(found);
   const finished: { name: string; images: number; pairNfe: number }[] = [];
   const generator = job.stages();
@@ -131,11 +139,6 @@ export async function* runJob(job: Job): AsyncGenerator<JobEvent> {
       theta = await store.loadResult(index, spec);
     } else {
       const resumed = found?.stage === index ? found.state : undefined;
-      if (resumed && resumed.step > steps[index])
-        throw new BudgetSpent(
-          `${stage.name} has seen ${resumed.step * schedule.batch} images already, more than the budget's ${steps[index] * schedule.batch}.`,
-        );
-      if (resumed) checkPlayers(stage, resumed);
       yield { kind: "stage", name: stage.name, index, count: names.length };
       if (resumed) yield { kind: "resumed", stage: stage.name, step: resumed.step, steps: steps[index] };
       const end = yield* runStage(job, stage, index, steps, resumed ?? freshState(stage), images, finished);
@@ -214,7 +217,9 @@ async function* runStage(
     const due = event.step % every === 0 || stops || old;
     if (comm.size > 1 && (due || job.checkRanks)) await checkRanks(comm, event.step, await event.snapshot());
     const logged = await log(event, due);
-    const shown = { step: event.step, images: before + event.images, loss: event.loss, rate: event.rate };
+    // NaN: the student, which moves in some steps only, has not moved yet.
+    const loss = Number.isNaN(event.loss) ? null : event.loss;
+    const shown = { step: event.step, images: before + event.images, loss, rate: event.rate };
     yield { kind: "step", stage: stage.name, total: batch * count + before, norm: logged.norm, ...shown };
     const wrong = watch(event.notes);
     if (wrong) {

@@ -72,6 +72,24 @@ export function stepProgram(stage: Stage, due: readonly Player[], o: StepOptions
   return { outputs: { ...outputs, ...watched(stage, draws) }, draws };
 }
 
+/**
+ * What the losses of all players draw, and what is wrong with what they ask for: players, averages or data that the stage
+ * does not have. Nothing is differentiated.
+ */
+export function askedBy(stage: Stage, batch: number): { readonly draws: HostDraws; readonly wrong: readonly string[] } {
+  const { draws, table } = begin(stage, { batch });
+  const wrong = stage.players.flatMap((player) => {
+    try {
+      player.loss(table, draws);
+      return [];
+    } catch (error) {
+      if (error instanceof RangeError) return [error.message.replace(/\.$/, "")];
+      throw error;
+    }
+  });
+  return { draws, wrong };
+}
+
 /** The first half: "<player>.gradient" [P] (times lossScale, if there is one), ".loss" and ".losses". */
 export function gradientProgram(stage: Stage, due: readonly Player[], o: StepOptions, own?: HostDraws): StepProgram {
   const { draws, table, parts, factor } = begin(stage, o, own);
@@ -98,7 +116,8 @@ export function updateProgram(due: readonly Player[], o: StepOptions): Outputs<s
 
 type Parts = (name: string) => readonly Tensor[];
 
-function begin(stage: Stage, { batch, scaleLoss, gradientCheckpointing }: StepOptions, own?: HostDraws) {
+type Begin = Pick<StepOptions, "batch" | "scaleLoss" | "gradientCheckpointing">;
+function begin(stage: Stage, { batch, scaleLoss, gradientCheckpointing }: Begin, own?: HostDraws) {
   const draws = own ?? drawsOf(batch, stage.model.sampleShape, stage.model.conditions, columnsOf(stage));
   const vectors = new Map<string, readonly Tensor[]>();
   const player = (name: string): Player => {

@@ -67,7 +67,7 @@ export interface TrainEvent {
   readonly kind: "step" | "save";
   readonly step: number;
   readonly images: number;
-  /** The student's; in steps in which it does not move, its last one. */
+  /** The student's; in steps in which it does not move, its last one, and NaN before it moved. */
   readonly loss: number;
   /** Norm of the student's gradient before clipping. */
   readonly norm: number;
@@ -221,7 +221,13 @@ export async function* train(
 const SMALLEST_SCALE = 2 ** -10;
 
 /** Throws a RangeError, one sentence for all that is wrong, before anything is computed. */
-export function checkPlayers({ players, name }: Stage, { players: states }: TrainState): void {
+export function checkPlayers(stage: Stage, state: TrainState): void {
+  const wrong = wrongPlayers(stage, state);
+  if (wrong.length > 0) throw new RangeError(`${stage.name} cannot be trained: ${wrong.join("; ")}.`);
+}
+
+/** What is wrong with the players of a stage, and with a state for them. */
+export function wrongPlayers({ players }: Stage, { players: states }: TrainState): readonly string[] {
   const wrong: string[] = [];
   const seen = new Set<string>();
   for (const player of players) {
@@ -256,7 +262,7 @@ export function checkPlayers({ players, name }: Stage, { players: states }: Trai
   for (const player of Object.keys(states))
     if (!seen.has(player)) wrong.push(`the state has a player "${player}" that this stage has not`);
   if (players[0]?.name !== STUDENT) wrong.push(`the first player is "${players[0]?.name}", expected "${STUDENT}"`);
-  if (wrong.length > 0) throw new RangeError(`${name} cannot be trained: ${wrong.join("; ")}.`);
+  return wrong;
 }
 
 /** Throws where a device returned nothing: a loss of exactly 0 with weights that stay, or are all gone. */

@@ -1,7 +1,7 @@
 import { open, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { linear, u } from "../../src/core/index.ts";
+import { linear, velocity } from "../../src/core/index.ts";
 import type { Disk } from "../../src/node/atomic.ts";
 import { loadResult, loadState, saveResult, saveState, stateFile } from "../../src/node/checkpoint.ts";
 import { loadModel, saveModel } from "../../src/node/models.ts";
@@ -131,7 +131,7 @@ test("a full disk and weights that are not finite leave the old state", async ()
 });
 
 test("a model whose card is a save behind tells how far its weights are", async () => {
-  const { network, model, spec, theta } = tinyModel(linear(), u);
+  const { network, model, spec, theta } = tinyModel(linear(), velocity);
   const card = (imagesSeen: number): Card => ({
     format: 2,
     library: "0",

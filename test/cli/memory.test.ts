@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { linear, u } from "../../src/core/index.ts";
+import { linear, velocity } from "../../src/core/index.ts";
 import { networkModel } from "../../src/model.ts";
 import { buildNetwork, collect } from "../../src/nn/network.ts";
 import { countParams } from "../../src/nn/params.ts";
@@ -20,7 +20,7 @@ const { at } = scratch();
 describe("a run that does not fit", () => {
   const network = buildNetwork({ family: "dit", config: { size: 16, width: 64, depth: 14, heads: 2 } });
   const timeInput = { scale: 1000, offset: 0 };
-  const model = networkModel(network, linear(), u, timeInput);
+  const model = networkModel(network, linear(), velocity, timeInput);
   const spec = collect(network);
   const theta = new Float32Array(countParams(spec));
   const { value: run } = diffusion.stages(startOf({ model, network, timeInput, spec, theta }), {}, key(0)).next();

@@ -2,6 +2,7 @@
 import type { Command } from "../command.ts";
 import { deltaCommand } from "./delta.ts";
 import { doctorCommand } from "./doctor.ts";
+import { generateCommand } from "./generate.ts";
 import { infoCommand } from "./info.ts";
 import { pairsCommand } from "./pairs.ts";
 import { accelerateCommand, evaluateCommand, sampleCommand, trainCommand } from "./verbs.ts";
@@ -12,6 +13,7 @@ export const commands: readonly Command[] = [
   pairsCommand,
   sampleCommand,
   evaluateCommand,
+  generateCommand,
   deltaCommand,
   infoCommand,
   doctorCommand,

@@ -1,0 +1,1 @@
+export function checkGeneratorMemory(..._: unknown[]): void {}
