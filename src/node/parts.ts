@@ -64,3 +64,7 @@ export function rangeOf({ index, count }: Part, n: number): { readonly from: num
   const at = (i: number) => Math.floor((i * n) / count);
   return { from: at(index), n: at(index + 1) - at(index) };
 }
+
+/** "grid.png" of the fourth of eight parts: "grid-3-of-8.png". */
+export const partFile = (path: string, { index, count }: Part): string =>
+  path.replace(/(\.[^./\\]*)?$/, (end: string) => `-${index}-of-${count}${end}`);

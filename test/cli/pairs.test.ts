@@ -3,6 +3,7 @@
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { readSafetensors } from "../../src/node/files.ts";
 import { partOf, rangeOf } from "../../src/node/parts.ts";
 import { failure, fewstep, fewstepProcess, scratchOnce } from "./fewstep.ts";
 import { toyTeacher } from "./toyTeachers.ts";
@@ -95,6 +96,36 @@ test("training takes them, whatever the size of their shards", async () => {
   const { code, err } = await fewstep(...common, ...run, "--run", at("run"));
   expect(code, err).toBe(0);
   expect(await bytes("shared")).toEqual(before);
+});
+
+test("samples in parts are those of one process, in files of their own", async () => {
+  const sample = async (...more: string[]) => {
+    const fixed = [
+      "sample",
+      teacher,
+      "--n",
+      "10",
+      "--steps",
+      "2",
+      "--out",
+      at("grid.png"),
+      "--save",
+      at("x.safetensors"),
+    ];
+    const { code, err } = await fewstep(...fixed, ...more);
+    expect(code, err).toBe(0);
+  };
+  const read = async (name: string) => (await readSafetensors(at(name))).tensors.get("x")?.data as Float32Array;
+  await sample();
+  const parts: number[] = [];
+  for (const i of [0, 1, 2]) {
+    await sample("--part", `${i}/3`);
+    parts.push(...(await read(`x-${i}-of-3.safetensors`)));
+  }
+  expect(parts).toEqual([...(await read("x.safetensors"))]);
+  expect(await failure(2, "sample", teacher, "--n", "2", "--part", "0/3", "--out", at("none.png"))).toContain(
+    "is empty",
+  );
 });
 
 describe("which part", () => {

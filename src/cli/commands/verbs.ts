@@ -31,6 +31,7 @@ export const sampleCommand = command({
   summary: "Draw samples of a model.",
   positional: ["model"],
   options: sampleOptions,
+  together: "parts",
   run: sampleModel,
 });
 
