@@ -26,7 +26,7 @@ import {
 } from "./methods.ts";
 import { type LoadedModel, loadModel, withClasses } from "./models.ts";
 import { flagName, toConfig } from "./options.ts";
-import { bytesPerPair } from "./pairsFolder.ts";
+import { bytesPerPair } from "./pairShards.ts";
 import { previews } from "./previews.ts";
 import { lastPart } from "./runDir.ts";
 import { nullClass } from "./sample.ts";

@@ -4,11 +4,13 @@ import { deltaCommand } from "./delta.ts";
 import { doctorCommand } from "./doctor.ts";
 import { generateCommand } from "./generate.ts";
 import { infoCommand } from "./info.ts";
+import { pairsCommand } from "./pairs.ts";
 import { accelerateCommand, evaluateCommand, sampleCommand, trainCommand } from "./verbs.ts";
 
 export const commands: readonly Command[] = [
   trainCommand,
   accelerateCommand,
+  pairsCommand,
   sampleCommand,
   evaluateCommand,
   generateCommand,

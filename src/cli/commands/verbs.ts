@@ -12,6 +12,7 @@ export const trainCommand = command({
   positional: [],
   options: trainOptions,
   mayChange,
+  together: "ranks",
   run: trainTeacher,
 });
 
@@ -21,6 +22,7 @@ export const accelerateCommand = command({
   positional: ["teacher"],
   options: accelerateOptions,
   mayChange,
+  together: "ranks",
   run: accelerateTeacher,
 });
 
@@ -29,6 +31,7 @@ export const sampleCommand = command({
   summary: "Draw samples of a model.",
   positional: ["model"],
   options: sampleOptions,
+  together: "parts",
   run: sampleModel,
 });
 
