@@ -39,7 +39,8 @@ export function diskStore({ run, identity, card, pairsDir }: DiskStoreOptions, c
   };
 }
 
-async function pairsOf(source: PairSource, folder: string, context: Context) {
+/** Pairs of a teacher in a folder: those that are there are read, the others made. */
+export async function pairsOf(source: PairSource, folder: string, context: Context) {
   const { teacher, guidance, solver: name, steps, pairs: n } = source;
   const { model, params, theta } = teacher;
   const solver = solverByName(name);

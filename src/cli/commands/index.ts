@@ -1,6 +1,7 @@
 // Every command.
 import type { Command } from "../command.ts";
 import { accelerateCommand } from "./accelerate.ts";
+import { compareCommand } from "./compare.ts";
 import { deltaCommand } from "./delta.ts";
 import { doctorCommand } from "./doctor.ts";
 import { evaluateCommand } from "./evaluate.ts";
@@ -13,6 +14,7 @@ export const commands: readonly Command[] = [
   accelerateCommand,
   sampleCommand,
   evaluateCommand,
+  compareCommand,
   deltaCommand,
   infoCommand,
   doctorCommand,
