@@ -7,16 +7,16 @@ import { existsSync, readFileSync } from "node:fs";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { writeAtomic } from "../src/cli/atomic.ts";
-import { accelerate, accelerateOptions } from "../src/cli/commands/accelerate.ts";
-import { trainOptions, trainTeacher } from "../src/cli/commands/train.ts";
-import type { Context } from "../src/cli/context.ts";
-import { methodNamed, methods, presetOf } from "../src/cli/methods.ts";
-import { type LoadedModel, loadModel } from "../src/cli/models.ts";
-import { silent } from "../src/cli/reporter.ts";
 import { openToy } from "../src/data/open.ts";
 import { rows, slicedWasserstein } from "../src/metrics/index.ts";
 import { fromConstants } from "../src/nn/params.ts";
+import { accelerateOptions, accelerateTeacher } from "../src/node/accelerate.ts";
+import { writeAtomic } from "../src/node/atomic.ts";
+import type { Context } from "../src/node/context.ts";
+import { methodNamed, methods, presetOf } from "../src/node/methods.ts";
+import { type LoadedModel, loadModel } from "../src/node/models.ts";
+import { silent } from "../src/node/reporter.ts";
+import { trainOptions, trainTeacher } from "../src/node/train.ts";
 import { fold, key } from "../src/random.ts";
 import { sampleAll, sampler, samplingGrid } from "../src/run/sample.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
@@ -136,7 +136,7 @@ async function one(method: string, data: string, seed: number): Promise<Measured
   const run = folderOf(method, data, seed);
   await rm(run, { recursive: true, force: true });
   const options = { teacher, method, preset: "small", data: `toy:${data}`, run, previewEvery: 0 };
-  if (!(await accelerate(accelerateOptions.parse(options), context))) throw new Error("No student was trained.");
+  if (!(await accelerateTeacher(accelerateOptions.parse(options), context))) throw new Error("No student was trained.");
   const seconds = (performance.now() - began) / 1000;
   const [student, slow] = [await loadModel(run), await loadModel(teacher)];
   const far = distanceTo(data, seed);
@@ -254,11 +254,11 @@ async function inTurn<T>(items: readonly T[], lanes: number, work: (item: T) => 
   );
 }
 
-/** A run in a process of its own, at low priority. */
+/** A run in a process of its own. */
 function child(method: string, data: string, seed: number): Promise<Measured | undefined> {
   const args = [...process.execArgv, process.argv[1], "--one", `${method},${data},${seed}`];
   return new Promise((resolve, reject) => {
-    const running = spawn("nice", [process.execPath, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+    const running = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
     let [out, err] = ["", ""];
     running.stdout.on("data", (part) => {
       out += part;

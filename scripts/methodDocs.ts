@@ -2,7 +2,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { flagName } from "../src/cli/options.ts";
+import { flagName } from "../src/node/options.ts";
 import { recipes } from "../src/recipes/index.ts";
 import type { Recipe } from "../src/recipes/recipe.ts";
 

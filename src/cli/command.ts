@@ -1,7 +1,7 @@
 // A command: a name, a schema of options, and a function of both options and context.
 import type { z } from "zod";
-import type { Context } from "./context.ts";
-import { parseOptions } from "./options.ts";
+import type { Context } from "../node/context.ts";
+import { parseOptions } from "../node/options.ts";
 
 export interface Command {
   readonly name: string;

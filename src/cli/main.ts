@@ -1,7 +1,8 @@
 #!/usr/bin/env node
+import { sentence } from "../node/failure.ts";
 // The command `fewstep`. Ctrl-C ends a command at the next safe point; a second one ends it at once.
 import { commands } from "./commands/index.ts";
-import { exitCode, sentence } from "./failure.ts";
+import { exitCode } from "./exitCode.ts";
 import { runProgram } from "./program.ts";
 import { stopOnSignals } from "./signals.ts";
 

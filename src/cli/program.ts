@@ -3,15 +3,18 @@ import { stat } from "node:fs/promises";
 import { resolve as resolvePath } from "node:path";
 import { Command as Commander, CommanderError, Option } from "commander";
 import { z } from "zod";
+import { Interrupted, sentence, UsageError, usage } from "../node/failure.ts";
+import { readJson } from "../node/files.ts";
+import { isList, parseOptions, valuesIn, valuesOf } from "../node/options.ts";
+import type { Reporter } from "../node/reporter.ts";
+import { runAt } from "../node/runDir.ts";
 import type { Runtime } from "../runtime/index.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import { version } from "../version.ts";
 import type { Command } from "./command.ts";
-import { codeOf, exitCode, Interrupted, sentence, UsageError, usage } from "./failure.ts";
-import { readJson } from "./files.ts";
-import { flagsOf, isList, parseOptions, valuesIn, valuesOf } from "./options.ts";
-import { type Reporter, reporter, type Streams } from "./reporter.ts";
-import { runAt } from "./runDir.ts";
+import { codeOf, exitCode } from "./exitCode.ts";
+import { flagsOf } from "./flags.ts";
+import { reporter, type Streams } from "./reporter.ts";
 
 const globals = z.object({
   json: z.boolean().default(false).describe("Print one JSON event per line on stdout, text on stderr."),

@@ -1,6 +1,6 @@
 // Ctrl-C, SIGTERM and SIGHUP: the first asks a command to end at the next safe point and says so at once, the second ends
 // the process.
-import { exitCode } from "./failure.ts";
+import { exitCode } from "./exitCode.ts";
 
 /** What is needed of `process`; the tests put their own here. */
 export interface Signaled {

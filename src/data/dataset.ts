@@ -1,6 +1,7 @@
 // A dataset is a plain object that hands out batches; a stream of batches is addressed by step number, so resuming is exact.
+
+import { brief } from "../core/show.ts";
 import { fold, type Key, permutation } from "../random.ts";
-import { brief } from "./shown.ts";
 
 export interface Batch {
   /** [n, C, H, W] in [-1, 1] (points of a plane: about unit variance). */

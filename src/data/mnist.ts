@@ -1,7 +1,8 @@
 // A folder of MNIST-style files: <split>-images-idx3-ubyte[.gz] and, for classes, <split>-labels-idx1-ubyte[.gz].
+
+import { brief, listed } from "../core/show.ts";
 import { type Dataset, imageDataset } from "./dataset.ts";
 import { readIdxImages, readIdxLabels } from "./idx.ts";
-import { brief, listed } from "./shown.ts";
 import { type FileSource, isVisible } from "./source.ts";
 import { forSplit, type Split, splitOf } from "./split.ts";
 

@@ -1,6 +1,7 @@
 // The chunks of a PNG, checked: sizes, order and sums. https://www.w3.org/TR/png-3/#5DataRep
+
+import { show } from "../core/show.ts";
 import { exifOrientation } from "./orient.ts";
-import { shown } from "./shown.ts";
 
 export interface PngParts {
   readonly width: number;
@@ -80,7 +81,7 @@ function readHead(body: Uint8Array) {
   const [width, height] = [view.getUint32(0), view.getUint32(4)];
   const [depth, color, compression, filter, interlace] = body.subarray(8);
   if (width === 0 || height === 0) throw new Error(`it is ${width} x ${height} pixels`);
-  if (!depths[color]?.includes(depth)) throw new Error(`it has the color type ${color} with ${shown(depth)} bits`);
+  if (!depths[color]?.includes(depth)) throw new Error(`it has the color type ${color} with ${show(depth)} bits`);
   if (compression !== 0 || filter !== 0 || interlace > 1)
     throw new Error(
       `it has compression ${compression}, filter ${filter} and interlace ${interlace}, which are not known`,

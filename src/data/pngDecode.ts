@@ -1,9 +1,9 @@
 // Pictures in, where no faster decoder is at hand: every PNG of the standard, with no more memory than its header promises.
 import { Unzlib } from "fflate";
+import { brief } from "../core/show.ts";
 import { checkPixels, type Image, to8bit } from "./images.ts";
 import { upright } from "./orient.ts";
 import { type PngParts, readPng } from "./pngChunks.ts";
-import { brief } from "./shown.ts";
 
 /** Starts and steps of the seven passes of an interlaced picture. https://www.w3.org/TR/png-3/#8Interlace */
 const adam7: readonly Pass[] = [

@@ -154,7 +154,7 @@ async function generate(open: Sessions, parts: PipelineParts, options: GenerateO
   const x = await runScheduler(sampler, {
     x: await start(open, parts, options, sampler, from, size, noise),
     from,
-    denoise: async (scaled, timestep, k) => {
+    predict: async (scaled, timestep, k) => {
       signal?.throwIfAborted();
       const output = await run.evaluate(scaled, timestep);
       const scale = sampler.inputScale(k);

@@ -14,7 +14,8 @@ const schema = z.object({
   output: z.string(),
   /** Without the batch. */
   sampleShape: z.array(features).min(1).max(4),
-  labelCount: features.nullable().default(null),
+  /** Rows of the table of labels; null: it takes none. */
+  labelRows: features.nullable().default(null),
 });
 export type OnnxConfig = Readonly<z.output<typeof schema>>;
 
@@ -35,9 +36,16 @@ export interface OnnxNetwork {
   apply(p: Params, x: Tensor, tau: Tensor, cond: Cond): Tensor;
 }
 
+/** Cards written before 0.1 call the rows "labelCount". */
+function renamed(given: unknown): unknown {
+  if (typeof given !== "object" || given === null || !("labelCount" in given)) return given;
+  const { labelCount, ...rest } = given;
+  return { labelRows: labelCount, ...rest };
+}
+
 /** `file` as OnnxNetwork.file gives it: its weights, and only those, lie in WEIGHTS_FILE. */
 export function onnxNetwork(given: unknown, file: Uint8Array): OnnxNetwork {
-  const config = readConfig("onnx", schema, given);
+  const config = readConfig("onnx", schema, renamed(given));
   const weights = new Set(externalFiles(file).get(WEIGHTS_FILE));
   const model = importOnnx(file, { weights: (name) => weights.has(name), withoutWeights: true });
   const inputs = new Map(model.inputs.map((x) => [x.name, x]));
@@ -48,7 +56,7 @@ export function onnxNetwork(given: unknown, file: Uint8Array): OnnxNetwork {
     family: "onnx",
     config,
     sampleShape: config.sampleShape,
-    conditions: config.labelCount === null ? {} : { labels: labelColumn(config.labelCount) },
+    conditions: config.labelRows === null ? {} : { labels: labelColumn(config.labelRows) },
     fixedBatch,
     wholeTimes,
     file: (places) => (places ? model.detached(WEIGHTS_FILE, places) : file),
@@ -154,8 +162,8 @@ export function describeOnnx(model: OnnxModel, hints: OnnxHints = {}): OnnxConfi
     throw contradiction("num_class_embeds", classes, "the model has no input of class labels");
   if (classes !== undefined && rows !== undefined && rows !== classes)
     throw contradiction("num_class_embeds", classes, `"${labels?.name}" picks from ${rows} rows`);
-  const labelCount = labels ? (classes ?? rows) : null;
-  if (labelCount === undefined)
+  const labelRows = labels ? (classes ?? rows) : null;
+  if (labelRows === undefined)
     throw new Error(`Nothing says how many classes "${labels?.name}" has; put "num_class_embeds" into config.json.`);
   const said = [channels, ...(size ?? [])];
   const sizes = sample.shape.slice(1);
@@ -178,7 +186,7 @@ export function describeOnnx(model: OnnxModel, hints: OnnxHints = {}): OnnxConfi
     labels: labels?.name ?? null,
     output: output.name,
     sampleShape,
-    labelCount,
+    labelRows,
   };
 }
 

@@ -92,8 +92,8 @@ export interface Stage {
 /** "weights": what is inside the teacher, so that the student has to begin as it. */
 export type Need = "data" | "pairs" | "classes" | "guidance" | "features" | "network" | "weights";
 
-export interface Recipe<S extends z.ZodObject = z.ZodObject> {
-  readonly name: string;
+export interface Recipe<S extends z.ZodObject = z.ZodObject, N extends string = string> {
+  readonly name: N;
   /** One sentence. */
   readonly summary: string;
   readonly paper: {
@@ -117,5 +117,5 @@ export interface Recipe<S extends z.ZodObject = z.ZodObject> {
   stages(teacher: Start, o: z.output<S>, seed: Key): Generator<Stage, void, Start>;
 }
 
-/** Lets the types of a recipe's options follow from its schema. */
-export const recipe = <S extends z.ZodObject>(r: Recipe<S>): Recipe<S> => r;
+/** Lets the types of a recipe's options follow from its schema, and its name be one that callers can be told of. */
+export const recipe = <S extends z.ZodObject, N extends string>(r: Recipe<S, N>): Recipe<S, N> => r;

@@ -2,7 +2,7 @@
 // between noise and the sample that the model makes of it, and again from the pairs of the result.
 
 import { z } from "zod";
-import { linear, u, uniform, withAtoms } from "../core/index.ts";
+import { linear, uniform, velocity, withAtoms } from "../core/index.ts";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { inForm, networkModel } from "../model.ts";
 import { straightRow } from "../pair.ts";
@@ -35,7 +35,7 @@ export function straightened(start: Start, how: Options["start"]): Start {
   const { model, network } = start;
   if (model.form.spec.kind === "linear") return start;
   if (how === "snr-matched") return { ...start, model: inForm(model, linear()) };
-  return { ...start, model: networkModel(network, linear(), u, straightTime), timeInput: straightTime };
+  return { ...start, model: networkModel(network, linear(), velocity, straightTime), timeInput: straightTime };
 }
 
 /** One round; `times` may pin it to pure noise. */

@@ -4,9 +4,9 @@ import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { openData, readJson } from "../../src/cli/files.ts";
 import { packImages } from "../../src/data/images.ts";
 import { parseJson } from "../../src/data/json.ts";
+import { openData, readJson } from "../../src/node/files.ts";
 import { picture } from "../data/bytes.ts";
 
 let folder: string;
@@ -116,7 +116,7 @@ describe("work in flight", () => {
     await put(...Array.from({ length: 30 }, (_, i) => `cat/${i}.png`));
     for (const i of [5, 9, 20]) await writeFile(at(`cat/${i}.png`), "no picture");
     const script = `
-      import { openData } from ${JSON.stringify(resolve(import.meta.dirname, "../../src/cli/files.ts"))};
+      import { openData } from ${JSON.stringify(resolve(import.meta.dirname, "../../src/node/files.ts"))};
       const said = await openData(${JSON.stringify(folder)}).catch((error) => error.message);
       await new Promise((done) => setTimeout(done, 200));
       console.log("alive: " + said);`;

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { classCount } from "../../src/condition.ts";
-import { cosine, v } from "../../src/core/index.ts";
+import { cosine, vPrediction } from "../../src/core/index.ts";
 import { sizeOf, type TensorData } from "../../src/graph/index.ts";
 import { adamwDefaults } from "../../src/optim/adamw.ts";
 import { fold, key, normal, randint } from "../../src/random.ts";
@@ -13,13 +13,13 @@ import { columnsOf, stepProgram } from "../../src/run/step.ts";
 import { freshState, type TrainOptions, train } from "../../src/run/train.ts";
 import type { Runtime } from "../../src/runtime/index.ts";
 import { nodeRuntime, placement } from "../../src/runtime/node.ts";
-import { strays } from "../../src/runtime/placement.ts";
+import { misplaced } from "../../src/runtime/placement.ts";
 import { tinyModel } from "../run/helpers.ts";
 import { webgpu } from "../support/webgpu.ts";
 
 const runtime = await webgpu();
 const cpu = nodeRuntime({ threads: 1 });
-const start = startOf({ ...tinyModel(cosine(), v, 3), timeInput: { scale: 1000, offset: 0 } });
+const start = startOf({ ...tinyModel(cosine(), vPrediction, 3), timeInput: { scale: 1000, offset: 0 } });
 const seed = key(4);
 const methods: Readonly<Record<string, () => Generator<Stage, void, never>>> = {
   dmd: () => dmd.stages(start, dmd.options.parse({ guidance: 2, gan: 0.1, regression: 0.5 }), seed),
@@ -60,7 +60,7 @@ if (runtime)
       const { outputs } = stepProgram(stage, stage.players, { ...options, adamw: adamwDefaults });
       const placed = await placement(runtime, outputs);
       expect(placed.length).toBeGreaterThan(100);
-      expect(strays(placed, "webgpu").map(({ op, node }) => `${op} (${node})`)).toEqual([]);
+      expect(misplaced(placed, "webgpu").map(({ op, node }) => `${op} (${node})`)).toEqual([]);
     });
     it("has the CPU's losses and norms", async () => {
       const [expected, found] = [await losses(stage, cpu), await losses(stage, runtime)];

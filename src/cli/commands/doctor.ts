@@ -5,12 +5,12 @@ import { availableParallelism, cpus, release, tmpdir } from "node:os";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { add, input } from "../../graph/index.ts";
+import type { Context } from "../../node/context.ts";
+import { sentence } from "../../node/failure.ts";
+import { availableMemory } from "../../node/memory.ts";
 import { nodeRuntime } from "../../runtime/node.ts";
 import { version } from "../../version.ts";
 import { command } from "../command.ts";
-import type { Context } from "../context.ts";
-import { sentence } from "../failure.ts";
-import { availableMemory } from "../memory.ts";
 
 const doctorOptions = z.object({});
 

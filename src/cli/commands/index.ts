@@ -1,13 +1,9 @@
 // Every command.
 import type { Command } from "../command.ts";
-import { accelerateCommand } from "./accelerate.ts";
-import { compareCommand } from "./compare.ts";
 import { deltaCommand } from "./delta.ts";
 import { doctorCommand } from "./doctor.ts";
-import { evaluateCommand } from "./evaluate.ts";
 import { infoCommand } from "./info.ts";
-import { sampleCommand } from "./sample.ts";
-import { trainCommand } from "./train.ts";
+import { accelerateCommand, compareCommand, evaluateCommand, sampleCommand, trainCommand } from "./verbs.ts";
 
 export const commands: readonly Command[] = [
   trainCommand,

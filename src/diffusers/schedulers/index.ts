@@ -66,7 +66,7 @@ export interface RunOptions {
   /** The starting state, already multiplied by initNoiseSigma. */
   x: Float32Array;
   /** The network on the scaled input at a timestep. */
-  denoise: (x: Float32Array, timestep: number, k: number) => Promise<Float32Array>;
+  predict: (x: Float32Array, timestep: number, k: number) => Promise<Float32Array>;
   noise?: (k: number) => Float32Array;
   onStep?: (event: { k: number; timestep: number; x: Float32Array }) => void;
   /** First call, for image to image. */
@@ -76,14 +76,14 @@ export interface RunOptions {
 /** Runs a scheduler to its end: one network call per timestep. */
 export async function runScheduler(
   scheduler: DiffusersScheduler,
-  { x: start, denoise, noise, onStep, from = 0 }: RunOptions,
+  { x: start, predict, noise, onStep, from = 0 }: RunOptions,
 ): Promise<Float32Array> {
   let x = start;
   let memory = nothing;
   for (let k = from; k < scheduler.timesteps.length; k++) {
     const scale = scheduler.inputScale(k);
     const timestep = scheduler.timesteps[k];
-    const output = await denoise(scale === 1 ? x : x.map((v) => v * scale), timestep, k);
+    const output = await predict(scale === 1 ? x : x.map((v) => v * scale), timestep, k);
     const draw = () => {
       if (!noise)
         throw new RangeError(

@@ -1,7 +1,8 @@
 // Decodes PNG, JPEG and WebP with sharp.
+
+import { brief } from "../core/show.ts";
 import { checkPixels, type Image, to8bit } from "../data/images.ts";
 import { isPng, readPng } from "../data/pngChunks.ts";
-import { brief } from "../data/shown.ts";
 
 /**
  * 8-bit pixels, grey or color as in the file, upright; 16 bits are rounded. `most`: pixels above which it is refused.

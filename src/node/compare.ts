@@ -1,17 +1,16 @@
-// fewstep compare: several methods under one budget, measured alike.
+// Several methods under one budget, measured alike.
 import { z } from "zod";
-import { command } from "../command.ts";
-import { checkPlan } from "../compare/check.ts";
-import { costsOf, costTable } from "../compare/cost.ts";
-import { problemsOf, readPlan } from "../compare/plan.ts";
-import { type Comparison, writeComparison } from "../compare/report.ts";
-import type { Row } from "../compare/results.ts";
-import { benchOf } from "../compare/runs.ts";
-import { compareAll } from "../compare/work.ts";
-import type { Context } from "../context.ts";
-import { sentence } from "../failure.ts";
-import { openData, readJson } from "../files.ts";
-import { claimReport } from "../reportFolder.ts";
+import { checkPlan } from "./compare/check.ts";
+import { costsOf, costTable } from "./compare/cost.ts";
+import { problemsOf, readPlan } from "./compare/plan.ts";
+import { type Comparison, writeComparison } from "./compare/report.ts";
+import type { Row } from "./compare/results.ts";
+import { benchOf } from "./compare/runs.ts";
+import { compareAll } from "./compare/work.ts";
+import type { Context } from "./context.ts";
+import { sentence } from "./failure.ts";
+import { openData, readJson } from "./files.ts";
+import { claimReport } from "./reportFolder.ts";
 import { force } from "./sample.ts";
 
 export const compareOptions = z.object({
@@ -62,11 +61,3 @@ export async function comparePlan(
   const rows = await writeComparison(comparison, o, context);
   return { ...comparison, rows };
 }
-
-export const compareCommand = command({
-  name: "compare",
-  summary: "Train several methods under one budget and measure them alike.",
-  positional: ["plan"],
-  options: compareOptions,
-  run: compare,
-});

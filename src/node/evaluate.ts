@@ -1,13 +1,12 @@
-// fewstep evaluate: what models lose with few steps, as a table, a report, charts and a grid on the same noise.
+// What models lose with few steps, as a table, a report, charts and a grid on the same noise.
 import { z } from "zod";
-import { command } from "../command.ts";
-import type { Context } from "../context.ts";
-import { endsOfTeacher, measureModel } from "../evaluation.ts";
-import { type ModelResult, type Report, writeReport } from "../evaluationReport.ts";
-import { measuring } from "../features.ts";
-import { openData } from "../files.ts";
-import { loadModel, withClasses } from "../models.ts";
-import { claimReport } from "../reportFolder.ts";
+import type { Context } from "./context.ts";
+import { endsOfTeacher, measureModel } from "./evaluation.ts";
+import { type ModelResult, type Report, writeReport } from "./evaluationReport.ts";
+import { measuring } from "./features.ts";
+import { openData } from "./files.ts";
+import { loadModel, withClasses } from "./models.ts";
+import { claimReport } from "./reportFolder.ts";
 import { force, samplingOptions } from "./sample.ts";
 
 const count = z.int().positive();
@@ -78,11 +77,3 @@ export async function evaluateModels(o: EvaluateCommandOptions, context: Context
     await measured?.dispose();
   }
 }
-
-export const evaluateCommand = command({
-  name: "evaluate",
-  summary: "Measure models at several numbers of steps.",
-  positional: ["models"],
-  options: evaluateOptions,
-  run: evaluateModels,
-});

@@ -1,21 +1,13 @@
-// How a command ends: exit codes, and one sentence for everything that can go wrong.
+// What can go wrong, each in one sentence.
 
-export const exitCode = { done: 0, failed: 1, wrongUse: 2, interrupted: 130 } as const;
-
-/** The command line asks for something that cannot be: exit code 2. */
+/** Something is asked for that cannot be: an option that does not exist, or a value that does not fit. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** Ctrl-C: exit code 130. The message names the checkpoint that is kept. */
+/** The signal was aborted (by Ctrl-C, SIGTERM or SIGHUP on the command line). The message names what is kept. */
 export class Interrupted extends Error {
   override readonly name = "Interrupted";
-}
-
-export function codeOf(error: unknown): number {
-  if (error instanceof UsageError) return exitCode.wrongUse;
-  if (error instanceof Interrupted) return exitCode.interrupted;
-  return exitCode.failed;
 }
 
 const reasons: Readonly<Record<string, string>> = {

@@ -7,14 +7,14 @@ import { sha256 } from "../../hash.ts";
 import { contentHash } from "../../run/contentHash.ts";
 import { outline } from "../../run/outline.ts";
 import { version } from "../../version.ts";
+import { prepare } from "../accelerate.ts";
 import { makeFolder } from "../atomic.ts";
-import { prepare } from "../commands/accelerate.ts";
-import { trainTeacher } from "../commands/train.ts";
 import { type Context, checkInterrupt } from "../context.ts";
 import { pairsOf } from "../diskStore.ts";
 import { readJson, writeJson } from "../files.ts";
 import { type LoadedModel, loadModel, saveModel } from "../models.ts";
 import { toConfig } from "../options.ts";
+import { trainTeacher } from "../train.ts";
 import { launch } from "../training.ts";
 import { type Asked, type Entry, optionsOf, type Plan, trainingOf } from "./plan.ts";
 

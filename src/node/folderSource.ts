@@ -2,7 +2,7 @@
 import type { Dirent } from "node:fs";
 import { readdir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { brief } from "../data/shown.ts";
+import { brief } from "../core/show.ts";
 import { type FileSource, isVisible, type RangeSource } from "../data/source.ts";
 import { globMatcher, isGlob } from "./glob.ts";
 import { inWords, readRange, readRegular, sizeOfRegular, streamRegular } from "./regular.ts";

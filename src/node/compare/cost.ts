@@ -42,9 +42,9 @@ export async function costsOf(bench: Bench, checked: readonly Checked[]): Promis
     if (!source.pairs) return training;
     const ready = await sampler(source.pairs.teacher.model, source.pairs.teacher.params, context.runtime, 64);
     const x = new Float32Array(64 * ready.model.sampleShape.reduce((a, b) => a * b, 1));
-    await ready.denoise(x, 0.5, nothingGiven(ready));
+    await ready.predict(x, 0.5, nothingGiven(ready));
     const begun = performance.now();
-    await ready.denoise(x, 0.5, nothingGiven(ready));
+    await ready.predict(x, 0.5, nothingGiven(ready));
     const each = (performance.now() - begun) / 1000 / 64;
     await ready.dispose();
     return training + pairs * perPair * each;

@@ -1,29 +1,28 @@
-// fewstep train: a teacher from scratch.
+// Trains a teacher from scratch.
 import { z } from "zod";
-import { type Prediction, predictionByName } from "../../core/index.ts";
-import type { Dataset } from "../../data/dataset.ts";
-import { networkModel } from "../../model.ts";
-import { collect } from "../../nn/network.ts";
-import { countParams } from "../../nn/params.ts";
-import { fold, key } from "../../random.ts";
-import { diffusion } from "../../recipes/diffusion.ts";
-import { flowMatching } from "../../recipes/flowMatching.ts";
-import type { Start } from "../../recipes/recipe.ts";
-import { startOf } from "../../recipes/start.ts";
-import { CARD_FORMAT, describeModel } from "../../run/card.ts";
-import { stagesOf } from "../../run/outline.ts";
-import { randomWeights } from "../../run/train.ts";
-import { version } from "../../version.ts";
-import { command } from "../command.ts";
-import type { Context } from "../context.ts";
-import { usage } from "../failure.ts";
-import { openData } from "../files.ts";
-import { formNames, forms, natural, predictionChoices, timeInputOn } from "../forms.ts";
-import { toConfig } from "../options.ts";
-import { networkFor, networkNames } from "../presets.ts";
-import { previews } from "../previews.ts";
-import { lastPart } from "../runDir.ts";
-import { absolute, checkBudget, launch, mayChange, type RunResult, recorded, trainingOptions } from "../training.ts";
+import { type Prediction, predictionByName } from "../core/index.ts";
+import type { Dataset } from "../data/dataset.ts";
+import { networkModel } from "../model.ts";
+import { collect } from "../nn/network.ts";
+import { countParams } from "../nn/params.ts";
+import { fold, key } from "../random.ts";
+import { diffusion } from "../recipes/diffusion.ts";
+import { flowMatching } from "../recipes/flowMatching.ts";
+import type { Start } from "../recipes/recipe.ts";
+import { startOf } from "../recipes/start.ts";
+import { CARD_FORMAT, describeModel } from "../run/card.ts";
+import { stagesOf } from "../run/outline.ts";
+import { randomWeights } from "../run/train.ts";
+import { version } from "../version.ts";
+import type { Context } from "./context.ts";
+import { usage } from "./failure.ts";
+import { openData } from "./files.ts";
+import { formNames, forms, natural, predictionChoices, timeInputOn } from "./forms.ts";
+import { toConfig } from "./options.ts";
+import { networkFor, networkNames } from "./presets.ts";
+import { previews } from "./previews.ts";
+import { lastPart } from "./runDir.ts";
+import { absolute, checkBudget, launch, type RunResult, recorded, trainingOptions } from "./training.ts";
 
 export const trainOptions = z.object({
   data: z.string().describe("Folder of IDX files or class folders, .tar files, or toy:<name>.").meta({ value: "path" }),
@@ -114,12 +113,3 @@ export async function trainTeacher(given: TrainCommandOptions, context: Context)
     context,
   );
 }
-
-export const trainCommand = command({
-  name: "train",
-  summary: "Train a teacher from scratch.",
-  positional: [],
-  options: trainOptions,
-  mayChange,
-  run: trainTeacher,
-});

@@ -18,11 +18,11 @@ import { EXACT } from "./exact.ts";
 import { Interrupted, UsageError } from "./failure.ts";
 import { figureContext, saveFigure } from "./figures.ts";
 import { writeJson } from "./files.ts";
+import { formatSpeed } from "./format.ts";
 import { acquireLock } from "./lock.ts";
 import { checkMemory } from "./memory.ts";
 import { toConfig } from "./options.ts";
 import type { Preview } from "./previews.ts";
-import { formatSpeed } from "./progress.ts";
 import { createRun, makeRun, type RunDir, type RunName, readLog, runAt } from "./runDir.ts";
 
 const count = z.int().positive();

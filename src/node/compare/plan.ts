@@ -1,10 +1,10 @@
 // A plan of `fewstep compare`: what it may hold, and the runs that it asks for. All that is wrong is said at once.
 import { z } from "zod";
-import { accelerateOptions, type Resolved, resolveOptions } from "../commands/accelerate.ts";
-import { trainOptions } from "../commands/train.ts";
+import { accelerateOptions, type Resolved, resolveOptions } from "../accelerate.ts";
 import { sentence, UsageError } from "../failure.ts";
 import { methodNamed, methodOptions } from "../methods.ts";
 import { flagName, valuesOf } from "../options.ts";
+import { trainOptions } from "../train.ts";
 
 const count = z.int().positive();
 const options = z.record(z.string(), z.unknown());

@@ -1,20 +1,19 @@
-// fewstep sample: samples of a model, as a picture and as numbers.
+// Samples of a model, as a picture and as numbers.
 import { z } from "zod";
-import { canBeGuided, nullLabel } from "../../condition.ts";
-import { gridPng } from "../../data/png.ts";
-import { scatter2d } from "../../figures/plane.ts";
-import { fromConstants } from "../../nn/params.ts";
-import { type Samples, sampleAll, sampler, samplingGrid } from "../../run/sample.ts";
-import { solverByName } from "../../solvers/index.ts";
-import { writeAtomic } from "../atomic.ts";
-import { command } from "../command.ts";
-import { type Context, checkInterrupt } from "../context.ts";
-import { isPicture } from "../evaluationReport.ts";
-import { UsageError, usage } from "../failure.ts";
-import { figureContext, svgToPng } from "../figures.ts";
-import { writeSafetensors } from "../files.ts";
-import { type LoadedModel, loadModel } from "../models.ts";
-import { claimFile, type Output, samplesMark } from "../outputs.ts";
+import { canBeGuided, nullLabel } from "../condition.ts";
+import { gridPng } from "../data/png.ts";
+import { scatter2d } from "../figures/plane.ts";
+import { fromConstants } from "../nn/params.ts";
+import { type Samples, sampleAll, sampler, samplingGrid } from "../run/sample.ts";
+import { solverByName } from "../solvers/index.ts";
+import { writeAtomic } from "./atomic.ts";
+import { type Context, checkInterrupt } from "./context.ts";
+import { isPicture } from "./evaluationReport.ts";
+import { UsageError, usage } from "./failure.ts";
+import { figureContext, svgToPng } from "./figures.ts";
+import { writeSafetensors } from "./files.ts";
+import { type LoadedModel, loadModel } from "./models.ts";
+import { claimFile, type Output, samplesMark } from "./outputs.ts";
 
 const count = z.int().positive();
 
@@ -171,11 +170,3 @@ async function picture(
   if (isPicture(shape)) return gridPng(x, [channels, height, width], { columns });
   return svgToPng(scatter2d({ title, panels: [{ title: `${x.length / 2} samples`, points: x }] }, figureContext()));
 }
-
-export const sampleCommand = command({
-  name: "sample",
-  summary: "Draw samples of a model.",
-  positional: ["model"],
-  options: sampleOptions,
-  run: sampleModel,
-});

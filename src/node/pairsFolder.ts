@@ -1,7 +1,8 @@
 // Teacher pairs on disk: pairs.json and shards of safetensors. A run that stopped goes on at the first shard that is
 // missing; a damaged shard is made again.
-import { stat } from "node:fs/promises";
-import { join } from "node:path";
+import { readdir, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { listed, show } from "../core/show.ts";
 import type { TensorData } from "../graph/index.ts";
 import { sha256 } from "../hash.ts";
 import type { NetModel } from "../recipes/recipe.ts";
@@ -9,6 +10,7 @@ import { type Pairs, type PairsOptions, shardCount, teacherPairs } from "../run/
 import type { Sampler } from "../run/sample.ts";
 import { makeFolder } from "./atomic.ts";
 import { type Context, checkInterrupt } from "./context.ts";
+import { sentence } from "./failure.ts";
 import { readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";
 
 /** What pairs depend on: pairs made otherwise are not mixed with these. */
@@ -24,7 +26,7 @@ export interface PairsRequest extends PairsOptions {
 
 /**
  * All n pairs, of which those on disk are read and the others made and written.
- * Throws an Error where the folder has pairs of another identity.
+ * Throws an Error where the folder has pairs of another identity, or files named like pairs that fewstep did not write.
  */
 export async function storedPairs(
   makeSampler: () => Promise<Sampler>,
@@ -113,12 +115,20 @@ function asPairs({ x, noise, ...cond }: Readonly<Record<string, TensorData>>): P
 }
 
 async function checkIdentity(file: string, identity: PairsIdentity): Promise<void> {
-  if (!(await exists(file))) return writeJson(file, identity);
+  if (!(await exists(file))) {
+    // Without it nothing says whose they are: they would be read as damaged pairs, and written over.
+    const foreign = (await readdir(dirname(file))).filter((name) => /^pairs-\d+\.safetensors$/.test(name)).sort();
+    if (foreign.length > 0)
+      throw new Error(
+        `${dirname(file)} holds ${listed(foreign, 3)} without the pairs.json that says how they were made. Choose another --pairs-dir, or move them away.`,
+      );
+    return writeJson(file, identity);
+  }
   const stored = Object(await readJson(file)) as Record<string, unknown>;
   for (const [key, value] of Object.entries(identity))
     if (stored[key] !== value)
       throw new Error(
-        `${file} says that these pairs were made with ${key} ${JSON.stringify(stored[key])}, not ${JSON.stringify(value)}. Choose another --pairs-dir.`,
+        `${file} says that these pairs were made with ${key} ${show(stored[key])}, not ${show(value)}. Choose another --pairs-dir.`,
       );
 }
 
@@ -135,7 +145,7 @@ async function writeShard(
   await writeSafetensors(file, tensors, { sha256: await digest(Object.keys(columns).map((name) => given[name])) });
 }
 
-/** Undefined for a shard that is missing, damaged or of another size (its file says so, and it is made again). */
+/** Undefined for a shard that is missing, damaged or of another size (a note says so, and it is made again). Throws an Error for a file of others. */
 async function readShard(
   file: string,
   count: number,
@@ -143,8 +153,12 @@ async function readShard(
   { report }: Context,
 ): Promise<Pairs | undefined> {
   if (!(await exists(file))) return undefined;
+  const stored = await readSafetensors(file).catch((cause: unknown) => new Error(sentence(cause), { cause }));
+  if (!(stored instanceof Error) && stored.metadata.sha256 === undefined)
+    throw new Error(`${file} is a file that fewstep did not write. Choose another --pairs-dir, or move it away.`);
   try {
-    const { tensors, metadata } = await readSafetensors(file);
+    if (stored instanceof Error) throw stored;
+    const { tensors, metadata } = stored;
     const found = emptyColumns(columns, 0);
     for (const [name, { shape, dtype }] of Object.entries(columns)) {
       const tensor = tensors.get(name);

@@ -1,39 +1,37 @@
-// fewstep accelerate: a few-step student from a pretrained teacher.
+// Makes a few-step student of a pretrained teacher.
 import { z } from "zod";
-import { canBeGuided, classCount } from "../../condition.ts";
-import { read } from "../../core/index.ts";
-import type { Dataset } from "../../data/dataset.ts";
-import { middleFeatures } from "../../nn/features.ts";
-import { fold, key } from "../../random.ts";
-import type { Stage, Start } from "../../recipes/recipe.ts";
-import { CARD_FORMAT, type Card, describeModel } from "../../run/card.ts";
-import type { Done } from "../../run/job.ts";
-import { outline, stagesOf } from "../../run/outline.ts";
-import type { PreviewRow } from "../../run/preview.ts";
-import { version } from "../../version.ts";
-import { command } from "../command.ts";
-import type { Context } from "../context.ts";
-import { UsageError, usage } from "../failure.ts";
-import { openData } from "../files.ts";
-import { type AnyRecipe, methodNamed, methodOptions, methods, presetOf, resolveMethod } from "../methods.ts";
-import { type LoadedModel, loadModel, withClasses } from "../models.ts";
-import { flagName, toConfig } from "../options.ts";
-import { bytesPerPair } from "../pairsFolder.ts";
-import { previews } from "../previews.ts";
-import { lastPart } from "../runDir.ts";
-import { beginning } from "../student.ts";
+import { canBeGuided, classCount } from "../condition.ts";
+import { coefficients } from "../core/index.ts";
+import type { Dataset } from "../data/dataset.ts";
+import { middleFeatures } from "../nn/features.ts";
+import { fold, key } from "../random.ts";
+import type { Stage, Start } from "../recipes/recipe.ts";
+import { CARD_FORMAT, type Card, describeModel } from "../run/card.ts";
+import type { Done } from "../run/job.ts";
+import { outline, stagesOf } from "../run/outline.ts";
+import type { PreviewRow } from "../run/preview.ts";
+import { version } from "../version.ts";
+import type { Context } from "./context.ts";
+import { UsageError, usage } from "./failure.ts";
+import { openData } from "./files.ts";
+import { type AnyRecipe, methodNamed, methodOptions, methods, presetOf, resolveMethod } from "./methods.ts";
+import { type LoadedModel, loadModel, withClasses } from "./models.ts";
+import { flagName, toConfig } from "./options.ts";
+import { bytesPerPair } from "./pairsFolder.ts";
+import { previews } from "./previews.ts";
+import { lastPart } from "./runDir.ts";
+import { nullClass } from "./sample.ts";
+import { beginning } from "./student.ts";
 import {
   absolute,
   checkBudget,
   type Launch,
   launch,
-  mayChange,
   type RunResult,
   recorded,
   type TrainingOptions,
   trainingOptions,
-} from "../training.ts";
-import { nullClass } from "./sample.ts";
+} from "./training.ts";
 
 const own = {
   teacher: z.string().describe("A model, run or diffusers folder."),
@@ -109,7 +107,7 @@ export interface Prepared {
 }
 
 /** Trains the student, and returns where it is; undefined after --dry-run. */
-export async function accelerate(parsed: object, context: Context): Promise<RunResult | undefined> {
+export async function accelerateTeacher(parsed: object, context: Context): Promise<RunResult | undefined> {
   const resolved = resolveOptions(parsed);
   if (resolved.options.dryRun) {
     context.report.result(JSON.stringify(recorded("accelerate", resolved.options, context), null, 2));
@@ -178,7 +176,7 @@ export async function prepare(resolved: Resolved, context: Context, held?: Loade
   const stages = stagesOf(recipe, teacher, limited, fold(key(context.seed), "recipe"));
   // Sampling starts where a form is noisiest, so every student must be readable there.
   const all = usage(() => outline(stages));
-  for (const { model } of all) usage(() => read(model.form, model.form.tMax, model.prediction, [1, 0]));
+  for (const { model } of all) usage(() => coefficients(model.form, model.form.tMax, model.prediction, [1, 0]));
   const [first] = all;
   if (all.some(({ model }) => (model.own ?? model.prediction).name !== teacher.model.prediction.name))
     context.report.note(
@@ -317,12 +315,3 @@ function cardOf(recipe: AnyRecipe, { loaded, data, dataName, guidance, options }
     seed,
   });
 }
-
-export const accelerateCommand = command({
-  name: "accelerate",
-  summary: "Make a few-step student from a pretrained teacher.",
-  positional: ["teacher"],
-  options: accelerateOptions,
-  mayChange,
-  run: accelerate,
-});

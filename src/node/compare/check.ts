@@ -1,14 +1,14 @@
 // What is wrong with a plan beside its teacher and its data, all at once and before any work.
 import { canBeGuided } from "../../condition.ts";
-import { read } from "../../core/index.ts";
+import { coefficients } from "../../core/index.ts";
 import { unflatten } from "../../nn/params.ts";
 import { outline } from "../../run/outline.ts";
-import { prepare } from "../commands/accelerate.ts";
-import { untrained } from "../commands/train.ts";
+import { prepare } from "../accelerate.ts";
 import { windowsOf } from "../evaluation.ts";
 import { sentence } from "../failure.ts";
 import { fewestSamples } from "../features.ts";
 import { type LoadedModel, loadModel, plainSampler } from "../models.ts";
+import { untrained } from "../train.ts";
 import { type Entry, optionsOf, type Plan, problemsOf, trainingOf } from "./plan.ts";
 import type { Bench } from "./runs.ts";
 
@@ -86,7 +86,7 @@ async function checkEntry(plan: Plan, entry: Entry, teacher: LoadedModel, { cont
     throw new Error(`it has ${windows} windows, and none of the steps ${entry.steps.join(", ")} is as many`);
   if (entry.guidance !== 1 && !canBeGuided(last.model.conditions) && !last.model.conditions.guidance)
     throw new Error(`guidance ${entry.guidance} needs a model with classes, and it has none`);
-  read(last.model.form, last.model.form.tMax, last.model.prediction, [1, 0]);
+  coefficients(last.model.form, last.model.form.tMax, last.model.prediction, [1, 0]);
   const dropped = entry.steps.filter((n) => n < windows);
   const said =
     dropped.length > 0

@@ -1,5 +1,4 @@
 // Options are declared once, as a zod schema: flags, help, validation, config files and types all follow from it.
-import { Option } from "commander";
 import { z } from "zod";
 import { UsageError } from "./failure.ts";
 
@@ -7,9 +6,9 @@ import { UsageError } from "./failure.ts";
 export const flagName = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 const keyOf = (flag: string): string => flag.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 
-type Kind = "number" | "string" | "boolean" | "enum" | "array";
+export type Kind = "number" | "string" | "boolean" | "enum" | "array";
 
-interface Described {
+export interface Described {
   readonly kind: Kind;
   readonly choices?: readonly string[];
   readonly element?: Described;
@@ -17,7 +16,7 @@ interface Described {
 }
 
 /** What kind of value a schema takes, looking through "optional" and "default". */
-function describe(schema: z.ZodType): Described {
+export function describe(schema: z.ZodType): Described {
   if (schema instanceof z.ZodOptional) return describe(schema.unwrap() as z.ZodType);
   if (schema instanceof z.ZodDefault) {
     return { ...describe(schema.unwrap() as z.ZodType), fallback: schema.def.defaultValue };
@@ -35,36 +34,6 @@ export const defaultOf = (schema: z.ZodType): unknown => describe(schema).fallba
 
 /** Whether an option takes several values. */
 export const isList = (schema: z.ZodType): boolean => describe(schema).kind === "array";
-
-/** Text from the command line as the value that a config file would hold. What does not fit is left for the schema. */
-function fromText(text: string, { kind, element }: Described): unknown {
-  if (kind === "array" && element) return text.split(",").map((part) => fromText(part.trim(), element));
-  if (kind !== "number") return text;
-  const number = text.trim() === "" ? Number.NaN : Number(text.replaceAll("_", ""));
-  return Number.isNaN(number) ? text : number;
-}
-
-/** The flags of a schema, for commander. */
-export function flagsOf(schema: z.ZodObject, positional: readonly string[] = []): Option[] {
-  return Object.entries(schema.shape)
-    .filter(([key]) => !positional.includes(key))
-    .flatMap(([key, value]) => {
-      const type = value as z.ZodType;
-      const described = describe(type);
-      const meta = type.meta() ?? {};
-      const valueName =
-        typeof meta.value === "string" ? meta.value : { array: "list", number: "n" }[String(described.kind)];
-      const choices = described.choices?.join("|");
-      const takes =
-        described.kind === "boolean" ? "" : ` <${choices && choices.length < 40 ? choices : (valueName ?? "name")}>`;
-      const fallback =
-        described.fallback === undefined || described.fallback === false ? "" : ` (default ${described.fallback})`;
-      const option = new Option(`--${flagName(key)}${takes}`, `${meta.description ?? ""}${fallback}`);
-      // A switch that a run or a config file has on can be turned off.
-      if (described.kind === "boolean") return [option, new Option(`--no-${flagName(key)}`).hideHelp()];
-      return option.argParser((text) => fromText(text, described));
-    });
-}
 
 /** Throws UsageError naming the first option that is missing, unknown or wrong. `where` is a config file, if it came from one. */
 export function parseOptions<T extends z.ZodObject>(

@@ -1,7 +1,7 @@
 // Files as they should be: regular ones, of a size that is known before memory is taken. A link to a device never ends.
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { brief } from "../data/shown.ts";
+import { brief } from "../core/show.ts";
 
 /** Opens a regular file to read. Throws an Error, one sentence, for anything else. */
 export async function openRegular(path: string): Promise<FileHandle> {

@@ -1,5 +1,6 @@
 // Files on disk: sources for the readers of src/data, datasets by path, weights.
 import { stat } from "node:fs/promises";
+import { brief } from "../core/show.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { Decode, Image } from "../data/images.ts";
 import { parseJson } from "../data/json.ts";
@@ -15,7 +16,6 @@ import {
   safetensorsChunks,
   type WritableTensors,
 } from "../data/safetensors.ts";
-import { brief } from "../data/shown.ts";
 import { openWebDataset } from "../data/webDataset.ts";
 import { writeAtomic } from "./atomic.ts";
 import { decodeImage } from "./decode.ts";
