@@ -16,7 +16,7 @@ import { command } from "../command.ts";
 import type { Context } from "../context.ts";
 import { UsageError, usage } from "../failure.ts";
 import { openData } from "../files.ts";
-import { type AnyRecipe, methodNamed, methodOptions, methods, presetOf, resolveMethod } from "../methods.ts";
+import { type AnyRecipe, kindOf, methodNamed, methodOptions, methods, presetOf, resolveMethod } from "../methods.ts";
 import { type LoadedModel, loadModel, withClasses } from "../models.ts";
 import { flagName, toConfig } from "../options.ts";
 import { bytesPerPair } from "../pairsFolder.ts";
@@ -93,7 +93,9 @@ export async function accelerate(parsed: object, context: Context): Promise<RunR
   const given = parsed as AccelerateOptions;
   checkBudget(given);
   const recipe = methodNamed(given.method);
-  const preset = presetOf(recipe, given.preset);
+  // Which values are for small data follows from the teacher's samples.
+  const opened = given.preset === "small" ? await loadModel(given.teacher, { nullClass: given.nullClass }) : undefined;
+  const preset = opened ? presetOf(recipe, given.preset, kindOf(opened.model.sampleShape)) : {};
   const asked = resolveMethod(recipe, given, preset);
   const standard = { ...recipe.training, ...preset };
   const options = {
@@ -115,7 +117,7 @@ export async function accelerate(parsed: object, context: Context): Promise<RunR
     return undefined;
   }
   await context.runtime.supports(options.precision);
-  const found = await loadModel(options.teacher, { nullClass: given.nullClass });
+  const found = opened ?? (await loadModel(options.teacher, { nullClass: given.nullClass }));
   if (found.spec.length === 0) throw new Error(`${found.path} has no weights that could be trained.`);
   // What is lacking whatever the data say: those may tell that the last class means "no class".
   checkNeeds(

@@ -1,0 +1,110 @@
+// docs/methodsMnist.md, from the measurements.
+import type { Results } from "./methodRuns.ts";
+import type { Measured, Quality } from "./methodsMnist.ts";
+import { against, mean, spread, tableOf, thousands } from "./methodTable.ts";
+
+/** Largest ratio to the teacher at equal steps: of the Fréchet distance at one step, of the endpoint in windows. */
+const GOAL = { frechet: 1 / 3, endpoint: 0.7 } as const;
+const windowed = ["perflow", "rectified-diffusion-phased"];
+
+const head = [
+  "method",
+  "steps",
+  "Fréchet",
+  "teacher's",
+  "ratio",
+  "endpoint",
+  "teacher's",
+  "ratio",
+  "recall",
+  "images, thousands",
+  "teacher evaluations, thousands",
+  "seconds",
+  "CPU seconds",
+  "seeds",
+];
+
+interface About {
+  readonly n: number;
+  readonly many: number;
+  readonly device: string;
+  readonly shared: {
+    readonly pairs: { readonly cpuSeconds: number };
+    readonly teacher: Readonly<Record<string, Quality>>;
+  };
+}
+
+export function documentOf({ about, runs }: Results<Measured>): string {
+  const { n, many, device, shared } = about as unknown as About;
+  const seeds = [...new Set(runs.map(({ seed }) => seed))].join(", ");
+  const teacher = Object.entries(shared.teacher).map(
+    ([steps, { frechet, endpoint, precision, recall }]) =>
+      `| ${steps} | ${frechet.toFixed(2)} | ${endpoint.toFixed(3)} | ${precision.toFixed(2)} | ${recall.toFixed(2)} |`,
+  );
+  return `# All methods on MNIST
+
+Made by \`npm run bench:methodsMnist\`; the numbers are in [results/methodsMnist.json](results/methodsMnist.json).
+
+The teacher is \`assets/mnist-teacher\`, the data are the 10,000 images of \`assets/mnist-small\`. Every method trains a student with
+\`--preset small\`. Neither teacher nor students are guided (guidance 1 on both sides), so all fourteen can be compared and a step is one
+evaluation of the network. ${n.toLocaleString("en-US")} samples, all from the same noise; seed ${seeds}.
+
+- **Fréchet**: distance of the samples to the 10,000 images in the 64 features of our own classifier. It is not "FID". The goal is at
+  most 1/3 of the teacher's at one step.
+- **endpoint**: root mean square distance to where the teacher's ${many} steps end from the same noise. The goal of methods with windows
+  is at most ${GOAL.endpoint} of the teacher's at 4 steps. Methods that match distributions (dmd, swiftbrush, adversarial in part, meanflow) do
+  not try to end there.
+- **recall**: share of the data that lie among the samples; a student that makes few different digits has a low one.
+- Times are of training on one thread of a busy machine (${device}). The pairs are made once for the methods that
+  need them, in ${Math.round(shared.pairs.cpuSeconds)} CPU seconds that are not in the table; InstaFlow's second set of pairs is.
+
+${tableOf("goal", { head, runs, line })}
+
+![Samples of all methods](images/methodsMnist.png)
+
+The teacher by itself:
+
+| steps | Fréchet | endpoint | precision | recall |
+|--:|--:|--:|--:|--:|
+${teacher.join("\n")}
+
+## At further steps
+
+${tableOf("more", { head, runs, line })}
+`;
+}
+
+function line(runs: readonly Measured[], steps: number): readonly unknown[] {
+  const at = runs.flatMap((r) => r.at.filter((a) => a.steps === steps));
+  const [{ method, images, teacherNfe }] = runs;
+  const columns = (key: "frechet" | "endpoint", digits: number) => {
+    const ratios = at.map((a) => a.student[key] / a.teacher[key]);
+    const aims = key === "endpoint" ? windowed.includes(method) && steps === 4 : steps === 1;
+    return [
+      spread(
+        at.map((a) => a.student[key]),
+        digits,
+      ),
+      spread(
+        at.map((a) => a.teacher[key]),
+        digits,
+      ),
+      aims ? against(GOAL[key], ratios) : spread(ratios, 2),
+    ];
+  };
+  return [
+    method,
+    steps,
+    ...columns("frechet", 2),
+    ...columns("endpoint", 3),
+    spread(
+      at.map((a) => a.student.recall),
+      2,
+    ),
+    thousands(images),
+    thousands(teacherNfe),
+    Math.round(mean(runs.map((r) => r.seconds))),
+    Math.round(mean(runs.map((r) => r.cpuSeconds))),
+    runs.length,
+  ];
+}
