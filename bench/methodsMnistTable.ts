@@ -29,7 +29,7 @@ interface About {
   readonly many: number;
   readonly device: string;
   readonly shared: {
-    readonly pairs: { readonly cpuSeconds: number };
+    readonly cpuMilliseconds: number;
     readonly teacher: Readonly<Record<string, Quality>>;
   };
 }
@@ -55,8 +55,8 @@ evaluation of the network. ${n.toLocaleString("en-US")} samples, all from the sa
   is at most ${GOAL.endpoint} of the teacher's at 4 steps. Methods that match distributions (dmd, swiftbrush, adversarial in part, meanflow) do
   not try to end there.
 - **recall**: share of the data that lie among the samples; a student that makes few different digits has a low one.
-- Times are of training on one thread of a busy machine (${device}). The pairs are made once for the methods that
-  need them, in ${Math.round(shared.pairs.cpuSeconds)} CPU seconds that are not in the table; InstaFlow's second set of pairs is.
+- Times are of training on one thread of a busy machine (${device}). The teacher's pairs are made once for
+  all methods that need them, and that time is not in the table: an evaluation took ${shared.cpuMilliseconds.toFixed(1)} ms of the processor.
 
 ${tableOf("goal", { head, runs, line })}
 

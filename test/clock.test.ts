@@ -118,6 +118,19 @@ it("a derivative is right to eight digits inside and at both ends of the unit in
   for (let k = 0; k <= 1000; k++) expect(bounded(k / 1000)).toBeCloseTo(1, 9);
 });
 
+it("a derivative is never read outside its span: a table's SNR ends before pure noise, and so does a form that is read by it", () => {
+  const diffusers = table();
+  const told = linear();
+  const [tMin, tMax] = [diffusers.tMin, diffusers.tMax].map((t) => told.tAt(logSnr(diffusers, t)));
+  const native = (t: number) => diffusers.tAt(logSnr(told, t));
+  expect(() => derivative(native)(tMax)).toThrow("No time of the form table has half log-SNR");
+  for (const t of [tMin, tMin + 1e-4, tMax - 1e-4, tMax]) {
+    const slope = derivative(native, { tMin, tMax })(t);
+    expect(slope, `t = ${t}`).toBeGreaterThan(0);
+    expect(Number.isFinite(slope)).toBe(true);
+  }
+});
+
 describe("a moving clock", () => {
   const ts = [0.15, 0.4, 0.85];
   const B = ts.length;

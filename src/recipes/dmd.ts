@@ -62,7 +62,7 @@ export const dmd = recipe({
       images: 614400,
     },
     images: {
-      batch: 64,
+      batch: 32,
       lr: 4e-4,
       ema: 0.99,
       warmup: 20,
@@ -70,7 +70,7 @@ export const dmd = recipe({
       pairs: 4096,
       regression: 1,
       criticRate: 2,
-      images: 12_800,
+      images: 5760,
     },
   },
   needs: (o) => [

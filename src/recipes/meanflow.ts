@@ -44,7 +44,7 @@ export const meanflow = recipe({
       images: 614400,
     },
     images: {
-      batch: 64,
+      batch: 32,
       lr: 4e-4,
       ema: 0.99,
       warmup: 20,
@@ -53,7 +53,7 @@ export const meanflow = recipe({
       timeScale: 5,
       timeMean: 0,
       timeStd: 1.5,
-      images: 32_000,
+      images: 9600,
     },
   },
   needs: (o) => ["data", "network", ...(o.guidance === 1 ? [] : ["guidance" as const])],

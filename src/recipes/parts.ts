@@ -105,7 +105,7 @@ export const windowed = {
       atStarts: 0.5,
       images: 307200,
     },
-    images: { batch: 64, lr: 4e-4, ema: 0.99, warmup: 20, teacherSteps: 4, atStarts: 0.6, images: 19_200 },
+    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, teacherSteps: 4, atStarts: 0.6, images: 11_200 },
   },
   needs: (o: { readonly guidance: number }): readonly Need[] => [
     "data",

@@ -81,7 +81,7 @@ export const reflow = recipe({
       images: 409600,
     },
     images: {
-      batch: 64,
+      batch: 32,
       lr: 4e-4,
       ema: 0.99,
       warmup: 20,
@@ -89,7 +89,7 @@ export const reflow = recipe({
       teacherSteps: 20,
       pairs: 4096,
       atNoise: 0.5,
-      images: 25_600,
+      images: 12_800,
     },
   },
   needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],
