@@ -70,7 +70,7 @@ export const dmd = recipe({
       pairs: 4096,
       regression: 1,
       criticRate: 2,
-      images: 5760,
+      images: 4800,
     },
   },
   needs: (o) => [

@@ -60,7 +60,7 @@ export const rectifiedDiffusion = recipe({
       distance: "mse",
       images: 409600,
     },
-    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, teacherSteps: 20, pairs: 4096, atNoise: 0.5, images: 12_800 },
+    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, teacherSteps: 20, pairs: 4096, atNoise: 0.5, images: 11_200 },
   },
   needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * passes(o.guidance) }),
