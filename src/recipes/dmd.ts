@@ -70,7 +70,7 @@ export const dmd = recipe({
       pairs: 4096,
       regression: 1,
       criticRate: 2,
-      images: 4800,
+      images: 9600,
     },
   },
   needs: (o) => [

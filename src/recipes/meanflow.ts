@@ -53,7 +53,7 @@ export const meanflow = recipe({
       timeScale: 5,
       timeMean: 0,
       timeStd: 1.5,
-      images: 8000,
+      images: 16_000,
     },
   },
   needs: (o) => ["data", "network", ...(o.guidance === 1 ? [] : ["guidance" as const])],

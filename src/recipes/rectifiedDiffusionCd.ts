@@ -42,7 +42,7 @@ export const rectifiedDiffusionCd = recipe({
       distance: "mse",
       images: 614400,
     },
-    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, teacherSteps: 20, pairs: 4096, atNoise: 0.5, images: 9600 },
+    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, teacherSteps: 20, pairs: 4096, atNoise: 0.5, images: 16_000 },
   },
   needs: (o) => [
     "data",

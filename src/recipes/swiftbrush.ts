@@ -38,7 +38,7 @@ export const swiftbrush = recipe({
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
   small: {
     points: { batch: 256, lr: 0.0003, ema: 0.99, warmup: 50, rank: 0, criticRate: 4, images: 614400 },
-    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, rank: 0, criticRate: 4, images: 6400 },
+    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, rank: 0, criticRate: 4, images: 12_800 },
   },
   needs: (o) => [...(o.guidance === 1 ? [] : ["guidance" as const])],
   teacherNfe: (o) => ({ perImage: passes(o.guidance), perPair: 0 }),
