@@ -5,10 +5,10 @@ import { existsSync, readFileSync } from "node:fs";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { writeAtomic } from "../src/cli/atomic.ts";
-import { accelerate, accelerateOptions } from "../src/cli/commands/accelerate.ts";
-import { type Context, quietContext } from "../src/cli/context.ts";
-import { methodNamed, methods, presetOf, resolveMethod } from "../src/cli/methods.ts";
+import { accelerateOptions, accelerateTeacher } from "../src/node/accelerate.ts";
+import { writeAtomic } from "../src/node/atomic.ts";
+import { type Context, quietContext } from "../src/node/context.ts";
+import { methodNamed, methods, presetOf, resolveMethod } from "../src/node/methods.ts";
 import type { SampleKind } from "../src/recipes/recipe.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 
@@ -70,7 +70,7 @@ export interface Benchmark<R extends Run> {
     at: { readonly method: string; readonly data: string; readonly run: string; readonly shared: string },
     context: Context,
   ): Promise<R>;
-  about(sets: readonly string[], folderOf: FolderOf): Promise<Readonly<Record<string, unknown>>>;
+  about(data: readonly string[], folderOf: FolderOf): Promise<Readonly<Record<string, unknown>>>;
   documentOf(results: Results<R>): string;
   /** A finished run in a line. */
   shown(run: R): string;
@@ -101,7 +101,7 @@ export async function trainStudent(t: Training, context: Context): Promise<Omit<
   const pairs = recipe.needs(resolveMethod(recipe, {}, preset)).includes("pairs") ? { pairsDir: t.pairsDir } : {};
   const [began, cpu] = [performance.now(), process.cpuUsage()];
   const options = { teacher, method, preset: "small", data, run, previewEvery: 0, ...pairs };
-  if (!(await accelerate(accelerateOptions.parse(options), context))) throw new Error("No student was trained.");
+  if (!(await accelerateTeacher(accelerateOptions.parse(options), context))) throw new Error("No student was trained.");
   const seconds = (performance.now() - began) / 1000;
   const cpuSeconds = spent(cpu);
   const card = JSON.parse(await readFile(join(run, "model", "card.json"), "utf8")) as {
@@ -147,7 +147,9 @@ export async function runBenchmark<R extends Run>(b: Benchmark<R>): Promise<void
     const others = results.runs.filter((r) => !run || !same(r, run));
     const order = (r: Run) => [r.data, String(methods.indexOf(r.method)).padStart(2, "0"), r.seed].join();
     const runs = [...others, ...(run ? [run] : [])].sort((x, y) => (order(x) < order(y) ? -1 : 1));
-    results = { about: await b.about(sets, folderOf), runs };
+    const measured = runs.map(({ data }) => data);
+    const all = [...b.data, ...sets, ...measured].filter((data, i, list) => list.indexOf(data) === i);
+    results = { about: await b.about(all, folderOf), runs };
     await writeAtomic(b.results, `${JSON.stringify(results, null, 1)}\n`);
     await writeAtomic(b.page, b.documentOf(results));
   };

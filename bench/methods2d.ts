@@ -1,13 +1,13 @@
 // npm run bench:methods2d: every method with its preset for small data, in the plane. Student and teacher at the same
 // number of network evaluations, by the sliced Wasserstein distance to data that none of them has seen.
 import { rm } from "node:fs/promises";
-import { trainOptions, trainTeacher } from "../src/cli/commands/train.ts";
-import type { Context } from "../src/cli/context.ts";
-import { methods } from "../src/cli/methods.ts";
-import { type LoadedModel, loadModel } from "../src/cli/models.ts";
 import { openToy } from "../src/data/open.ts";
 import { rows, slicedWasserstein } from "../src/metrics/index.ts";
 import { fromConstants } from "../src/nn/params.ts";
+import type { Context } from "../src/node/context.ts";
+import { methods } from "../src/node/methods.ts";
+import { type LoadedModel, loadModel } from "../src/node/models.ts";
+import { trainOptions, trainTeacher } from "../src/node/train.ts";
 import { fold, key } from "../src/random.ts";
 import { sampleAll, sampler, samplingGrid } from "../src/run/sample.ts";
 import { solverByName } from "../src/solvers/index.ts";

@@ -1,6 +1,7 @@
 // docs/images/methods2d: samples of every method at its steps, all from the same noise.
-import { figureContext, saveFigure } from "../src/cli/figures.ts";
+
 import { scatter2d } from "../src/figures/plane.ts";
+import { figureContext, saveFigure } from "../src/node/figures.ts";
 
 export interface Cloud {
   readonly title: string;

@@ -4,13 +4,13 @@
 import { rm } from "node:fs/promises";
 import { cpus } from "node:os";
 import { join } from "node:path";
-import { accelerate, accelerateOptions } from "../src/cli/commands/accelerate.ts";
-import type { Context } from "../src/cli/context.ts";
-import { measuring } from "../src/cli/features.ts";
-import { openData, readJson, readSafetensors, writeJson, writeSafetensors } from "../src/cli/files.ts";
-import { type LoadedModel, loadModel } from "../src/cli/models.ts";
 import { rows } from "../src/metrics/index.ts";
 import { fromConstants } from "../src/nn/params.ts";
+import { accelerateOptions, accelerateTeacher } from "../src/node/accelerate.ts";
+import type { Context } from "../src/node/context.ts";
+import { measuring } from "../src/node/features.ts";
+import { openData, readJson, readSafetensors, writeJson, writeSafetensors } from "../src/node/files.ts";
+import { type LoadedModel, loadModel } from "../src/node/models.ts";
 import { endsOf, evaluate } from "../src/run/evaluate.ts";
 import { type Sampler, sampler, samplingGrid } from "../src/run/sample.ts";
 import { solverByName } from "../src/solvers/index.ts";
@@ -60,7 +60,7 @@ async function prepare(_: string, folder: string, context: Context): Promise<voi
   await rm(run, { recursive: true, force: true });
   const least = { preset: "small", images: 64, previewEvery: 0 };
   const options = { teacher: TEACHER, method: "rectified-diffusion", pairsDir: pairsIn(folder), run, ...least };
-  await accelerate(accelerateOptions.parse(options), context);
+  await accelerateTeacher(accelerateOptions.parse(options), context);
   const teacher = await loadModel(TEACHER);
   const ready = await samplerOf(teacher, context);
   const times = gridOf(teacher, MANY);

@@ -1,11 +1,12 @@
 // docs/images/methodsMnist.png: the teacher and a student of every method, all from the same noise.
-import type { Context } from "../src/cli/context.ts";
-import { saveFigure } from "../src/cli/figures.ts";
-import { methods } from "../src/cli/methods.ts";
-import { loadModel } from "../src/cli/models.ts";
+
 import { encodePng, sampleGrid } from "../src/data/png.ts";
 import { type SampleRow, sampleRows } from "../src/figures/sampleRows.ts";
 import { fromConstants } from "../src/nn/params.ts";
+import type { Context } from "../src/node/context.ts";
+import { saveFigure } from "../src/node/figures.ts";
+import { methods } from "../src/node/methods.ts";
+import { loadModel } from "../src/node/models.ts";
 import { sampleAll, sampler, samplingGrid } from "../src/run/sample.ts";
 import { solverByName } from "../src/solvers/index.ts";
 import { isFinished, stepsOf, stepText } from "./methodRuns.ts";

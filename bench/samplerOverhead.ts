@@ -2,8 +2,8 @@
 // Run: npx tsx bench/samplerOverhead.ts [solver …]
 
 import { join } from "node:path";
-import { loadModel } from "../src/cli/models.ts";
 import { fromConstants } from "../src/nn/params.ts";
+import { loadModel } from "../src/node/models.ts";
 import { type CondValues, sampleAll, sampler, samplingGrid } from "../src/run/sample.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import { checkPlan, solvers } from "../src/solvers/index.ts";
@@ -21,7 +21,7 @@ const timed = {
   ...ready,
   async denoise(x: Float32Array, t: number, cond: CondValues, next?: number) {
     const began = performance.now();
-    const y = await ready.denoise(x, t, cond, next);
+    const y = await ready.predict(x, t, cond, next);
     inside += performance.now() - began;
     return y;
   },

@@ -4,13 +4,13 @@
 // One way at a time, for the peak is the process's. Folders of this size are made by scripts/makeSdFolders.ts.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { externalParams } from "../src/cli/externalWeights.ts";
-import { readJson } from "../src/cli/files.ts";
-import { folderSource } from "../src/cli/folderSource.ts";
 import { unetParameters } from "../src/diffusers/unetParameters.ts";
 import { checkWeights, modernIndex, openWeights, readParams } from "../src/diffusers/weights.ts";
 import { input, type Tensor } from "../src/graph/index.ts";
 import { fromTensors, type Params, readUNet2DConditionConfig, unet2dCondition } from "../src/nn/index.ts";
+import { externalParams } from "../src/node/externalWeights.ts";
+import { readJson } from "../src/node/files.ts";
+import { folderSource } from "../src/node/folderSource.ts";
 import type { Feed } from "../src/runtime/index.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 

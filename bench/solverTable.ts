@@ -1,6 +1,6 @@
 // Writes docs/solvers.md: every sampler with its declared order, the order measured on every form, and counted evaluations.
 import { writeFileSync } from "node:fs";
-import { v } from "../src/core/index.ts";
+import { vPrediction } from "../src/core/index.ts";
 import { integrate, type Solver, solvers } from "../src/solvers/index.ts";
 import { gaussianDenoiser } from "../test/oracle/gaussian.ts";
 import { type Arena, arenaGrid, arenas, measureOrder, supports } from "../test/oracle/order.ts";
@@ -8,13 +8,13 @@ import { type Arena, arenaGrid, arenas, measureOrder, supports } from "../test/o
 async function countedNfe(solver: Solver, arena: Arena): Promise<string> {
   const steps = 12;
   let calls = 0;
-  const denoise = gaussianDenoiser<Float64Array>({ mean: 0.5, std: 0.3 }, arena.form, v);
+  const denoise = gaussianDenoiser<Float64Array>({ mean: 0.5, std: 0.3 }, arena.form, vPrediction);
   await integrate(solver, {
     form: arena.form,
-    prediction: v,
+    prediction: vPrediction,
     times: arenaGrid(arena, steps),
     x: Float64Array.of(0.4) as Float64Array,
-    denoise: (x, t) => {
+    predict: (x, t) => {
       calls++;
       return denoise(x, t);
     },

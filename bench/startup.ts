@@ -10,7 +10,7 @@ const stage = (name: string): void => {
   before = now;
 };
 
-const { loadModel } = await import("../src/cli/models.ts");
+const { loadModel } = await import("../src/node/models.ts");
 const { perflow } = await import("../src/recipes/perflow.ts");
 const { startOf } = await import("../src/recipes/start.ts");
 const { key } = await import("../src/random.ts");

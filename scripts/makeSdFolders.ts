@@ -2,12 +2,12 @@
 // tests of scale: npx tsx scripts/makeSdFolders.ts sd15|sdxl <folder> [F32|F16] [shards]
 // What such a network computes means nothing. One tensor is held at a time.
 import { join } from "node:path";
-import { writeAtomic } from "../src/cli/atomic.ts";
-import { writeJson } from "../src/cli/files.ts";
 import { type LazyTensor, lazyChunks } from "../src/data/safetensors.ts";
 import { unetParameters } from "../src/diffusers/unetParameters.ts";
 import { sizeOf } from "../src/graph/index.ts";
 import { type ParamSpec, readUNet2DConditionConfig } from "../src/nn/index.ts";
+import { writeAtomic } from "../src/node/atomic.ts";
+import { writeJson } from "../src/node/files.ts";
 
 /** What the published models say of themselves, where it is not the default. */
 export const sizes = {

@@ -2,7 +2,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { flagName } from "../src/cli/options.ts";
+import { flagName } from "../src/node/options.ts";
 import { recipes } from "../src/recipes/index.ts";
 import type { Recipe } from "../src/recipes/recipe.ts";
 
@@ -27,6 +27,9 @@ export function methodsPage(): string {
     const small = Object.entries(recipe.small ?? {}).map(
       ([kind, values]) => `for ${kind} \`${flags(values).join(" ")}\``,
     );
+    const { perImage, perPair } = recipe.teacherNfe(recipe.options.parse({}));
+    const counted = (n: number, of: string) => `${n} evaluation${n === 1 ? "" : "s"} per ${of}`;
+    const cost = [perImage > 0 && counted(perImage, "image of training"), perPair > 0 && counted(perPair, "pair")];
     return [
       `## ${recipe.name}`,
       "",
@@ -35,6 +38,8 @@ export function methodsPage(): string {
       "What differs from the published method or code:",
       "",
       ...recipe.paper.differs.map((line) => `- ${line}`),
+      "",
+      `Asks the teacher, with these defaults: ${cost.filter(Boolean).join(", ") || "nothing"}.`,
       "",
       "| option | default | |",
       "|---|---|---|",

@@ -6,6 +6,7 @@ export { type Column, type Columns, type Cond, classCount, labelColumn, nullLabe
 // Times, forms, predictions.
 export {
   chord,
+  coefficients,
   cosine,
   edm,
   eps,
@@ -21,7 +22,6 @@ export {
   type Prediction,
   predictionByName,
   type Row,
-  read,
   spacedGrid,
   startScale,
   subVp,
@@ -29,11 +29,11 @@ export {
   table,
   tickWindows,
   transfer,
-  u,
   uniformGrid,
   uniformWindows,
-  v,
   ve,
+  velocity,
+  vPrediction,
   vp,
   type Windows,
   windowGrid,
@@ -88,7 +88,7 @@ export {
   type OnnxParameter,
   type ParameterSource,
 } from "./onnx/index.ts";
-export { noised, type Pair, read as readPair } from "./pair.ts";
+export { noised, type Pair, read } from "./pair.ts";
 export { fold, type Key, key, normal } from "./random.ts";
 export * from "./recipes/index.ts";
 export { recipe } from "./recipes/recipe.ts";

@@ -11,7 +11,7 @@ export interface Clock {
   readonly batch: number;
   /** f(t) of every sample, as a tensor [batch, 1, …] of this rank. */
   column(f: (t: number) => number, rank: number): Tensor;
-  /** f(t, …) of this clock's time and those of others, which belong to the same `clocks`. */
+  /** f(t, …) of this clock's time and those of others, which belong to the same `clocks`; of a moving one, they may move too. */
   with(others: readonly Clock[], f: (t: number, ...others: number[]) => number, rank: number): Tensor;
   /** The clock that shows `move(t)` where this one shows t. */
   at(move: (t: number) => number): Clock;
@@ -102,7 +102,13 @@ export function times(batch: number, name = "t"): Times {
 /** `fresh` shows the same times through columns of its own: a derivative along them must not reach what others made. */
 function moving(clock: Clock, fresh: Clock, span?: TimeSpan): MovingClock {
   const made: { readonly column: Tensor; readonly rate: () => Tensor }[] = [];
-  const watch = (move: (t: number) => number, via: Clock): Clock => ({
+  const moves = new Map<Clock, (t: number) => number>();
+  const watch = (move: (t: number) => number, via: Clock): Clock => {
+    const watched = watching(move, via);
+    moves.set(watched, move);
+    return watched;
+  };
+  const watching = (move: (t: number) => number, via: Clock): Clock => ({
     ...via,
     column(f, rank) {
       const column = via.column(f, rank);
@@ -119,7 +125,10 @@ function moving(clock: Clock, fresh: Clock, span?: TimeSpan): MovingClock {
     },
     with(others, f, rank) {
       const column = via.with(others, f, rank);
-      const rate = () => clock.with(others, (t, ...rest) => derivative((x) => f(move(x), ...rest), span)(t), rank);
+      // Others that are watched with it move with it.
+      const moved = others.map((other) => moves.get(other));
+      const along = (x: number, still: readonly number[]) => f(move(x), ...still.map((s, i) => moved[i]?.(x) ?? s));
+      const rate = () => clock.with(others, (t, ...rest) => derivative((x) => along(x, rest), span)(t), rank);
       made.push({ column, rate });
       return column;
     },

@@ -195,6 +195,26 @@ describe("a moving clock", () => {
     expect([...(found.dy.data as Float32Array)]).toEqual(close((t, s) => 2 * t * s));
   });
 
+  it("with clocks that move with it, by the sum of both ways; one of another watch stands still", async () => {
+    const fourth = (clock: Clock) => clock.at((t) => t ** 3).at((t) => t * t + 1);
+    const f = (a: number, b: number) => a * a * b;
+    await along(
+      (clock, x) => mul(clock.at((t) => 2 * t).with([fourth(clock)], f, 2), x),
+      (t, x) => f(2 * t, t ** 6 + 1) * x,
+      (t, x) => (8 * t * (t ** 6 + 1) + 4 * t * t * 6 * t ** 5) * x,
+      3,
+    );
+    await along(
+      (clock, x) =>
+        mul(
+          clock.with([clock, clock.moving().clock], (a, b, c) => a * b * c, 2),
+          x,
+        ),
+      (t, x) => t ** 3 * x,
+      (t, x) => 2 * t * t * x,
+    );
+  });
+
   it("through a model that is told the time and reads another form", async () => {
     const echo = { sampleShape: [1], conditions: {} };
     const told: Model<null> = networkModel<null>(

@@ -3,7 +3,7 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { times } from "../src/clock.ts";
 import { type Cond, labelColumn } from "../src/condition.ts";
-import { cosine, eps, type Form, linear, logSnr, u, ve, vp } from "../src/core/index.ts";
+import { cosine, eps, type Form, linear, logSnr, ve, velocity, vp } from "../src/core/index.ts";
 import { add, cast, input, mul, reshape, type Tensor } from "../src/graph/index.ts";
 import { guided, inForm, type Model, type NetworkLike, networkModel, predict } from "../src/model.ts";
 import type { RowAt } from "../src/pair.ts";
@@ -55,7 +55,7 @@ describe("a network's model", () => {
   });
 
   it("knows two rows at every state: the form's and the prediction's", () => {
-    const model = networkModel(echo(null), cosine(), u, { scale: 1, offset: 0 });
+    const model = networkModel(echo(null), cosine(), velocity, { scale: 1, offset: 0 });
     const clock = times(B);
     const state = input("x", [B, D]);
     const pair = predict(model, null, state, clock, {});
@@ -115,7 +115,7 @@ describe("a model in another form", () => {
   });
 
   it("reads its prediction by the rows of its own form, at that time", () => {
-    const straight = networkModel(echo(null), native, u, { scale: 1, offset: 0 });
+    const straight = networkModel(echo(null), native, velocity, { scale: 1, offset: 0 });
     const { prediction } = inForm(straight, linear());
     const row: RowAt = (t) => prediction.row(linear(), t);
     expect(prediction.name).toBe("u");

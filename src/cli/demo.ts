@@ -4,16 +4,17 @@ import { parseArgs } from "node:util";
 import { encodePng, sampleGrid } from "../data/png.ts";
 import { sampleRows } from "../figures/sampleRows.ts";
 import { fromConstants } from "../nn/params.ts";
+import { accelerateOptions, accelerateTeacher } from "../node/accelerate.ts";
+import type { Context } from "../node/context.ts";
+import { evaluateModels, evaluateOptions } from "../node/evaluate.ts";
+import { sentence } from "../node/failure.ts";
+import { saveFigure } from "../node/figures.ts";
+import { formatSeconds } from "../node/format.ts";
+import { type LoadedModel, loadModel } from "../node/models.ts";
 import { sampleAll, sampler, samplingGrid } from "../run/sample.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import { solverByName } from "../solvers/index.ts";
-import { accelerate, accelerateOptions } from "./commands/accelerate.ts";
-import { evaluateModels, evaluateOptions } from "./commands/evaluate.ts";
-import type { Context } from "./context.ts";
-import { codeOf, sentence } from "./failure.ts";
-import { saveFigure } from "./figures.ts";
-import { type LoadedModel, loadModel } from "./models.ts";
-import { formatSeconds } from "./progress.ts";
+import { codeOf } from "./exitCode.ts";
 import { reporter } from "./reporter.ts";
 import { stopOnSignals } from "./signals.ts";
 
@@ -52,7 +53,7 @@ async function main(): Promise<void> {
     `A diffusion model of handwritten digits, trained and saved by another library (0.69M parameters, 1000 timesteps), is
 clean with guidance ${recipe.guidance} and ${MANY} steps: ${2 * MANY} evaluations of its network. Rectified Diffusion teaches it to do that in one or two.\n`,
   );
-  const made = await accelerate(
+  const made = await accelerateTeacher(
     accelerateOptions.parse({ teacher: teacherPath, ...recipe, out: values.out, previewEvery: 0 }),
     context,
   );

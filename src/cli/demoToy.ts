@@ -6,21 +6,22 @@ import { openToy } from "../data/open.ts";
 import { trajectories2d } from "../figures/plane.ts";
 import { rows, slicedWasserstein } from "../metrics/index.ts";
 import { fromConstants } from "../nn/params.ts";
+import { accelerateOptions, accelerateTeacher } from "../node/accelerate.ts";
+import type { Context } from "../node/context.ts";
+import { sentence } from "../node/failure.ts";
+import { figureContext, saveFigure } from "../node/figures.ts";
+import { formatSeconds } from "../node/format.ts";
+import { type LoadedModel, loadModel } from "../node/models.ts";
+import { claimFile } from "../node/outputs.ts";
+import { textTable } from "../node/textTable.ts";
+import { trainOptions, trainTeacher } from "../node/train.ts";
 import { fold, key } from "../random.ts";
 import { type Samples, sampleAll, sampler, samplingGrid } from "../run/sample.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import { solverByName } from "../solvers/index.ts";
-import { accelerate, accelerateOptions } from "./commands/accelerate.ts";
-import { trainOptions, trainTeacher } from "./commands/train.ts";
-import type { Context } from "./context.ts";
-import { codeOf, sentence } from "./failure.ts";
-import { figureContext, saveFigure } from "./figures.ts";
-import { type LoadedModel, loadModel } from "./models.ts";
-import { claimFile } from "./outputs.ts";
-import { formatSeconds } from "./progress.ts";
+import { codeOf } from "./exitCode.ts";
 import { reporter } from "./reporter.ts";
 import { stopOnSignals } from "./signals.ts";
-import { textTable } from "./textTable.ts";
 
 const data = "toy:checkerboard";
 const batch = 256;
@@ -78,7 +79,7 @@ async function main(): Promise<void> {
   const trained = await trainTeacher(trainOptions.parse({ ...common, ...teacherRecipe, out }), context);
   if (!trained) return;
   const faster = async (recipe: object) => {
-    const made = await accelerate(
+    const made = await accelerateTeacher(
       accelerateOptions.parse({ teacher: trained.run.path, ...common, ...recipe, out }),
       context,
     );

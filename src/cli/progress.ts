@@ -1,12 +1,6 @@
 // Tells how far a run is: one line that rewrites itself on a terminal, a line now and then elsewhere.
-
-export interface Progress {
-  /** What is being counted, in words. Default "images". */
-  readonly unit?: string;
-  readonly done: number;
-  readonly total: number;
-  readonly loss?: number;
-}
+import { formatLoss, formatSeconds, formatSpeed, grouped } from "../node/format.ts";
+import type { Progress, ProgressLine } from "../node/reporter.ts";
 
 /** Standard error, or what a test puts in its place. */
 export interface ProgressOutput {
@@ -20,14 +14,6 @@ export interface ProgressOptions {
   readonly now?: () => number;
   /** Seconds between lines where the output is not a terminal. Default 30. */
   readonly every?: number;
-}
-
-export interface ProgressLine {
-  update(progress: Progress): void;
-  /** Prints a line of its own, above the progress line on a terminal. */
-  note(text: string): void;
-  /** Shows the last state and ends the line. */
-  end(): void;
 }
 
 /** The speed is the one of the last seconds, so that a pause or a resumed run does not distort the time left. */
@@ -94,28 +80,3 @@ export function formatProgress(label: string, progress: Progress, speed?: number
   if (over > 0) parts.label = label.length > over + 1 ? `${label.slice(0, label.length - over - 1)}…` : "";
   return line();
 }
-
-/** "42 s", "3 min 05 s", "2 h 07 min", "3 d 04 h". */
-export function formatSeconds(seconds: number): string {
-  const whole = Math.round(seconds);
-  const two = (n: number) => String(n).padStart(2, "0");
-  if (whole < 60) return `${whole} s`;
-  const minutes = Math.floor(whole / 60);
-  if (minutes < 60) return `${minutes} min ${two(whole % 60)} s`;
-  const hours = Math.floor(minutes / 60);
-  if (hours < 24) return `${hours} h ${two(minutes % 60)} min`;
-  return `${Math.floor(hours / 24)} d ${two(hours % 24)} h`;
-}
-
-/** Three digits below a thousand. */
-export function formatSpeed(perSecond: number): string {
-  return perSecond >= 100 ? grouped(Math.round(perSecond)) : String(Number(perSecond.toPrecision(3)));
-}
-
-/** Four digits; very small and very large ones with an exponent. NaN shows as it is. */
-export function formatLoss(loss: number): string {
-  const size = Math.abs(loss);
-  return size !== 0 && (size < 1e-4 || size >= 1e5) ? loss.toExponential(3) : loss.toPrecision(4);
-}
-
-const grouped = (n: number) => Math.floor(n).toLocaleString("en-US");

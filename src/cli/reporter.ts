@@ -1,17 +1,7 @@
 // What a command says. Without --json: results on stdout, the rest on stderr. With it: one event a line on stdout, all
 // text on stderr.
-import { type ProgressLine, type ProgressOutput, progressLine } from "./progress.ts";
-
-export interface Reporter {
-  /** Something that happened, for programs: printed with --json only. */
-  event(event: { readonly kind: string } & Readonly<Record<string, unknown>>): void;
-  /** What the command was asked for: tables, descriptions. */
-  result(text: string): void;
-  /** A line about what is going on; --quiet drops it. */
-  note(text: string): void;
-  /** A progress line on stderr; --quiet drops it. Notes go through it until its end. */
-  progress(label: string): ProgressLine;
-}
+import type { ProgressLine, Reporter } from "../node/reporter.ts";
+import { type ProgressOutput, progressLine } from "./progress.ts";
 
 export interface Streams {
   readonly stdout: { write(text: string): unknown };
@@ -49,11 +39,3 @@ export function reporter({ stdout, stderr }: Streams, { json, quiet }: ReporterO
     },
   };
 }
-
-/** Says nothing: for calls from code. */
-export const silent: Reporter = {
-  event: () => {},
-  result: () => {},
-  note: () => {},
-  progress: () => ({ update: () => {}, note: () => {}, end: () => {} }),
-};

@@ -1,6 +1,6 @@
-// Ctrl-C, SIGTERM and SIGHUP: the first asks a command to end at the next safe point and says so at once, the second ends
+// Ctrl-C, SIGTERM and SIGHUP, and SIGUSR2, which mpirun hands on (after SIGTERM it kills soon): the first asks a command to end at the next safe point and says so at once, the second ends
 // the process.
-import { exitCode } from "./failure.ts";
+import { exitCode } from "./exitCode.ts";
 
 /** What is needed of `process`; the tests put their own here. */
 export interface Signaled {
@@ -10,7 +10,7 @@ export interface Signaled {
   readonly stderr: { write(text: string): unknown; readonly isTTY?: boolean };
 }
 
-export const stopSignals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+export const stopSignals = ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"] as const;
 export type StopSignal = (typeof stopSignals)[number];
 
 export const stopping = "Stopping after this step; press Ctrl-C again to stop now.";

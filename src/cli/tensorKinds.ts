@@ -1,6 +1,6 @@
 // What a safetensors file is, from its header alone: the names and shapes of its tensors, and its metadata.
 import type { SafetensorsHeader } from "../data/safetensors.ts";
-import { samplesMark } from "./outputs.ts";
+import { samplesMark } from "../node/outputs.ts";
 
 export interface TensorFile {
   readonly kind: "state" | "samples" | "pairs" | "lora" | "delta" | "weights";

@@ -17,6 +17,7 @@ export {
   windowGrid,
 } from "./grid.ts";
 export {
+  coefficients,
   diffEps,
   edmPrediction,
   edmWith,
@@ -24,10 +25,9 @@ export {
   type Prediction,
   type PredictionName,
   predictionNames,
-  read,
   score,
-  u,
-  v,
+  velocity,
+  vPrediction,
   x0,
 } from "./prediction.ts";
 export { normalQuantile } from "./quantile.ts";

@@ -19,7 +19,7 @@ export const eps: Prediction = { name: "eps", row: () => [0, 1] };
 export const x0: Prediction = { name: "x0", row: () => [1, 0] };
 
 /** alpha·eps - sigma·x0 (Salimans & Ho 2022; diffusers' v_prediction). */
-export const v: Prediction = {
+export const vPrediction: Prediction = {
   name: "v",
   row(form, t) {
     const [alpha, sigma] = form.at(t);
@@ -28,7 +28,7 @@ export const v: Prediction = {
 };
 
 /** dx/dt of the form; on the linear form eps - x0. */
-export const u: Prediction = { name: "u", row: (form, t) => form.rate(t) };
+export const velocity: Prediction = { name: "u", row: (form, t) => form.rate(t) };
 
 /** ∇ log p_t = -eps/sigma. */
 export const score: Prediction = { name: "score", row: (form, t) => [0, -1 / form.at(t)[1]] };
@@ -75,7 +75,7 @@ export const diffEps: Prediction = {
  * Coefficients (p, q) with wanted = p·x + q·prediction, for the state x at t.
  * @throws RangeError naming prediction, form and t where the read is singular.
  */
-export function read(form: Form, t: number, prediction: Prediction, want: Row): Row {
+export function coefficients(form: Form, t: number, prediction: Prediction, want: Row): Row {
   const [have, pred] = [form.at(t), prediction.row(form, t)];
   try {
     return transfer(have, pred, want);

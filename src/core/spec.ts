@@ -10,8 +10,8 @@ import {
   type Prediction,
   predictionNames,
   score,
-  u,
-  v,
+  velocity,
+  vPrediction,
   x0,
 } from "./prediction.ts";
 import { table } from "./table.ts";
@@ -68,7 +68,7 @@ export const predictionFromSpec = ({ name, sigmaData }: PredictionSpec): Predict
 
 /** @throws RangeError naming an unknown prediction. */
 export function predictionByName(name: string): Prediction {
-  const found = [eps, x0, v, u, score, edmPrediction, diffEps].find((p) => p.name === name);
+  const found = [eps, x0, vPrediction, velocity, score, edmPrediction, diffEps].find((p) => p.name === name);
   if (!found) throw new RangeError(`Unknown prediction "${name}". Expected one of ${predictionNames.join(", ")}.`);
   return found;
 }

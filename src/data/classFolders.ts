@@ -1,7 +1,8 @@
 // A folder of class folders with PNG, JPEG or WebP files: cat/1.png, cat/2.png, dog/1.png. Without class folders: no classes.
+
+import { brief, counted, listed } from "../core/show.ts";
 import { type Dataset, imageDataset } from "./dataset.ts";
 import { type Decode, isImageName, isOtherImageName, MAX_IMAGE_BYTES, type PackOptions, packImages } from "./images.ts";
-import { brief, counted, listed } from "./shown.ts";
 import { type FileSource, isVisible } from "./source.ts";
 import { forSplit, isPartName, type Split, splitNamed } from "./split.ts";
 

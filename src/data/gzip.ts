@@ -1,6 +1,7 @@
 // Gzip and zlib by the platform's own DecompressionStream (Node and browsers), never further than what was promised.
+
+import { brief } from "../core/show.ts";
 import { joined } from "./byteReader.ts";
-import { brief } from "./shown.ts";
 
 /** True for bytes that start like a gzip member. */
 export const isGzip = (bytes: Uint8Array): boolean => bytes[0] === 0x1f && bytes[1] === 0x8b;

@@ -1,6 +1,7 @@
 // IDX, the file format of MNIST: a big-endian header and plain bytes. http://yann.lecun.com/exdb/mnist
+
+import { brief } from "../core/show.ts";
 import { gunzip, isGzip } from "./gzip.ts";
-import { brief } from "./shown.ts";
 
 /** The first four bytes: two zeros, the type of the entries, the number of dimensions. */
 const IMAGES = 0x0803; // unsigned bytes, three dimensions

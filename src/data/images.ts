@@ -1,6 +1,7 @@
 // From encoded pictures to one block of bytes [n, C, H, W]; all pictures must have one size.
+
+import { brief } from "../core/show.ts";
 import { joined } from "./byteReader.ts";
-import { brief } from "./shown.ts";
 
 /** Interleaved 8-bit pixels [height, width, channels]: grey, grey + alpha, RGB or RGBA. */
 export interface Image {

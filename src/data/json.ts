@@ -1,5 +1,5 @@
 // JSON as other programs write it: Python's `json` writes Infinity, -Infinity and NaN, which the standard does not have.
-import { brief } from "./shown.ts";
+import { brief } from "../core/show.ts";
 
 /** Lists and objects inside each other; no configuration needs more, and what walks them must not run out of stack. */
 const deepest = 100;

@@ -1,10 +1,11 @@
 // From what `--data` names to a dataset: files are recognized by their names.
+
+import { brief, counted, listed } from "../core/show.ts";
 import { key } from "../random.ts";
 import { openClassFolders } from "./classFolders.ts";
 import type { Dataset } from "./dataset.ts";
 import { type Decode, isImageName, isOtherImageName } from "./images.ts";
 import { isIdxName, openIdx } from "./mnist.ts";
-import { brief, counted, listed } from "./shown.ts";
 import { type FileSource, isVisible } from "./source.ts";
 import { forSplit, type Split, splitOf } from "./split.ts";
 import { isToyName, toyDataset, toyNames } from "./toy2d.ts";

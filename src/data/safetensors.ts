@@ -1,7 +1,8 @@
 // The safetensors format: 8 bytes of header length, a JSON header, raw little-endian tensors.
 // https://github.com/huggingface/safetensors#format . Order and padding are the reference writer's, so files are byte-exact.
+
+import { brief, show } from "../core/show.ts";
 import { fromBfloat, fromHalf, toBfloat, toHalf } from "./half.ts";
-import { brief, shown } from "./shown.ts";
 
 /** Stored types in the reference writer's order (tensors of the last type come first in a file), with bytes per entry. */
 const bytesPer = { BOOL: 1, U8: 1, I8: 1, I16: 2, U16: 2, F16: 2, BF16: 2, I32: 4, U32: 4, F32: 4, F64: 8, I64: 8 };
@@ -159,16 +160,16 @@ function parseEntry(name: string, value: unknown, base: number, bad: (why: strin
   const key = brief(name);
   const { dtype, shape, data_offsets: offsets } = isRecord(value) ? value : {};
   if (typeof dtype !== "string" || !/^[A-Z][A-Z0-9_]*$/.test(dtype)) {
-    throw bad(`"${key}" has the type ${shown(dtype)}, expected one of ${rank.join(", ")}`);
+    throw bad(`"${key}" has the type ${show(dtype)}, expected one of ${rank.join(", ")}`);
   }
-  if (!isCounts(shape)) throw bad(`"${key}" has the shape ${shown(shape)}`);
-  if (!isCounts(offsets) || offsets.length !== 2) throw bad(`"${key}" has the offsets ${shown(offsets)}`);
+  if (!isCounts(shape)) throw bad(`"${key}" has the shape ${show(shape)}`);
+  if (!isCounts(offsets) || offsets.length !== 2) throw bad(`"${key}" has the offsets ${show(offsets)}`);
   const [from, to] = offsets;
   const bits = isStored(dtype) ? 8 * bytesPer[dtype] : Object.hasOwn(otherBits, dtype) ? otherBits[dtype] : undefined;
   // Of a type that is not known only the order of the offsets can be checked.
   const expected = bits === undefined ? Math.max(0, to - from) : shape.reduce((product, n) => product * n, bits) / 8;
   if (to - from !== expected) {
-    throw bad(`"${key}" has ${to - from} bytes, expected ${expected} for ${brief(dtype, 40)} ${shown(shape)}`);
+    throw bad(`"${key}" has ${to - from} bytes, expected ${expected} for ${brief(dtype, 40)} ${show(shape)}`);
   }
   return { dtype, shape, start: base + from, end: base + to };
 }

@@ -1,5 +1,5 @@
 // What the readers of this folder need of a place where files lie: a folder, a list of tars, a browser's file picker.
-import { brief, listed } from "./shown.ts";
+import { brief, listed } from "../core/show.ts";
 
 /**
  * A flat view of some files. Names are relative, with `/` between folders; `list` is in any order and names a folder that

@@ -1,8 +1,9 @@
 // Reads tar archives as a stream, one entry in memory at a time: ustar, GNU long names, pax headers, joined archives.
 // https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html (Extended Description)
+
+import { brief, show } from "../core/show.ts";
 import { byteReader } from "./byteReader.ts";
 import { isGzip } from "./gzip.ts";
-import { brief, shown } from "./shown.ts";
 
 export interface TarEntry {
   readonly name: string;
@@ -99,7 +100,7 @@ const kinds: Readonly<Record<string, string>> = {
 /** Throws an Error for an entry whose bytes are not its own, in order: leaving it out would lose a sample. */
 function checkPlain(type: string, pax: Pax, header: Uint8Array, entry: string, place: string): void {
   if (/[\0 07]/.test(type) && !pax.sparse) return;
-  const kind = pax.sparse ? "a sparse file" : (kinds[type] ?? `of the kind ${shown(type)}`);
+  const kind = pax.sparse ? "a sparse file" : (kinds[type] ?? `of the kind ${show(type)}`);
   const target = type === "1" || type === "2" ? ` (${brief(pax.linkpath ?? text(header.subarray(157, 257)), 60)})` : "";
   throw new Error(
     `${place}: ${brief(entry)} is ${kind}${target}, expected a plain file. Pack with --hard-dereference and --dereference, without --sparse.`,
@@ -133,7 +134,7 @@ function number(field: Uint8Array, place: string, entry: string): number {
         ? Number.parseInt(digits || "0", 8)
         : Number.NaN;
   if (Number.isSafeInteger(value)) return value;
-  const said = field[0] & 0x80 ? `about ${value.toExponential(1)}` : shown(digits);
+  const said = field[0] & 0x80 ? `about ${value.toExponential(1)}` : show(digits);
   throw new Error(`${place} is damaged: ${brief(entry)} has the size ${said}.`);
 }
 
@@ -165,15 +166,13 @@ function readPax(body: Uint8Array, global: boolean, place: string, start: number
     }
     const [key, value] = [record.slice(0, equals), record.slice(equals + 1)];
     if (global && /^(path|size|linkpath)$/.test(key)) {
-      throw new Error(
-        `${place} has a pax header that gives all entries the ${key} ${shown(value)}, which is not read.`,
-      );
+      throw new Error(`${place} has a pax header that gives all entries the ${key} ${show(value)}, which is not read.`);
     }
     if (key === "path") found.path = value;
     if (key === "linkpath") found.linkpath = value;
     if (key === "size") {
       if (!/^\d{1,15}$/.test(value)) {
-        throw new Error(`${place} is damaged at byte ${start}: a pax header says the size ${shown(value)}.`);
+        throw new Error(`${place} is damaged at byte ${start}: a pax header says the size ${show(value)}.`);
       }
       found.size = Number(value);
     }

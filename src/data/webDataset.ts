@@ -1,9 +1,10 @@
 // WebDataset: tars whose files belong together by name: 0001.jpg and 0001.cls (or 0001.txt). Shards follow in order of name.
 // https://github.com/webdataset/webdataset
+
+import { brief, counted, listed, show } from "../core/show.ts";
 import { sortNames } from "./classFolders.ts";
 import { type Dataset, imageDataset, MAX_CLASSES } from "./dataset.ts";
 import { type Decode, isImageName, isOtherImageName, MAX_IMAGE_BYTES, type PackOptions, packImages } from "./images.ts";
-import { brief, counted, listed, shown } from "./shown.ts";
 import { type FileSource, isVisible } from "./source.ts";
 import { readTar } from "./tar.ts";
 
@@ -109,7 +110,7 @@ function numbered(keys: readonly string[], values: readonly string[], known?: Cl
   if (numbers.length === values.length) {
     const wrong = values.findIndex((value) => !isClassNumber(value));
     if (wrong >= 0) {
-      throw new Error(`${keys[wrong]} has the label ${shown(values[wrong])}, expected a whole number from 0 to 65535.`);
+      throw new Error(`${keys[wrong]} has the label ${show(values[wrong])}, expected a whole number from 0 to 65535.`);
     }
     if (known?.labelNames)
       throw new Error(`${keys[0]} has a number as label, expected a name as in the training part.`);
@@ -127,7 +128,7 @@ function numbered(keys: readonly string[], values: readonly string[], known?: Cl
   if (odd >= 0) {
     const other = values.find((value) => !isNumber(value) && isClassName(value));
     throw new Error(
-      `${keys[odd]} has the label ${shown(values[odd])}, expected the name of a class${other === undefined ? "" : ` like ${shown(other)}`}.`,
+      `${keys[odd]} has the label ${show(values[odd])}, expected the name of a class${other === undefined ? "" : ` like ${show(other)}`}.`,
     );
   }
   if (known && !known.labelNames)
@@ -138,7 +139,7 @@ function numbered(keys: readonly string[], values: readonly string[], known?: Cl
     const label = position.get(value);
     if (label === undefined) {
       throw new Error(
-        `${keys[i]} has the label ${shown(value)}, which the training part lacks (${listed(labelNames)}).`,
+        `${keys[i]} has the label ${show(value)}, which the training part lacks (${listed(labelNames)}).`,
       );
     }
     return label;

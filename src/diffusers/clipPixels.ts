@@ -1,11 +1,15 @@
 // transformers' CLIPImageProcessor: a picture as a CLIP vision model wants it.
 import { z } from "zod";
+import { show } from "../core/show.ts";
+import { firstIssue } from "../nn/config.ts";
 import { resizeBicubic } from "./resize.ts";
 import type { Image } from "./tiles.ts";
 
-const count = z.int().positive();
+/** Pixels of a side, far above what any encoder takes. */
+const count = z.int().positive().max(4096);
 const sides = z.object({ height: count, width: count });
 const three = z.array(z.number()).length(3);
+const threePositive = z.array(z.number().positive()).length(3);
 const schema = z.object({
   do_resize: z.boolean().default(true),
   size: z.union([count, z.object({ shortest_edge: count }), sides]).default(224),
@@ -17,7 +21,7 @@ const schema = z.object({
   rescale_factor: z.number().default(1 / 255),
   do_normalize: z.boolean().default(true),
   image_mean: three.default([0.48145466, 0.4578275, 0.40821073]),
-  image_std: three.default([0.26862954, 0.26130258, 0.27577711]),
+  image_std: threePositive.default([0.26862954, 0.26130258, 0.27577711]),
 });
 
 export type ClipPreprocessing = Readonly<z.output<typeof schema>>;
@@ -26,10 +30,8 @@ export type ClipPreprocessing = Readonly<z.output<typeof schema>>;
 export function readClipPreprocessing(config: unknown): ClipPreprocessing {
   const parsed = schema.safeParse(config);
   if (parsed.success) return parsed.data;
-  const { path, message } = parsed.error.issues[0];
-  const key = String(path[0] ?? "");
-  const value = typeof config === "object" && config !== null ? JSON.stringify(Object(config)[key]) : "";
-  throw new RangeError(`preprocessor_config.json: "${key}": ${value} is not supported (${message}).`);
+  const { key, value, why } = firstIssue(parsed.error, config);
+  throw new RangeError(`preprocessor_config.json: "${key}": ${show(value)} is not supported (${why}).`);
 }
 
 /** picture [1, 3, H, W], 0 to 255; the model's pixels [1, 3, crop, crop]. Throws RangeError where the crop is larger. */

@@ -1,6 +1,6 @@
 // A scheduler_config.json of diffusers as a form: the table of its betas, and what the network predicts.
 
-import { eps, type Prediction, type Schedule, type TableForm, table, v, x0 } from "../core/index.ts";
+import { eps, type Prediction, type Schedule, type TableForm, table, vPrediction, x0 } from "../core/index.ts";
 import { show } from "../core/show.ts";
 
 export interface SchedulerForm {
@@ -41,7 +41,7 @@ const classes: Readonly<Record<string, typeof common>> = {
   TCDScheduler: latent,
 };
 
-const predictions: Readonly<Record<string, Prediction>> = { epsilon: eps, sample: x0, v_prediction: v };
+const predictions: Readonly<Record<string, Prediction>> = { epsilon: eps, sample: x0, v_prediction: vPrediction };
 const schedules: readonly Schedule[] = ["linear", "scaled_linear", "squaredcos_cap_v2"];
 
 const known = Object.keys(classes)

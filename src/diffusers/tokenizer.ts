@@ -1,6 +1,8 @@
 // CLIP's tokenizer from vocab.json and merges.txt (Radford et al. 2021): byte-level BPE, as transformers does it.
 import { Tokenizer } from "@huggingface/tokenizers";
 import { z } from "zod";
+import { brief, show } from "../core/show.ts";
+import { firstIssue } from "../nn/config.ts";
 
 export interface TokenizerFiles {
   /** vocab.json, parsed. */
@@ -44,7 +46,8 @@ const END = "<|endoftext|>";
 const vocabulary = z.record(z.string(), z.int().nonnegative());
 const token = z.union([z.string(), z.object({ content: z.string() })]);
 const declared = z.object({
-  model_max_length: z.number().optional(),
+  /** transformers writes 1e30 for "none". */
+  model_max_length: z.number().min(3).optional(),
   bos_token: token.nullish(),
   eos_token: token.nullish(),
   pad_token: token.nullish(),
@@ -71,7 +74,8 @@ export function clipTokenizer(files: TokenizerFiles): ClipTokenizer {
     throw new Error(`vocab.json of ${name} is not a table of ids: expected words with whole numbers.`);
   const ids = parsed.data;
   const idOf = (text: string): number => {
-    if (!Object.hasOwn(ids, text)) throw new Error(`vocab.json of ${name} has no "${text}"; it is not CLIP's.`);
+    if (!Object.hasOwn(ids, text))
+      throw new Error(`vocab.json of ${name} has no "${brief(text, 40)}"; it is not CLIP's.`);
     return ids[text];
   };
   const config = read(`tokenizer_config.json of ${name}`, files.config);
@@ -88,8 +92,13 @@ export function clipTokenizer(files: TokenizerFiles): ClipTokenizer {
     [END, { id: idOf(END), normalized: false }],
     [pad, { id: idOf(pad), normalized: false }],
   ]);
-  for (const [id, one] of Object.entries(config.added_tokens_decoder ?? {}))
+  for (const [id, one] of Object.entries(config.added_tokens_decoder ?? {})) {
+    if (!/^\d{1,9}$/.test(id))
+      throw new Error(
+        `tokenizer_config.json of ${name} has an added token under "${brief(id, 40)}", expected a whole number.`,
+      );
     special.set(one.content, { id: Number(id), normalized: one.normalized ?? !one.special });
+  }
   const merges = files.merges.split("\n").flatMap((line, i) => {
     const text = line.trimEnd();
     if (text === "" || (i === 0 && text.startsWith("#version"))) return [];
@@ -100,8 +109,8 @@ export function clipTokenizer(files: TokenizerFiles): ClipTokenizer {
       );
     return [parts as [string, string]];
   });
-  const size = Math.max(...Object.values(ids)) + 1;
-  const length = Math.min(config.model_max_length ?? 77, 77);
+  const size = Object.values(ids).reduce((most, id) => Math.max(most, id), 0) + 1;
+  const length = Math.floor(Math.min(config.model_max_length ?? 77, 77));
 
   const make = (added: readonly AddedToken[]): ClipTokenizer => {
     let next = size;
@@ -196,6 +205,6 @@ export function clipTokenizer(files: TokenizerFiles): ClipTokenizer {
 function read(name: string, value: unknown): Declared {
   const parsed = declared.safeParse(value ?? {});
   if (parsed.success) return parsed.data;
-  const { path, message } = parsed.error.issues[0];
-  throw new Error(`${name}: "${path.join(".")}" is not what was expected: ${message}.`);
+  const { key, value: found, why } = firstIssue(parsed.error, value);
+  throw new Error(`${name}: "${key}" is not what was expected: ${show(found)} (${why}).`);
 }

@@ -1,10 +1,12 @@
 // The built-in features: the 64 numbers before the last layer of a small classifier of MNIST digits.
 
 import { z } from "zod";
+import { show } from "../core/show.ts";
 import { readSafetensors } from "../data/safetensors.ts";
 import { input } from "../graph/index.ts";
 import { sha256 } from "../hash.ts";
 import { type ClassifierConfig, classifier, readClassifierConfig } from "../nn/classifier.ts";
+import { firstIssue } from "../nn/config.ts";
 import { fromConstants, type ParamMap } from "../nn/params.ts";
 import { toParams } from "../nn/weights.ts";
 import type { Runtime } from "../runtime/index.ts";
@@ -39,8 +41,8 @@ export type ClassifierCard = z.output<typeof cardSchema>;
 export function readClassifierCard(json: unknown): ClassifierCard {
   const parsed = cardSchema.safeParse(json);
   if (parsed.success) return parsed.data;
-  const { path, message } = parsed.error.issues[0];
-  throw new Error(`The classifier's card is not readable: "${path.join(".")}": ${message}.`);
+  const { key, value, why } = firstIssue(parsed.error, json);
+  throw new Error(`The classifier's card is not readable: "${key}": ${show(value)} (${why}).`);
 }
 
 export interface MnistClassifier extends Features {

@@ -1,6 +1,6 @@
 // How straight and how first-order trajectories are: over the whole path and per window.
 
-import { type Form, type Grid, type Prediction, read, type Windows } from "../core/index.ts";
+import { coefficients, type Form, type Grid, type Prediction, type Windows } from "../core/index.ts";
 
 type Values = Float32Array | Float64Array;
 
@@ -15,7 +15,7 @@ export interface Path {
   /** Number of values of one sample. */
   readonly dim: number;
   /** Evaluated once at every state. */
-  readonly denoise: (x: Values, t: number) => Promise<Values>;
+  readonly predict: (x: Values, t: number) => Promise<Values>;
 }
 
 /** Every number is a mean over samples; 0 is a straight, first-order path. */
@@ -63,7 +63,7 @@ interface Point {
 }
 
 /** Evaluates the network once per state. @throws RangeError where the prediction cannot be read (core's `read`). */
-async function points({ form, prediction, times, states, denoise }: Path): Promise<Point[]> {
+async function points({ form, prediction, times, states, predict }: Path): Promise<Point[]> {
   if (states.length !== times.length || times.length < 2) {
     throw new RangeError(
       `There are ${states.length} states at ${times.length} times. Expected one each, at least two.`,
@@ -72,10 +72,10 @@ async function points({ form, prediction, times, states, denoise }: Path): Promi
   const out: Point[] = [];
   for (const [i, t] of times.entries()) {
     const x = states[i];
-    const y = await denoise(x, t);
+    const y = await predict(x, t);
     const [alpha, sigma] = form.at(t);
     const get = (want: readonly [number, number]): Float64Array => {
-      const [p, q] = read(form, t, prediction, want);
+      const [p, q] = coefficients(form, t, prediction, want);
       return Float64Array.from(x, (v, k) => p * v + q * y[k]);
     };
     out.push({ t, alpha, sigma, x, eps: get([0, 1]), x0: get([1, 0]) });

@@ -1,6 +1,6 @@
 // Reading network configurations: defaults filled in, everything unsupported refused in one sentence.
 import { z } from "zod";
-import { show } from "../core/show.ts";
+import { brief, listed, show } from "../core/show.ts";
 
 // Bounds far above every published network: what is larger is a slip or a trap, and would cost minutes to refuse later.
 /** A number of channels, features or classes. */
@@ -26,17 +26,27 @@ export function readConfig<T extends z.ZodObject>(family: string, schema: T, con
   if (typeof config !== "object" || config === null || Array.isArray(config))
     throw new RangeError(`The configuration of a ${family} network must be an object, got ${show(config)}.`);
   const known = Object.entries(config).filter(([key, value]) => {
-    if (key in schema.shape) return true;
+    if (Object.hasOwn(schema.shape, key)) return true;
     if (key.startsWith("_") || value === null) return false;
     throw new RangeError(
-      `${family}: "${key.slice(0, 80)}": ${show(value)} is not supported; remove the key if it has no effect.`,
+      `${family}: "${brief(key, 80)}": ${show(value)} is not supported; remove the key if it has no effect.`,
     );
   });
   const parsed = schema.safeParse(Object.fromEntries(known));
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const value = issue.path.reduce<unknown>((v, key) => (v as Record<PropertyKey, unknown> | undefined)?.[key], config);
-  throw refused(family, issue.path.join("."), value, issue.message);
+  const { key, value, why } = firstIssue(parsed.error, config);
+  throw refused(family, key, value, why);
+}
+
+/** The first thing that is wrong with a value: where, what is there, and why it is refused. */
+export function firstIssue(error: z.ZodError, whole: unknown): { key: string; value: unknown; why: string } {
+  const issue = error.issues[0];
+  const value = issue.path.reduce<unknown>((v, key) => (v as Record<PropertyKey, unknown> | undefined)?.[key], whole);
+  const why =
+    issue.code === "unrecognized_keys"
+      ? `unknown ${issue.keys.length === 1 ? "key" : "keys"} ${listed(issue.keys)}`
+      : brief(issue.message.replace("received undefined", "received nothing"), 200);
+  return { key: brief(issue.path.map(String).join("."), 80), value, why };
 }
 
 /** The error for a configuration value that is known but not supported. */

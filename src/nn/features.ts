@@ -2,7 +2,7 @@
 
 import type { Clock } from "../clock.ts";
 import type { Cond } from "../condition.ts";
-import { add, mean, reshape, silu, type Tensor, transpose } from "../graph/index.ts";
+import { mean, reshape, silu, type Tensor, transpose } from "../graph/index.ts";
 import type { Model } from "../model.ts";
 import { linear } from "./layers.ts";
 import type { Network } from "./network.ts";
@@ -32,7 +32,7 @@ export function features(
 
 /** Where a discriminator looks unless told: the middle of a network. Undefined for one whose inside is not ours. */
 export function middleFeatures({ family, config }: Network): readonly string[] | undefined {
-  if (family === "onnx") return undefined;
+  if (family === "onnx" || family === "exact") return undefined;
   if ("depth" in config) return [`blocks.${family === "dit" ? Math.floor(config.depth / 2) : config.depth - 1}`];
   return ["mid_block"];
 }
@@ -72,10 +72,3 @@ export function headSpec(
     ({ name }) => !known.has(name),
   );
 }
-
-/** The mean of several [B, 1] as [B]. */
-export const meanOf = (values: readonly Tensor[]): Tensor =>
-  reshape(
-    values.reduce((a, b) => add(a, b)),
-    [values[0].shape[0]],
-  );

@@ -1,6 +1,8 @@
 // An imported ONNX model as a network: which of its inputs is the sample, the time and the label, and how a batch is fed.
+
 import { z } from "zod";
 import { type Columns, type Cond, labelColumn } from "../condition.ts";
+import { show } from "../core/show.ts";
 import { add, cast, concat, constant, maximum, pad, reshape, sliceAxis, type Tensor } from "../graph/index.ts";
 import { type Described, externalFiles, importOnnx, type OnnxModel } from "../onnx/index.ts";
 import { width as features, readConfig } from "./config.ts";
@@ -14,7 +16,8 @@ const schema = z.object({
   output: z.string(),
   /** Without the batch. */
   sampleShape: z.array(features).min(1).max(4),
-  labelCount: features.nullable().default(null),
+  /** Rows of the table of labels; null: it takes none. */
+  labelRows: features.nullable().default(null),
 });
 export type OnnxConfig = Readonly<z.output<typeof schema>>;
 
@@ -35,9 +38,16 @@ export interface OnnxNetwork {
   apply(p: Params, x: Tensor, tau: Tensor, cond: Cond): Tensor;
 }
 
+/** Cards written before 0.1 call the rows "labelCount". */
+function renamed(given: unknown): unknown {
+  if (typeof given !== "object" || given === null || !("labelCount" in given)) return given;
+  const { labelCount, ...rest } = given;
+  return { labelRows: labelCount, ...rest };
+}
+
 /** `file` as OnnxNetwork.file gives it: its weights, and only those, lie in WEIGHTS_FILE. */
 export function onnxNetwork(given: unknown, file: Uint8Array): OnnxNetwork {
-  const config = readConfig("onnx", schema, given);
+  const config = readConfig("onnx", schema, renamed(given));
   const weights = new Set(externalFiles(file).get(WEIGHTS_FILE));
   const model = importOnnx(file, { weights: (name) => weights.has(name), withoutWeights: true });
   const inputs = new Map(model.inputs.map((x) => [x.name, x]));
@@ -48,7 +58,7 @@ export function onnxNetwork(given: unknown, file: Uint8Array): OnnxNetwork {
     family: "onnx",
     config,
     sampleShape: config.sampleShape,
-    conditions: config.labelCount === null ? {} : { labels: labelColumn(config.labelCount) },
+    conditions: config.labelRows === null ? {} : { labels: labelColumn(config.labelRows) },
     fixedBatch,
     wholeTimes,
     file: (places) => (places ? model.detached(WEIGHTS_FILE, places) : file),
@@ -154,8 +164,8 @@ export function describeOnnx(model: OnnxModel, hints: OnnxHints = {}): OnnxConfi
     throw contradiction("num_class_embeds", classes, "the model has no input of class labels");
   if (classes !== undefined && rows !== undefined && rows !== classes)
     throw contradiction("num_class_embeds", classes, `"${labels?.name}" picks from ${rows} rows`);
-  const labelCount = labels ? (classes ?? rows) : null;
-  if (labelCount === undefined)
+  const labelRows = labels ? (classes ?? rows) : null;
+  if (labelRows === undefined)
     throw new Error(`Nothing says how many classes "${labels?.name}" has; put "num_class_embeds" into config.json.`);
   const said = [channels, ...(size ?? [])];
   const sizes = sample.shape.slice(1);
@@ -178,11 +188,11 @@ export function describeOnnx(model: OnnxModel, hints: OnnxHints = {}): OnnxConfi
     labels: labels?.name ?? null,
     output: output.name,
     sampleShape,
-    labelCount,
+    labelRows,
   };
 }
 
 const contradiction = (key: string, value: unknown, file: string): Error =>
   new Error(
-    `config.json has "${key}": ${JSON.stringify(value)}, but ${file}. Take the config.json that belongs to the model, or leave "${key}" out.`,
+    `config.json has "${key}": ${show(value)}, but ${file}. Take the config.json that belongs to the model, or leave "${key}" out.`,
   );

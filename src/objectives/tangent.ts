@@ -3,7 +3,7 @@
 
 import type { Clock } from "../clock.ts";
 import type { Cond } from "../condition.ts";
-import { cosine, v } from "../core/index.ts";
+import { cosine, vPrediction } from "../core/index.ts";
 import type { Draws } from "../draws.ts";
 import {
   add,
@@ -25,7 +25,7 @@ import { meanOfSample } from "./regress.ts";
 
 /** TrigFlow's angle is πt/2: the cosine form, on which its F is v. */
 export const trig = cosine();
-export const vRow: RowAt = (t) => v.row(trig, t);
+export const vRow: RowAt = (t) => vPrediction.row(trig, t);
 const cos = (t: number) => trig.at(t)[0];
 const sin = (t: number) => trig.at(t)[1];
 

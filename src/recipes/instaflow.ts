@@ -3,9 +3,9 @@
 import { z } from "zod";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { dataRow } from "../pair.ts";
-import { distanceOf, evenly, option, passes, regressing, stageOf } from "./parts.ts";
+import { distanceOf, evenly, idleScale, option, passes, regressing, stageOf } from "./parts.ts";
 import { recipe } from "./recipe.ts";
-import { rectify, reflowOptions } from "./reflow.ts";
+import { idleStart, rectify, reflowOptions } from "./reflow.ts";
 
 export const instaflow = recipe({
   name: "instaflow",
@@ -48,6 +48,7 @@ export const instaflow = recipe({
   needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   // Two sets of pairs: the teacher's, and those of the straight flow.
   teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * (passes(o.guidance) + 1) }),
+  idle: (o, teacher) => ({ ...(o.distillDistance === "mse" ? idleScale(o) : {}), ...idleStart(teacher) }),
   *stages(teacher, o) {
     const flow = yield rectify(teacher, o, { name: "reflow", share: 1 - o.distillShare });
     const { model } = flow;

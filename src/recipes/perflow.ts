@@ -2,13 +2,13 @@
 // the two ends. The path is the chord of the teacher's form, so the student is an ordinary model on that form.
 
 import { z } from "zod";
-import { chord, diffEps, eps, u, uniformWindows, withAtoms } from "../core/index.ts";
+import { chord, diffEps, eps, uniformWindows, velocity, withAtoms } from "../core/index.ts";
 import { transfer } from "../core/row.ts";
 import { windowPairs } from "../couplings/windowPairs.ts";
 import { blindAtNoise, distanceOf, option, perWindow, regressing, stageOf, windowed } from "./parts.ts";
 import { recipe, type Teacher } from "./recipe.ts";
 
-const predictions = { ddim_eps: eps, diff_eps: diffEps, velocity: u };
+const predictions = { ddim_eps: eps, diff_eps: diffEps, velocity };
 
 /** What a teacher's network is closest to. */
 const inherited = ({ model: { form, prediction } }: Teacher): keyof typeof predictions =>

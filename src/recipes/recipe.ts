@@ -25,6 +25,8 @@ export interface Start extends Teacher {
   readonly spec: readonly ParamSpec[];
   readonly theta: Float32Array;
   readonly sampler: SamplerSpec;
+  /** Where another teacher is asked than the network that is trained (`startFrom`): what tells it from others. */
+  readonly asked?: string;
 }
 
 /** Parameters of a player, or of one of its averages: inputs of the program, not constants. */
@@ -87,13 +89,16 @@ export interface Stage {
   readonly lag?: { readonly critic: string; readonly teacher: string };
 }
 
-export type Need = "data" | "pairs" | "classes" | "guidance" | "features" | "network";
+/** "weights": what is inside the teacher, so that the student has to begin as it. */
+export type Need = "data" | "pairs" | "classes" | "guidance" | "features" | "network" | "weights";
 
 /** What small data are made of: points have an MLP and big batches, images a convolutional network and few. */
 export type SampleKind = "points" | "images";
 
-export interface Recipe<S extends z.ZodObject = z.ZodObject> {
-  readonly name: string;
+export type Idle = Readonly<Record<string, string>>;
+
+export interface Recipe<S extends z.ZodObject = z.ZodObject, N extends string = string> {
+  readonly name: N;
   /** One sentence. */
   readonly summary: string;
   readonly paper: {
@@ -111,11 +116,16 @@ export interface Recipe<S extends z.ZodObject = z.ZodObject> {
   needs(o: z.output<S>): readonly Need[];
   /** The teacher's network evaluations: per image of training, and per stored pair. */
   teacherNfe(o: z.output<S>): { readonly perImage: number; readonly perPair: number };
+  /**
+   * Options that do nothing with these, and why: { distanceScale: "with --distance mse" }. To give one is an error. What
+   * depends on the teacher is told when it is known.
+   */
+  idle?(o: z.output<S>, teacher?: Start): Idle;
   /** Options that follow from the teacher where they are not given. */
   resolve?(teacher: Teacher, o: z.output<S>): z.output<S>;
   /** What is done in turn; a stage is answered with its kept weights. `seed` is for parameters that begin at random. */
   stages(teacher: Start, o: z.output<S>, seed: Key): Generator<Stage, void, Start>;
 }
 
-/** Lets the types of a recipe's options follow from its schema. */
-export const recipe = <S extends z.ZodObject>(r: Recipe<S>): Recipe<S> => r;
+/** Lets the types of a recipe's options follow from its schema, and its name be one that callers can be told of. */
+export const recipe = <S extends z.ZodObject, N extends string>(r: Recipe<S, N>): Recipe<S, N> => r;

@@ -5,7 +5,7 @@ import { z } from "zod";
 import { uniform, withAtoms } from "../core/index.ts";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { dataRow } from "../pair.ts";
-import { distanceOf, evenly, option, passes, regressing, stageOf } from "./parts.ts";
+import { distanceOf, evenly, idleScale, option, passes, regressing, stageOf } from "./parts.ts";
 import { recipe, type Stage, type Start } from "./recipe.ts";
 
 export const rectifiedDiffusionOptions = {
@@ -64,6 +64,7 @@ export const rectifiedDiffusion = recipe({
   },
   needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * passes(o.guidance) }),
+  idle: idleScale,
   *stages(teacher, o) {
     yield retrain(teacher, o);
   },

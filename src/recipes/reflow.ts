@@ -2,12 +2,12 @@
 // between noise and the sample that the model makes of it, and again from the pairs of the result.
 
 import { z } from "zod";
-import { linear, u, uniform, withAtoms } from "../core/index.ts";
+import { linear, uniform, velocity, withAtoms } from "../core/index.ts";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { inForm, networkModel } from "../model.ts";
 import { straightRow } from "../pair.ts";
-import { distanceOf, evenly, option, passes, regressing, stageOf } from "./parts.ts";
-import { recipe, type Stage, type Start } from "./recipe.ts";
+import { distanceOf, evenly, idle, idleScale, option, passes, regressing, stageOf } from "./parts.ts";
+import { type Idle, recipe, type Stage, type Start } from "./recipe.ts";
 
 export const startOption = z
   .enum(["naive", "snr-matched"])
@@ -35,8 +35,11 @@ export function straightened(start: Start, how: Options["start"]): Start {
   const { model, network } = start;
   if (model.form.spec.kind === "linear") return start;
   if (how === "snr-matched") return { ...start, model: inForm(model, linear()) };
-  return { ...start, model: networkModel(network, linear(), u, straightTime), timeInput: straightTime };
+  return { ...start, model: networkModel(network, linear(), velocity, straightTime), timeInput: straightTime };
 }
+
+export const idleStart = (teacher?: Start): Idle =>
+  idle(teacher?.model.form.spec.kind === "linear", "with a teacher on straight paths", "start");
 
 /** One round; `times` may pin it to pure noise. */
 export function rectify(teacher: Start, o: Options, round: { readonly name: string; readonly share: number }): Stage {
@@ -93,7 +96,9 @@ export const reflow = recipe({
     },
   },
   needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],
-  teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * passes(o.guidance) }),
+  // The pairs of later rounds are made without guidance.
+  teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * (passes(o.guidance) + o.rounds - 1) }),
+  idle: (o, teacher) => ({ ...idleScale(o), ...idleStart(teacher) }),
   *stages(teacher, o) {
     let from = teacher;
     for (let k = 1; k <= o.rounds; k++) {

@@ -11,7 +11,9 @@ import {
   predictionSpec,
   type WindowsSpec,
 } from "../core/index.ts";
+import { brief, show } from "../core/show.ts";
 import { inForm, networkModel, type TimeInput } from "../model.ts";
+import { firstIssue } from "../nn/config.ts";
 import { buildNetwork, type Network } from "../nn/network.ts";
 import { consistent } from "../objectives/boundary.ts";
 import type { NetModel } from "../recipes/recipe.ts";
@@ -19,58 +21,79 @@ import type { NetModel } from "../recipes/recipe.ts";
 /** The newest format this version reads; what it writes. */
 export const CARD_FORMAT = 2;
 
-const windowsSchema: z.ZodType<WindowsSpec> = z.union([
-  z.strictObject({ kind: z.literal("uniform"), count: z.int().positive() }),
-  z.strictObject({ kind: z.literal("ticks"), total: z.int().positive(), edges: z.array(z.int()) }),
+// Bounds far above what any run writes: a few bytes can ask for billions, and nothing may be made before it is refused.
+const text = z.string().max(1000);
+/** Steps, timesteps and entries of a table. */
+const many = z.int().positive().max(100_000);
+const number = z.number();
+const kind = <K extends string>(name: K) => z.literal(name);
+
+const windowsSchema: z.ZodType<WindowsSpec> = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: kind("uniform"), count: z.int().positive().max(10_000) }),
+  z.strictObject({ kind: kind("ticks"), total: many, edges: z.array(z.int()).max(10_001) }),
 ]);
 const between = z.enum(["logSnr", "floor"]);
-const formSchema: z.ZodType<FormSpec> = z.union([
-  z.strictObject({ kind: z.literal("linear"), shift: z.number() }),
-  z.strictObject({ kind: z.literal("vp"), betaMin: z.number(), betaMax: z.number() }),
-  z.strictObject({ kind: z.literal("cosine") }),
-  z.strictObject({ kind: z.literal("subVp"), betaMin: z.number(), betaMax: z.number() }),
-  z.strictObject({ kind: z.literal("ve"), sigmaMin: z.number(), sigmaMax: z.number() }),
-  z.strictObject({ kind: z.literal("edm"), sigmaMin: z.number(), sigmaMax: z.number(), rho: z.number() }),
+const entries = z.array(number).min(2).max(100_000);
+const schedule = z.enum(["linear", "scaled_linear", "squaredcos_cap_v2"]);
+const tableSchema = z.discriminatedUnion("schedule", [
   z.strictObject({
-    kind: z.literal("table"),
+    kind: kind("table"),
     between,
-    schedule: z.enum(["linear", "scaled_linear", "squaredcos_cap_v2"]),
-    betaStart: z.number(),
-    betaEnd: z.number(),
-    steps: z.int().positive(),
+    schedule,
+    betaStart: number,
+    betaEnd: number,
+    steps: many.min(2),
     zeroSnr: z.boolean(),
   }),
   z.strictObject({
-    kind: z.literal("table"),
+    kind: kind("table"),
     between,
-    schedule: z.literal("trained_betas"),
-    betas: z.array(z.number()),
+    schedule: kind("trained_betas"),
+    betas: entries,
     zeroSnr: z.boolean(),
   }),
-  z.strictObject({
-    kind: z.literal("table"),
-    between,
-    schedule: z.literal("alphas_cumprod"),
-    alphasCumprod: z.array(z.number()),
-  }),
-  z.strictObject({
-    kind: z.literal("chord"),
-    get base() {
-      return formSchema;
-    },
-    windows: windowsSchema,
-  }),
+  z.strictObject({ kind: kind("table"), between, schedule: kind("alphas_cumprod"), alphasCumprod: entries }),
 ]);
+const plainForms = [
+  z.strictObject({ kind: kind("linear"), shift: number }),
+  z.strictObject({ kind: kind("vp"), betaMin: number, betaMax: number }),
+  z.strictObject({ kind: kind("cosine") }),
+  z.strictObject({ kind: kind("subVp"), betaMin: number, betaMax: number }),
+  z.strictObject({ kind: kind("ve"), sigmaMin: number, sigmaMax: number }),
+  z.strictObject({ kind: kind("edm"), sigmaMin: number, sigmaMax: number, rho: number }),
+  tableSchema,
+] as const;
+/** Chords of chords. */
+const DEEPEST_CHORD = 4;
+const formWithin = (depth: number): z.ZodType<FormSpec> => {
+  const base =
+    depth > 0 ? formWithin(depth - 1) : z.never({ error: `chords of chords, more than ${DEEPEST_CHORD} deep` });
+  const chord = z.strictObject({ kind: kind("chord"), base, windows: windowsSchema });
+  return z.discriminatedUnion("kind", [...plainForms, chord]);
+};
+const formSchema = formWithin(DEEPEST_CHORD);
+
+/** JSON of bounded size, whose keys others know. */
+const optionsSchema = z.record(z.string().max(200), z.unknown()).refine((value) => isSmall(value, 8, { left: 1000 }), {
+  error: "more than 1000 values, more than 8 deep, or a text of more than 1000 characters",
+});
+
+function isSmall(value: unknown, depth: number, budget: { left: number }): boolean {
+  if (typeof value === "string") return value.length <= 1000;
+  if (typeof value !== "object" || value === null) return true;
+  if (depth === 0) return false;
+  return Object.values(value).every((inner) => --budget.left >= 0 && isSmall(inner, depth - 1, budget));
+}
 
 const samplerSchema = z.strictObject({
   solver: z.enum(["ddim", "euler", "heun", "dpm++2m", "lcm"]),
   /** Where the steps lie: evenly over [0, 1], or evenly within each window. */
-  grid: z.union([
-    z.strictObject({ kind: z.literal("uniform") }),
-    z.strictObject({ kind: z.literal("windows"), windows: windowsSchema }),
+  grid: z.discriminatedUnion("kind", [
+    z.strictObject({ kind: kind("uniform") }),
+    z.strictObject({ kind: kind("windows"), windows: windowsSchema }),
   ]),
   /** Steps the model was made for. */
-  steps: z.array(z.int().positive()).min(1),
+  steps: z.array(many).min(1).max(1000),
 });
 export type SamplerSpec = z.infer<typeof samplerSchema>;
 
@@ -78,7 +101,7 @@ const boundarySchema = z.strictObject({ kind: z.enum(["edm", "lcm"]), sigmaData:
 
 const cardSchema = z.strictObject({
   format: z.int(),
-  library: z.string(),
+  library: text,
   form: formSchema,
   prediction: z.strictObject({ name: z.enum(predictionNames), sigmaData: z.number().optional() }),
   timeInput: z.strictObject({ scale: z.number(), offset: z.number(), normalize: z.boolean().optional() }),
@@ -87,17 +110,27 @@ const cardSchema = z.strictObject({
   /** Where the network's data prediction is joined with the state, so that it is the identity at the data. */
   boundary: boundarySchema.optional(),
   network: z.strictObject({
-    family: z.string(),
-    config: z.record(z.string(), z.unknown()),
+    family: text,
+    config: optionsSchema,
     nullLabel: z.boolean().optional(),
   }),
   sampler: samplerSchema,
   /** Guidance is null + g·(conditional − null); g = 1 is none. `baked`: the guidance of the teacher's solves. */
   guidance: z.strictObject({ convention: z.literal("null + g*(cond - null)"), baked: z.number() }),
-  conditioning: z.strictObject({ labels: z.int().nonnegative(), nullLabel: z.int().nullable() }),
-  recipe: z.strictObject({ method: z.string(), options: z.record(z.string(), z.unknown()) }),
+  conditioning: z.strictObject({
+    labels: z
+      .int()
+      .nonnegative()
+      .max(2 ** 20),
+    nullLabel: z
+      .int()
+      .nonnegative()
+      .max(2 ** 20)
+      .nullable(),
+  }),
+  recipe: z.strictObject({ method: text, options: optionsSchema }),
   /** SHA-256 of the teacher's weights; null for a model trained from scratch. */
-  base: z.string().nullable(),
+  base: text.nullable(),
   imagesSeen: z.number().nonnegative(),
   teacherNfe: z.number().nonnegative(),
   seed: z.int().nonnegative(),
@@ -109,12 +142,12 @@ export function parseCard(json: unknown, name = "card.json"): Card {
   const format = typeof json === "object" && json !== null && "format" in json ? json.format : undefined;
   if (typeof format === "number" && format > CARD_FORMAT)
     throw new Error(
-      `${name} has format ${format}, but this version of fewstep reads formats up to ${CARD_FORMAT}. Update fewstep.`,
+      `${brief(name)} has format ${format}, but this version of fewstep reads formats up to ${CARD_FORMAT}. Update fewstep.`,
     );
   const result = cardSchema.safeParse(json);
   if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  throw new Error(`${name} is not a valid card: ${issue.path.join(".") || "the whole file"}: ${issue.message}.`);
+  const { key, value, why } = firstIssue(result.error, json);
+  throw new Error(`${brief(name)} is not a valid card: ${key || "the whole file"}: ${show(value)} (${why}).`);
 }
 
 export interface BuiltModel {

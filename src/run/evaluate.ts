@@ -54,7 +54,7 @@ export async function* evaluate(sampler: Sampler, o: EvaluateOptions): AsyncGene
   const total = grids.reduce((sum, grid) => sum + grid.length - 1, 0) * n;
   let before = 0;
   // The first call allocates; it must not be in the first row's time.
-  await sampler.denoise(new Float32Array(sampler.batch * size), grids[0][0], nothingGiven(sampler));
+  await sampler.predict(new Float32Array(sampler.batch * size), grids[0][0], nothingGiven(sampler));
   for (const times of grids) {
     const apart = endpoint(size);
     let atEnd: EndpointState = apart.init();

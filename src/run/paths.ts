@@ -48,8 +48,8 @@ export async function measurePaths(sampler: Sampler, o: PathsOptions): Promise<P
   let cond: CondValues = {};
   const watching: Sampler = {
     ...sampler,
-    async denoise(x, t, given, next) {
-      const y = await sampler.denoise(x, t, given, next);
+    async predict(x, t, given, next) {
+      const y = await sampler.predict(x, t, given, next);
       seen.set(t, y);
       cond = given;
       return y;
@@ -59,13 +59,13 @@ export async function measurePaths(sampler: Sampler, o: PathsOptions): Promise<P
   const last = times[times.length - 1];
   const full = new Float32Array(sampler.batch * dim);
   full.set(states[states.length - 1]);
-  seen.set(last, await sampler.denoise(full, last, cond));
-  const denoise = async (_: unknown, t: number) => {
+  seen.set(last, await sampler.predict(full, last, cond));
+  const predict = async (_: unknown, t: number) => {
     const y = seen.get(t);
     if (!y) throw new RangeError(`${solver.name} did not evaluate the state at t = ${t}; measure paths with ddim.`);
     return y.subarray(0, n * dim);
   };
-  const report = await pathReport({ form, prediction, times, states, dim, denoise }, form.windows);
+  const report = await pathReport({ form, prediction, times, states, dim, predict }, form.windows);
   const traced = states.map((x, k) => {
     const [alpha, sigma] = form.at(times[k]);
     return x.slice(0, TRACED * dim).map((value) => value / (alpha + sigma));

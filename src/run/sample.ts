@@ -32,7 +32,7 @@ export interface Sampler {
    * The (guided) prediction at x [batch, ...sampleShape], all at time t, under the conditions that come with data. `next`
    * is the time of the state that it is asked for: only models that are told the span between the two look at it.
    */
-  denoise(x: Float32Array, t: number, cond: CondValues, next?: number): Promise<Float32Array>;
+  predict(x: Float32Array, t: number, cond: CondValues, next?: number): Promise<Float32Array>;
   dispose(): Promise<void>;
 }
 
@@ -66,7 +66,7 @@ export async function sampler(
     model,
     batch,
     cost: told || guidance === 1 ? 1 : 2,
-    async denoise(x, t, cond, next = t) {
+    async predict(x, t, cond, next = t) {
       const feeds: Record<string, Feed> = { x };
       for (const [name, { given }] of Object.entries(model.conditions)) if (given === "data") feeds[name] = cond[name];
       const fill = (value: number) => new Float64Array(batch).fill(value);
@@ -174,7 +174,7 @@ export async function* sample(sampler: Sampler, o: SampleOptions): AsyncGenerato
       prediction: model.prediction,
       times,
       x: start,
-      denoise: (state, t) => sampler.denoise(state, t, cond, nextOf(times, t)),
+      predict: (state, t) => sampler.predict(state, t, cond, nextOf(times, t)),
       noise: (k) => draw(at, "step", k),
       onStep: (event) => {
         nfe = event.nfe;

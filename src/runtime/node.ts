@@ -1,9 +1,10 @@
 // ONNX Runtime in Node.
 
 import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Device, type Outputs, type Precision, sizeOf } from "../graph/index.ts";
 import type { Hasher } from "../hash.ts";
@@ -30,7 +31,7 @@ export function onnxruntime(): OrtNode {
 
 export interface NodeRuntimeOptions {
   device?: Exclude<Device, "wasm">;
-  /** Threads of one operator; default: the machine's cores. */
+  /** Threads of one operator; default (also 0): the machine's cores. */
   threads?: number;
 }
 
@@ -39,7 +40,25 @@ export function nodeRuntime({ device = "cpu", threads = 0 }: NodeRuntimeOptions 
   const supported = ort.listSupportedBackends().map((b) => b.name);
   if (!supported.includes(device))
     throw new Error(`This build of onnxruntime-node has no device "${device}". It has: ${supported.join(", ")}.`);
-  return createRuntime(ort, device, threads, nodeHasher);
+  return createRuntime(ort, device, threads || cores(), nodeHasher);
+}
+
+/**
+ * Cores that this process may use. ONNX Runtime's own count is one in some virtual machines with two. Hyperthreads share
+ * a core's arithmetic, so they are not counted. 0, which leaves it to ONNX Runtime, where the system does not say.
+ *
+ * @param topology Linux' folder of processors.
+ */
+export function cores(topology = "/sys/devices/system/cpu"): number {
+  try {
+    const cpus = readdirSync(topology).filter((name) => /^cpu\d+$/.test(name));
+    const siblings = cpus.map((cpu) =>
+      readFileSync(join(topology, cpu, "topology/thread_siblings_list"), "utf8").trim(),
+    );
+    return Math.min(new Set(siblings).size, availableParallelism());
+  } catch {
+    return 0;
+  }
 }
 
 /** SHA-256 in pieces, by Node: several times as fast as the plain one. */

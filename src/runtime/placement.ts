@@ -34,5 +34,5 @@ export function placements(profile: string): Placed[] {
 }
 
 /** The operators that ran elsewhere than on the device. */
-export const strays = (placed: readonly Placed[], device: Device): Placed[] =>
+export const misplaced = (placed: readonly Placed[], device: Device): Placed[] =>
   placed.filter(({ provider }) => provider !== providers[device]);

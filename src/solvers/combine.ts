@@ -1,5 +1,5 @@
 // Shared algebra: linear combinations of states with float64 coefficients, and reads of the network's output.
-import { read } from "../core/prediction.ts";
+import { coefficients } from "../core/prediction.ts";
 import type { Row } from "../core/row.ts";
 import type { Evaluation, Step, Vector } from "./solver.ts";
 
@@ -36,8 +36,8 @@ export const x0: Row = [1, 0];
 
 /** Evaluates the network at (x, t) and reads a row from it. */
 export async function evaluate<V extends Vector>(step: Step<V>, x: V, t: number, want: Row): Promise<V> {
-  const y = await step.denoise(x, t);
-  const [p, q] = read(step.form, t, step.prediction, want);
+  const y = await step.predict(x, t);
+  const [p, q] = coefficients(step.form, t, step.prediction, want);
   return combine([
     [p, x],
     [q, y],
@@ -51,9 +51,9 @@ export async function evaluateAll<V extends Vector>(
   t: number,
   wants: readonly Row[],
 ): Promise<V[]> {
-  const y = await step.denoise(x, t);
+  const y = await step.predict(x, t);
   return wants.map((want) => {
-    const [p, q] = read(step.form, t, step.prediction, want);
+    const [p, q] = coefficients(step.form, t, step.prediction, want);
     return combine([
       [p, x],
       [q, y],

@@ -1,5 +1,5 @@
 // DDIM: read the prediction at the next row. Exact where the ODE is first order; on the linear form it is Euler.
-import { read } from "../core/prediction.ts";
+import { coefficients } from "../core/prediction.ts";
 import type { Row } from "../core/row.ts";
 import { combine, fresh } from "./combine.ts";
 import type { Solver } from "./solver.ts";
@@ -16,10 +16,10 @@ export function ddim({ eta = 0, name }: { eta?: number; name?: string } = {}): S
     nfePerStep: 1,
     kind: eta === 0 ? "ode" : "sde",
     ...fresh,
-    async step({ form, prediction, t, next, x, k, denoise, noise, state }) {
-      const y = await denoise(x, t);
+    async step({ form, prediction, t, next, x, k, predict, noise, state }) {
+      const y = await predict(x, t);
       const { row, fresh: s } = withNoise(form.at(t), form.at(next), eta);
-      const [p, q] = read(form, t, prediction, row);
+      const [p, q] = coefficients(form, t, prediction, row);
       return {
         x: combine(
           s === 0

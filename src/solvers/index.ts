@@ -68,9 +68,9 @@ export { ipndm } from "./pndm.ts";
 export { dopri5, euler, heun, rk4, rk45 } from "./rungeKutta.ts";
 export {
   checkPlan,
-  type Denoise,
   type IntegrateOptions,
   integrate,
+  type Predict,
   type Solver,
   type State,
   type Step,

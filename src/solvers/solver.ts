@@ -7,7 +7,7 @@ import type { Prediction } from "../core/prediction.ts";
 export type Vector = Float32Array | Float64Array;
 
 /** One network evaluation: the model's prediction for the state x at time t. Counts 1 NFE. */
-export type Denoise<V extends Vector = Float32Array> = (x: V, t: number) => Promise<V>;
+export type Predict<V extends Vector = Float32Array> = (x: V, t: number) => Promise<V>;
 
 /** What a multistep solver remembers of one evaluation. */
 export interface Evaluation<V extends Vector> {
@@ -34,7 +34,7 @@ export interface Step<V extends Vector> {
   /** Index of the step and all times, for solvers that treat the last step in a special way. */
   readonly k: number;
   readonly times: Grid;
-  readonly denoise: Denoise<V>;
+  readonly predict: Predict<V>;
   /** Standard normal noise of step k, as long as x. Only stochastic solvers ask for it. */
   readonly noise: (k: number) => V;
   readonly state: State<V>;
@@ -68,7 +68,7 @@ export interface IntegrateOptions<V extends Vector> {
   times: Grid;
   /** The state at times[0]. Not changed. */
   x: V;
-  denoise: Denoise<V>;
+  predict: Predict<V>;
   noise?: (k: number) => V;
   onStep?: (event: { k: number; t: number; next: number; x: V; nfe: number }) => void;
 }
@@ -81,15 +81,15 @@ export async function integrate<V extends Vector>(solver: Solver, options: Integ
   const { form, prediction, times, noise = refuseNoise(solver), onStep } = options;
   checkPlan(solver, form, times);
   let nfe = 0;
-  const denoise: Denoise<V> = (x, t) => {
+  const predict: Predict<V> = (x, t) => {
     nfe++;
-    return options.denoise(x, t);
+    return options.predict(x, t);
   };
   let x = options.x;
   let state = solver.init<V>();
   for (let k = 0; k + 1 < times.length; k++) {
     const [t, next] = [times[k], times[k + 1]];
-    ({ x, state } = await solver.step({ form, prediction, t, next, x, k, times, denoise, noise, state }));
+    ({ x, state } = await solver.step({ form, prediction, t, next, x, k, times, predict, noise, state }));
     onStep?.({ k, t, next, x, nfe });
   }
   return x;

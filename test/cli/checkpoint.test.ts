@@ -1,10 +1,10 @@
 import { open, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import type { Disk } from "../../src/cli/atomic.ts";
-import { loadResult, loadState, saveResult, saveState, stateFile } from "../../src/cli/checkpoint.ts";
-import { loadModel, saveModel } from "../../src/cli/models.ts";
-import { linear, u } from "../../src/core/index.ts";
+import { linear, velocity } from "../../src/core/index.ts";
+import type { Disk } from "../../src/node/atomic.ts";
+import { loadResult, loadState, saveResult, saveState, stateFile } from "../../src/node/checkpoint.ts";
+import { loadModel, saveModel } from "../../src/node/models.ts";
 import { type Card, describeModel } from "../../src/run/card.ts";
 import type { Progress } from "../../src/run/job.ts";
 import type { PlayerState, TrainState } from "../../src/run/train.ts";
@@ -131,7 +131,7 @@ test("a full disk and weights that are not finite leave the old state", async ()
 });
 
 test("a model whose card is a save behind tells how far its weights are", async () => {
-  const { network, model, spec, theta } = tinyModel(linear(), u);
+  const { network, model, spec, theta } = tinyModel(linear(), velocity);
   const card = (imagesSeen: number): Card => ({
     format: 2,
     library: "0",

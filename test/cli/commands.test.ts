@@ -5,11 +5,11 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { command } from "../../src/cli/command.ts";
 import { commands } from "../../src/cli/commands/index.ts";
-import { exitCode } from "../../src/cli/failure.ts";
-import { fewestSamples } from "../../src/cli/features.ts";
-import { readJson, readSafetensors } from "../../src/cli/files.ts";
-import { loadModel } from "../../src/cli/models.ts";
+import { exitCode } from "../../src/cli/exitCode.ts";
 import { runProgram } from "../../src/cli/program.ts";
+import { fewestSamples } from "../../src/node/features.ts";
+import { readJson, readSafetensors } from "../../src/node/files.ts";
+import { loadModel } from "../../src/node/models.ts";
 import { version } from "../../src/version.ts";
 import { type Event, fewstep, fewstepProcess, onlyRun, root, scratchOnce } from "./fewstep.ts";
 

@@ -4,9 +4,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { saveModel } from "../../src/cli/models.ts";
 import { readSafetensors, type WritableTensor, writeSafetensors } from "../../src/data/safetensors.ts";
 import { buildNetwork, collect, countParams, fromConstants, unflatten } from "../../src/nn/index.ts";
+import { saveModel } from "../../src/node/models.ts";
 import { type Card, modelOf } from "../../src/run/card.ts";
 import { failure, fewstep } from "./fewstep.ts";
 

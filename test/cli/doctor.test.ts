@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { sentence } from "../../src/cli/failure.ts";
+import { sentence } from "../../src/node/failure.ts";
 import { version } from "../../src/version.ts";
 import { fewstep, root, scratch } from "./fewstep.ts";
 

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type Disk, writeAtomic } from "../../src/cli/atomic.ts";
-import { decodeImage } from "../../src/cli/decode.ts";
+import { type Disk, writeAtomic } from "../../src/node/atomic.ts";
+import { decodeImage } from "../../src/node/decode.ts";
 import {
   openData,
   openSafetensors,
@@ -12,9 +12,9 @@ import {
   readSafetensors,
   writeJson,
   writeSafetensors,
-} from "../../src/cli/files.ts";
-import { folderSource } from "../../src/cli/folderSource.ts";
-import { globMatcher } from "../../src/cli/glob.ts";
+} from "../../src/node/files.ts";
+import { folderSource } from "../../src/node/folderSource.ts";
+import { globMatcher } from "../../src/node/glob.ts";
 import { picture, tar } from "../data/bytes.ts";
 
 let folder: string;

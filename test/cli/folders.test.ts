@@ -4,9 +4,9 @@ import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { openData, readJson } from "../../src/cli/files.ts";
 import { packImages } from "../../src/data/images.ts";
 import { parseJson } from "../../src/data/json.ts";
+import { openData, readJson } from "../../src/node/files.ts";
 import { picture } from "../data/bytes.ts";
 
 let folder: string;
@@ -116,7 +116,7 @@ describe("work in flight", () => {
     await put(...Array.from({ length: 30 }, (_, i) => `cat/${i}.png`));
     for (const i of [5, 9, 20]) await writeFile(at(`cat/${i}.png`), "no picture");
     const script = `
-      import { openData } from ${JSON.stringify(resolve(import.meta.dirname, "../../src/cli/files.ts"))};
+      import { openData } from ${JSON.stringify(resolve(import.meta.dirname, "../../src/node/files.ts"))};
       const said = await openData(${JSON.stringify(folder)}).catch((error) => error.message);
       await new Promise((done) => setTimeout(done, 200));
       console.log("alive: " + said);`;
@@ -155,15 +155,16 @@ describe("JSON as Python writes it", () => {
     [`{"${"a".repeat(3_000_000)}`, "x is not JSON: "],
     [`${"\n".repeat(1000)}{"a" 1}`, "x is not JSON: "],
   ])("what is none is refused at once, in a sentence: case %#", (text, message) => {
-    const start = performance.now();
+    const cpu = process.cpuUsage();
     let said = "";
     try {
       parseJson(text, "x");
     } catch (error) {
       said = error instanceof Error ? error.message : "";
     }
+    const { user, system } = process.cpuUsage(cpu);
     expect(said).toContain(message);
     expect(said).toMatch(/^[^\n]{1,300}\.$/);
-    expect(performance.now() - start).toBeLessThan(2000);
+    expect((user + system) / 1e6, "seconds of the processor").toBeLessThan(2);
   });
 });

@@ -2,9 +2,9 @@
 import { cp, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { loadState } from "../../src/cli/checkpoint.ts";
-import { loadModel } from "../../src/cli/models.ts";
-import { runAt } from "../../src/cli/runDir.ts";
+import { loadState } from "../../src/node/checkpoint.ts";
+import { loadModel } from "../../src/node/models.ts";
+import { runAt } from "../../src/node/runDir.ts";
 import { failure, fewstep, root, scratch } from "./fewstep.ts";
 
 const { at } = scratch();

@@ -2,8 +2,8 @@
 import { cp, mkdir, open, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { writeSafetensors } from "../../src/cli/files.ts";
 import { tensorFile } from "../../src/cli/tensorKinds.ts";
+import { writeSafetensors } from "../../src/node/files.ts";
 import { picture, tar } from "../data/bytes.ts";
 import { fewstep, onlyRun, scratchOnce } from "./fewstep.ts";
 

@@ -5,8 +5,8 @@ import { mkdir, readdir, readFile, symlink, utimes, writeFile } from "node:fs/pr
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { sweepTemporary, writeAtomic } from "../../src/cli/atomic.ts";
-import { acquireLock, type Holder, LOCK_FILE } from "../../src/cli/lock.ts";
+import { sweepTemporary, writeAtomic } from "../../src/node/atomic.ts";
+import { acquireLock, type Holder, LOCK_FILE } from "../../src/node/lock.ts";
 import { root, scratch } from "./fewstep.ts";
 
 const { at } = scratch();
@@ -20,7 +20,7 @@ const leave = (change: Partial<Holder>) =>
 /** A process of its own that takes the lock and keeps it. Resolves with what it says. */
 function other(): Promise<{ child: ChildProcess; says: string; ended: Promise<unknown> }> {
   const script = `
-    import { acquireLock } from ${JSON.stringify(join(root, "src/cli/lock.ts"))};
+    import { acquireLock } from ${JSON.stringify(join(root, "src/node/lock.ts"))};
     acquireLock(process.argv[1], "train --resume x").then(
       () => { console.log("locked"); setInterval(() => {}, 1000); },
       (error) => { console.log(error.message); });`;

@@ -2,13 +2,13 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { quietContext } from "../../src/cli/context.ts";
-import { availableMemory, checkMemory } from "../../src/cli/memory.ts";
-import { silent } from "../../src/cli/reporter.ts";
-import { linear, u } from "../../src/core/index.ts";
+import { linear, velocity } from "../../src/core/index.ts";
 import { networkModel } from "../../src/model.ts";
 import { buildNetwork, collect } from "../../src/nn/network.ts";
 import { countParams } from "../../src/nn/params.ts";
+import { quietContext } from "../../src/node/context.ts";
+import { availableMemory, checkMemory } from "../../src/node/memory.ts";
+import { silent } from "../../src/node/reporter.ts";
 import { adamwDefaults } from "../../src/optim/adamw.ts";
 import { key } from "../../src/random.ts";
 import { diffusion } from "../../src/recipes/diffusion.ts";
@@ -20,7 +20,7 @@ const { at } = scratch();
 describe("a run that does not fit", () => {
   const network = buildNetwork({ family: "dit", config: { size: 16, width: 64, depth: 14, heads: 2 } });
   const timeInput = { scale: 1000, offset: 0 };
-  const model = networkModel(network, linear(), u, timeInput);
+  const model = networkModel(network, linear(), velocity, timeInput);
   const spec = collect(network);
   const theta = new Float32Array(countParams(spec));
   const { value: run } = diffusion.stages(startOf({ model, network, timeInput, spec, theta }), {}, key(0)).next();

@@ -2,7 +2,7 @@
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import { loadModel } from "../../src/cli/models.ts";
+import { loadModel } from "../../src/node/models.ts";
 import { fixture, runtime } from "../onnx/helpers.ts";
 import { described, floats, graphProto, modelBytes, node, stored } from "../onnx/model.ts";
 import { fewstep, root, scratch } from "./fewstep.ts";

@@ -7,12 +7,12 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import sharp from "sharp";
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { svgSignature, svgToPng } from "../../src/cli/figures.ts";
-import { readJson, readSafetensors, writeSafetensors } from "../../src/cli/files.ts";
-import { claimFile } from "../../src/cli/outputs.ts";
-import { claimReport, replaceReport } from "../../src/cli/reportFolder.ts";
 import { encodePng, isSignedPng } from "../../src/data/png.ts";
 import { decodePng } from "../../src/data/pngDecode.ts";
+import { svgSignature, svgToPng } from "../../src/node/figures.ts";
+import { readJson, readSafetensors, writeSafetensors } from "../../src/node/files.ts";
+import { claimFile } from "../../src/node/outputs.ts";
+import { claimReport, replaceReport } from "../../src/node/reportFolder.ts";
 import { failure, fewstep, onlyRun, scratch, scratchOnce } from "./fewstep.ts";
 
 const { at } = scratch();

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { networkFor } from "../../src/cli/presets.ts";
 import { collect } from "../../src/nn/network.ts";
 import { countParams } from "../../src/nn/params.ts";
+import { networkFor } from "../../src/node/presets.ts";
 
 test.each([
   [[2, 1, 1], 0, {}, "mlp", [2], null],

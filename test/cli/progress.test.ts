@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { formatLoss, formatProgress, formatSeconds, formatSpeed, progressLine } from "../../src/cli/progress.ts";
+import { formatProgress, progressLine } from "../../src/cli/progress.ts";
+import { formatLoss, formatSeconds, formatSpeed } from "../../src/node/format.ts";
 
 test.each([
   [0, "0 s"],

@@ -2,7 +2,7 @@ import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { createRun, nextNumber, readLog, rewindLog, runAt, runName } from "../../src/cli/runDir.ts";
+import { createRun, nextNumber, readLog, rewindLog, runAt, runName } from "../../src/node/runDir.ts";
 
 let root: string;
 beforeEach(async () => {

@@ -3,12 +3,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { accelerate, accelerateOptions } from "../../src/cli/commands/accelerate.ts";
-import type { Context } from "../../src/cli/context.ts";
-import { methodNamed, methods, presetOf } from "../../src/cli/methods.ts";
-import { flagName } from "../../src/cli/options.ts";
-import { silent } from "../../src/cli/reporter.ts";
-import { trainingOptions } from "../../src/cli/training.ts";
+import { accelerateOptions, accelerateTeacher } from "../../src/node/accelerate.ts";
+import type { Context } from "../../src/node/context.ts";
+import { methodNamed, methods, presetOf } from "../../src/node/methods.ts";
+import { flagName } from "../../src/node/options.ts";
+import { silent } from "../../src/node/reporter.ts";
+import { trainingOptions } from "../../src/node/training.ts";
 import { toyTeacher } from "./toyTeachers.ts";
 
 /** A teacher of points, made here, and one of images. */
@@ -30,7 +30,7 @@ async function resolved(given: object): Promise<Record<string, unknown>> {
     },
   };
   const context = { report, runtime: { device: "cpu" }, signal: new AbortController().signal, seed: 0 };
-  await accelerate(
+  await accelerateTeacher(
     accelerateOptions.parse({ teacher: "anything", data: "toy:moons", dryRun: true, ...given }),
     context as unknown as Context,
   );

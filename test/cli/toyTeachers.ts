@@ -1,11 +1,11 @@
 // Teachers with three classes and data that fit them, made here: not trained, but none of their weights is zero.
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { saveModel } from "../../src/cli/models.ts";
-import { cosine, v } from "../../src/core/index.ts";
+import { cosine, vPrediction } from "../../src/core/index.ts";
 import { networkModel } from "../../src/model.ts";
 import { initialize } from "../../src/nn/initialize.ts";
 import { buildNetwork, collect } from "../../src/nn/network.ts";
+import { saveModel } from "../../src/node/models.ts";
 import { key } from "../../src/random.ts";
 import { CARD_FORMAT, describeModel } from "../../src/run/card.ts";
 import { picture } from "../data/bytes.ts";
@@ -40,7 +40,7 @@ export async function toyTeacher(kind: TeacherKind, folder: string): Promise<{ t
   const network = buildNetwork({ family: kind, config });
   const spec = collect(network).map((s) => ({ ...s, init: { normal: 0.2 } }));
   const timeInput = { scale: 1000, offset: 0 };
-  const model = networkModel(network, cosine(), v, timeInput);
+  const model = networkModel(network, cosine(), vPrediction, timeInput);
   const [teacher, data] = [join(folder, "teacher"), join(folder, "data")];
   const card = {
     format: CARD_FORMAT,

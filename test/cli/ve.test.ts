@@ -2,8 +2,8 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { readJson } from "../../src/cli/files.ts";
-import { loadModel } from "../../src/cli/models.ts";
+import { readJson } from "../../src/node/files.ts";
+import { loadModel } from "../../src/node/models.ts";
 import { fewstep, onlyRun, scratchOnce } from "./fewstep.ts";
 
 const { at } = scratchOnce();

@@ -4,8 +4,8 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { loadModel } from "../../src/cli/models.ts";
 import { readSafetensors, type WritableTensor, writeSafetensors } from "../../src/data/safetensors.ts";
+import { loadModel } from "../../src/node/models.ts";
 import { root } from "./fewstep.ts";
 
 const teacher = join(root, "assets/mnist-teacher");

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import {
   chord,
+  coefficients,
   cosine,
   diffEps,
   eps,
@@ -9,12 +10,11 @@ import {
   linear,
   type Prediction,
   type Row,
-  read,
   subVp,
   table,
-  u,
   uniformWindows,
   ve,
+  velocity,
   vp,
   windowGrid,
 } from "../../src/core/index.ts";
@@ -36,11 +36,11 @@ describe("PeRFlow constants", () => {
     [0.9, 0.75, 1.7478618856, -0.7540573223, Number.NaN],
   ];
   test.each(windows)("t = %d to %d", (t, end, lambda, ddim, diff) => {
-    const [p, q] = read(perflow, t, eps, perflow.at(end));
+    const [p, q] = coefficients(perflow, t, eps, perflow.at(end));
     expect(Math.abs(p - lambda)).toBeLessThan(6e-9);
     expect(Math.abs(q - ddim)).toBeLessThan(6e-9);
     if (!Number.isNaN(diff)) {
-      const [p2, q2] = read(perflow, t, diffEps, perflow.at(end));
+      const [p2, q2] = coefficients(perflow, t, diffEps, perflow.at(end));
       expect(Math.abs(p2 - lambda)).toBeLessThan(6e-9);
       expect(Math.abs(q2 - diff)).toBeLessThan(6e-9);
     }
@@ -51,7 +51,7 @@ describe("PeRFlow constants", () => {
       segment(perflow.at(1), perflow.at(0.75), prediction.row(perflow, 0.9), 1.3, 0.9);
     expect(target(eps)).toBeCloseTo(1.4489117965, 9);
     expect(target(diffEps)).toBeCloseTo(1.0875206683, 9);
-    expect(target(u)).toBeCloseTo(1.6, 9);
+    expect(target(velocity)).toBeCloseTo(1.6, 9);
     expect(segment(perflow.at(1), perflow.at(0.75), perflow.at(0.9), 1.3, 0.9)).toBeCloseTo(1.14, 12);
     // The same pair on the teacher's own form, compared at the window's end.
     for (const [n, x, weight] of [
@@ -62,7 +62,7 @@ describe("PeRFlow constants", () => {
       const t = (n + 1) / 1000;
       const state = segment(teacher.at(1), teacher.at(0.75), teacher.at(t), 1.3, 0.9);
       expect(state).toBeCloseTo(x, 9);
-      const [p, q] = read(teacher, t, eps, teacher.at(0.75));
+      const [p, q] = coefficients(teacher, t, eps, teacher.at(0.75));
       expect(-q).toBeCloseTo(weight, 8);
       expect(p * state + q * 1.4489117965).toBeCloseTo(0.9, 9);
     }
@@ -74,7 +74,7 @@ describe("PeRFlow constants", () => {
       const edges = new Map<number, number>();
       let x = 1;
       for (let i = 0; i + 1 < grid.length; i++) {
-        const [p, q] = read(perflow, grid[i], prediction, perflow.at(grid[i + 1]));
+        const [p, q] = coefficients(perflow, grid[i], prediction, perflow.at(grid[i + 1]));
         x = p * x + q * 0.5;
         edges.set(grid[i + 1], x);
       }
@@ -84,7 +84,7 @@ describe("PeRFlow constants", () => {
       for (const [prediction, values] of [
         [eps, [2.2325968373, 4.2935034607, 6.3184377601, 7.3529495118]],
         [diffEps, [1.8161527072, 3.0338789944, 4.1333487336, 4.6810549693]],
-        [u, [0.875, 0.75, 0.625, 0.5]],
+        [velocity, [0.875, 0.75, 0.625, 0.5]],
       ] as const) {
         run(prediction, steps).forEach((x, i) => {
           expect(x).toBeCloseTo(values[i], 9);
@@ -127,7 +127,7 @@ function sample(
 ) {
   let x = start;
   for (let i = 0; i + 1 < grid.length; i++) {
-    const [p, q] = read(form, grid[i], prediction, form.at(grid[i + 1]));
+    const [p, q] = coefficients(form, grid[i], prediction, form.at(grid[i + 1]));
     x = p * x + q * net(x, grid[i]);
   }
   return x;
@@ -149,7 +149,7 @@ describe("ideal students hit the teacher's endpoint", () => {
         const singularStart = base.at(1)[0] === 0; // eps says nothing at pure noise: these need u
         const name = `${base.name}, K = ${count}, ${perWindow} steps per window`;
         test(`PeRFlow: ${name}`, () => {
-          for (const prediction of singularStart ? [u] : [eps, u]) {
+          for (const prediction of singularStart ? [velocity] : [eps, velocity]) {
             expect(
               Math.abs(sample(straight, grid, prediction, ideal(base, straight, count, prediction), x) - exact),
             ).toBeLessThan(1e-11);

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   chord,
+  coefficients,
   conditioning,
   cosine,
   diffEps,
@@ -17,15 +18,14 @@ import {
   predictionNames,
   predictionSpec,
   type Row,
-  read,
   score,
   subVp,
   table,
   transfer,
-  u,
   uniformWindows,
-  v,
   ve,
+  velocity,
+  vPrediction,
   vp,
   x0,
 } from "../../src/core/index.ts";
@@ -43,7 +43,7 @@ const forms: Form[] = [
   chord(table(), uniformWindows(4)),
   chord(linear(), uniformWindows(6)),
 ];
-const predictions: Prediction[] = [eps, x0, v, u, score, edmPrediction, edmWith(0.3)];
+const predictions: Prediction[] = [eps, x0, vPrediction, velocity, score, edmPrediction, edmWith(0.3)];
 const value = ([a, b]: Row, data: number, noise: number) => a * data + b * noise;
 
 describe("round trips, form x prediction", () => {
@@ -64,12 +64,12 @@ describe("round trips, form x prediction", () => {
         (t, data, noise, from, to) => {
           const x = value(form.at(t), data, noise);
           const y = value(from.row(form, t), data, noise);
-          const [p, q] = read(form, t, from, to.row(form, t));
+          const [p, q] = coefficients(form, t, from, to.row(form, t));
           const z = p * x + q * y;
           expect(Math.abs(z - value(to.row(form, t), data, noise))).toBeLessThan(
             1e-10 * Math.max(1, Math.abs(p * x), Math.abs(q * y)),
           );
-          const [p2, q2] = read(form, t, to, from.row(form, t));
+          const [p2, q2] = coefficients(form, t, to, from.row(form, t));
           expect(Math.abs(p2 * x + q2 * z - y)).toBeLessThan(1e-10 * Math.max(1, Math.abs(p2 * x), Math.abs(q2 * z)));
         },
       ),
@@ -92,7 +92,7 @@ describe("guidance", () => {
           const guide = (a: number, b: number) => b + g * (a - b);
           const guided = guide(c, none);
           for (const to of predictions) {
-            const [p, q] = read(form, t, eps, to.row(form, t));
+            const [p, q] = coefficients(form, t, eps, to.row(form, t));
             const there = guide(p * x + q * c, p * x + q * none);
             expect(Math.abs(there - (p * x + q * guided))).toBeLessThan(
               1e-11 * (1 + Math.abs(p * x) + 40 * Math.abs(q)) * (1 + g),
@@ -115,14 +115,14 @@ describe("transfer", () => {
     expect(transfer([0.3, 0.7], [0, 1], [0, 1])).toEqual([0, 1]);
   });
   test("a DDIM step on the linear form is Euler on u", () => {
-    const [p, q] = read(linear(), 0.75, u, linear().at(0.5));
+    const [p, q] = coefficients(linear(), 0.75, velocity, linear().at(0.5));
     expect(p).toBeCloseTo(1, 14);
     expect(q).toBeCloseTo(-0.25, 14);
   });
   test("edm is c_skip and c_out", () => {
     const form = edm();
     const t = form.tAt(-Math.log(2));
-    const [p, q] = read(form, t, edmWith(0.5), [1, 0]);
+    const [p, q] = coefficients(form, t, edmWith(0.5), [1, 0]);
     expect(p).toBeCloseTo(0.25 / 4.25, 12);
     expect(q).toBeCloseTo((2 * 0.5) / Math.sqrt(4.25), 12);
   });
@@ -137,13 +137,13 @@ describe("singular reads are refused with prediction, form and t", () => {
     [table({ zeroSnr: true }), 1, eps, [1, 0]],
     [linear(), 0, x0, [0, 1]],
     [cosine(), 0, x0, [0, 1]],
-    [vp(), 0, u, [0, 1]],
+    [vp(), 0, velocity, [0, 1]],
     [linear(), 0, score, [0, 1]],
   ];
   test.each(cases)("%#", (form, t, prediction, want) => {
     const message = (() => {
       try {
-        read(form, t, prediction, want);
+        coefficients(form, t, prediction, want);
       } catch (error) {
         expect(error).toBeInstanceOf(RangeError);
         return (error as Error).message;
@@ -155,8 +155,8 @@ describe("singular reads are refused with prediction, form and t", () => {
     expect(message).toContain(`t = ${t}`);
   });
   test("v reads everything at both ends of a VP form", () => {
-    expect(read(cosine(), 1, v, [1, 0])).toEqual([0, -1]);
-    expect(read(cosine(), 0, v, [0, 1])).toEqual([0, 1]);
+    expect(coefficients(cosine(), 1, vPrediction, [1, 0])).toEqual([0, -1]);
+    expect(coefficients(cosine(), 0, vPrediction, [0, 1])).toEqual([0, 1]);
     expect(conditioning(linear().at(0.999), eps.row(linear(), 0.999))).toBeGreaterThan(900);
   });
   test("diff_eps needs windows and a growing alpha", () => {

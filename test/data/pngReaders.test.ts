@@ -2,9 +2,9 @@
 import { deflateSync } from "node:zlib";
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
-import { decodeImage } from "../../src/cli/decode.ts";
 import { exifOrientation } from "../../src/data/orient.ts";
 import { decodePng } from "../../src/data/pngDecode.ts";
+import { decodeImage } from "../../src/node/decode.ts";
 
 const crcTable = Uint32Array.from({ length: 256 }, (_, n) => {
   let c = n;

@@ -10,7 +10,7 @@ describe("configurations", () => {
       const config = { _class_name: name, final_sigmas_type: "sigma_min" };
       const scheduler = createScheduler(config, 8);
       const start = Float32Array.of(0.3, -1).map((v) => v * scheduler.initNoiseSigma);
-      const x = await runScheduler(scheduler, { x: start, denoise: model, noise: () => Float32Array.of(0.2, -0.4) });
+      const x = await runScheduler(scheduler, { x: start, predict: model, noise: () => Float32Array.of(0.2, -0.4) });
       expect(x.every(Number.isFinite), name).toBe(true);
       const [alpha, sigma] = scheduler.row(0);
       expect(Math.hypot(alpha, sigma)).toBeGreaterThan(0.5);
@@ -79,13 +79,13 @@ describe("refusals name the option and its value", () => {
       { _class_name: "DDIMScheduler", rescale_betas_zero_snr: true, timestep_spacing: "trailing" },
       4,
     );
-    await expect(runScheduler(scheduler, { x: Float32Array.of(1), denoise: model })).rejects.toThrow(
+    await expect(runScheduler(scheduler, { x: Float32Array.of(1), predict: model })).rejects.toThrow(
       /cannot read epsilon at alpha = 0/,
     );
   });
   test("noise that is missing", async () => {
     const scheduler = createScheduler({ _class_name: "LCMScheduler" }, 4);
-    await expect(runScheduler(scheduler, { x: Float32Array.of(1), denoise: model })).rejects.toThrow(
+    await expect(runScheduler(scheduler, { x: Float32Array.of(1), predict: model })).rejects.toThrow(
       /LCMScheduler is stochastic/,
     );
   });
@@ -101,7 +101,7 @@ test("dynamic thresholding works per sample of a batch", async () => {
   const one = [0.5, -2, 3.5, 0.1];
   const two = [9, -0.2, 0.4, -7];
   const run = (x: number[], batch: number) =>
-    runScheduler(createScheduler(config, 3, { batch }), { x: Float32Array.from(x), denoise: model });
+    runScheduler(createScheduler(config, 3, { batch }), { x: Float32Array.from(x), predict: model });
   const together = await run([...one, ...two], 2);
   const apart = [...(await run(one, 1)), ...(await run(two, 1))];
   expect([...together]).toEqual(apart);

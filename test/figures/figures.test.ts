@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { parseHTML } from "linkedom";
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
-import { figureContext, saveFigure, svgSignature, svgToPng } from "../../src/cli/figures.ts";
 import { toy } from "../../src/data/toy2d.ts";
 import { alphaSigma } from "../../src/figures/alphaSigma.ts";
 import { lossCurve, runningMean } from "../../src/figures/lossCurve.ts";
@@ -12,6 +11,7 @@ import { metricVsNfe } from "../../src/figures/metricVsNfe.ts";
 import { pathVariation } from "../../src/figures/pathVariation.ts";
 import { scatter2d, trajectories2d } from "../../src/figures/plane.ts";
 import { logTicks, renderSheet } from "../../src/figures/sheet.ts";
+import { figureContext, saveFigure, svgSignature, svgToPng } from "../../src/node/figures.ts";
 import { key, normal } from "../../src/random.ts";
 
 const context = figureContext();

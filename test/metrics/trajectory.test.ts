@@ -10,10 +10,10 @@ import {
   type Prediction,
   quadraticGrid,
   table,
-  u,
   uniformGrid,
   uniformWindows,
-  v,
+  velocity,
+  vPrediction,
   vp,
   windowGrid,
 } from "../../src/core/index.ts";
@@ -35,7 +35,7 @@ function exactPath(form: Form, prediction: Prediction, times: readonly number[],
     times,
     states,
     dim: 1,
-    denoise: gaussianDenoiser<Float64Array>(source, form, prediction) as Path["denoise"],
+    predict: gaussianDenoiser<Float64Array>(source, form, prediction) as Path["predict"],
   };
 }
 
@@ -46,7 +46,7 @@ describe("straightness of the flow of independent coupling", () => {
     [1, 0.4292037],
     [2, 0.8584073],
   ])("std %d: s(2 - π/2)", async (std, s) => {
-    const { whole } = await pathReport(exactPath(linear(), u, uniformGrid(2000), { mean: 0.5, std }));
+    const { whole } = await pathReport(exactPath(linear(), velocity, uniformGrid(2000), { mean: 0.5, std }));
     expect(whole.straightness).toBeCloseTo(s, 5);
     expect(whole.straightness).toBeCloseTo(std * (2 - Math.PI / 2), 5);
     const distance = 0.5 ** 2 + (1 - std) ** 2; // E|z1 - z0|² of scores ±1
@@ -57,7 +57,9 @@ describe("straightness of the flow of independent coupling", () => {
     const values: number[] = [];
     for (const form of [linear(), vp(), cosine(), table()]) {
       const [from, to] = [form.tAt(-2), form.tAt(2.5)];
-      values.push((await pathReport(exactPath(form, v, logSnrGrid(form, 3000, { from, to })))).whole.straightness);
+      values.push(
+        (await pathReport(exactPath(form, vPrediction, logSnrGrid(form, 3000, { from, to })))).whole.straightness,
+      );
     }
     for (const value of values) expect(value).toBeCloseTo(values[0], 6);
   });
@@ -72,7 +74,7 @@ describe("first-orderness of the Gaussian teacher on [0, R]", () => {
     [0.5, 0.1603104827],
   ])("R = %d", async (top, expected) => {
     const from = top / (1 + top);
-    const { whole } = await pathReport(exactPath(linear(), u, quadraticGrid(8000, { from, to: 0 })));
+    const { whole } = await pathReport(exactPath(linear(), velocity, quadraticGrid(8000, { from, to: 0 })));
     // FO_r is a ratio over E of a unit score about the mean, so the mean of the data must not enter: y's mean is constant.
     expect(whole.firstOrder).not.toBeNull();
     expect(Math.abs((whole.firstOrder ?? 0) - expected)).toBeLessThan(2e-6);
@@ -95,7 +97,7 @@ describe("first-orderness of the Gaussian teacher on [0, R]", () => {
         prediction: eps,
         times,
         x: path.states[0] as Float64Array,
-        denoise: gaussianDenoiser<Float64Array>(data, form, eps),
+        predict: gaussianDenoiser<Float64Array>(data, form, eps),
         onStep: ({ x }) => states.push(x),
       });
       expect((await pathReport({ ...path, states })).whole.firstOrderSteps).toBeCloseTo(own, 9);
@@ -115,7 +117,7 @@ describe("a first-order path is zero in every number", () => {
     const states = times.map((t) =>
       Float64Array.of(...[1, -1, 0.4].map((xi) => form.at(t)[0] * (data.mean + data.std * xi) + form.at(t)[1] * xi)),
     );
-    const { whole } = await pathReport({ form, prediction: eps, times, states, dim: 1, denoise: ideal(form) });
+    const { whole } = await pathReport({ form, prediction: eps, times, states, dim: 1, predict: ideal(form) });
     for (const value of [
       whole.straightness,
       whole.firstOrder,
@@ -148,12 +150,12 @@ describe("windows", () => {
     const states = times.map((t) => Float64Array.of(at(1, t), at(-1, t)));
     const c = [0.9992470164, 0.9932546642, 0.9625213591, 0.6835783651];
     // At a state that two windows share, the student answers for the one it starts; the window before it ends with its own answer.
-    const denoise = async (_x: unknown, t: number) => {
+    const predict = async (_x: unknown, t: number) => {
       const k = t === 0 ? 3 : windows.of(t).index;
       return Float64Array.of(c[k], -c[k]);
     };
     const { whole, windows: parts } = await pathReport(
-      { form: straight, prediction: eps, times, states, dim: 1, denoise },
+      { form: straight, prediction: eps, times, states, dim: 1, predict },
       windows,
     );
     expect(parts.length).toBe(4);
@@ -165,7 +167,7 @@ describe("windows", () => {
     expect(whole.firstOrderSteps).toBeGreaterThan(0.01);
   });
   test("an edge off the grid is refused", async () => {
-    const path = exactPath(linear(), u, uniformGrid(3));
+    const path = exactPath(linear(), velocity, uniformGrid(3));
     await expect(pathReport(path, uniformWindows(2))).rejects.toThrow(/window edge 0.5 is not a time/);
   });
 });
@@ -200,18 +202,18 @@ test("curvature of a right angle in the plane", async () => {
   // In the linear form z = x: a path (0,0) -> (1,0) -> (1,1).
   const times = [1, 0.5, 0];
   const states = [Float64Array.of(0, 0, 5, 5), Float64Array.of(1, 0, 6, 6), Float64Array.of(1, 1, 8, 8)];
-  const denoise = async (x: Float32Array | Float64Array) => x.map((value, k) => value + k);
-  const { whole } = await pathReport({ form: linear(), prediction: u, times, states, dim: 2, denoise });
+  const predict = async (x: Float32Array | Float64Array) => x.map((value, k) => value + k);
+  const { whole } = await pathReport({ form: linear(), prediction: velocity, times, states, dim: 2, predict });
   expect(whole.curvature.excess).toBeCloseTo((2 / Math.SQRT2 - 1) / 2, 12);
   expect(whole.curvature.bow).toBeCloseTo(0.25, 12);
   expect(whole.curvature.turning).toBeCloseTo(Math.PI / 4, 12);
 });
 
 test("refusals name the values", async () => {
-  const path = exactPath(linear(), u, uniformGrid(4));
+  const path = exactPath(linear(), velocity, uniformGrid(4));
   await expect(pathReport({ ...path, states: path.states.slice(1) })).rejects.toThrow(/4 states at 5 times/);
   await expect(pathReport({ ...path, dim: 3 })).rejects.toThrow(/2 values. Expected a multiple of 3/);
-  await expect(pathReport({ ...path, prediction: eps, denoise: async (x) => x })).rejects.toThrow(
+  await expect(pathReport({ ...path, prediction: eps, predict: async (x) => x })).rejects.toThrow(
     /eps on the form linear at t = 1/,
   );
   const same = { ...path, states: path.states.map((s) => s.map(() => s[0])) };

@@ -1,6 +1,6 @@
 // Data N(m, s²): the exact denoiser, trajectory and ideal students, on any form.
 import { type Form, type Prediction, type Row, transfer } from "../../src/core/index.ts";
-import type { Denoise, Vector } from "../../src/solvers/index.ts";
+import type { Predict, Vector } from "../../src/solvers/index.ts";
 
 export interface Gaussian {
   readonly mean: number;
@@ -10,7 +10,7 @@ export interface Gaussian {
 const spread = ([alpha, sigma]: Row, { std }: Gaussian): number => Math.hypot(alpha * std, sigma);
 
 /** E[eps | x] = sigma (x - alpha m)/S², E[x0 | x] = m + alpha s²(x - alpha m)/S², read as the prediction asked for. */
-export function gaussianDenoiser<V extends Vector>(data: Gaussian, form: Form, prediction: Prediction): Denoise<V> {
+export function gaussianDenoiser<V extends Vector>(data: Gaussian, form: Form, prediction: Prediction): Predict<V> {
   return async (x, t) => {
     const [alpha, sigma] = form.at(t);
     const [a, b] = prediction.row(form, t);
@@ -34,7 +34,7 @@ export function consistencyStudent<V extends Vector>(
   form: Form,
   prediction: Prediction,
   end: number,
-): Denoise<V> {
+): Predict<V> {
   return async (x, t) => {
     const want = prediction.row(form, t);
     return x.map((value) => {

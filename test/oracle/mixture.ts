@@ -1,6 +1,6 @@
 // One-dimensional Gaussian mixtures: exact score, denoiser and endpoint of the flow, on any form.
 import { type Form, normalCdf, type Prediction, type Row } from "../../src/core/index.ts";
-import type { Denoise, Vector } from "../../src/solvers/index.ts";
+import type { Predict, Vector } from "../../src/solvers/index.ts";
 
 export interface Mixture {
   readonly weights: readonly number[];
@@ -29,7 +29,7 @@ export function posterior({ weights, means, stds }: Mixture, [alpha, sigma]: Row
   return { logp: top + Math.log(total), score, eps: -sigma * score, x0: data };
 }
 
-export function mixtureDenoiser<V extends Vector>(mixture: Mixture, form: Form, prediction: Prediction): Denoise<V> {
+export function mixtureDenoiser<V extends Vector>(mixture: Mixture, form: Form, prediction: Prediction): Predict<V> {
   return async (x, t) => {
     const row = form.at(t);
     const [a, b] = prediction.row(form, t);

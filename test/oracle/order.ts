@@ -10,8 +10,8 @@ import {
   subVp,
   table,
   uniformWindows,
-  v,
   ve,
+  vPrediction,
   vp,
   windowGrid,
 } from "../../src/core/index.ts";
@@ -57,7 +57,7 @@ const starts = [-1.3, -0.6, -0.1, 0.3, 0.7, 1.2];
 export async function odeError(solver: Solver, arena: Arena, steps: number): Promise<number> {
   const { form, from, to } = arena;
   const times = arenaGrid(arena, steps);
-  const denoise = mixtureDenoiser<Float64Array>(mixture, form, v);
+  const predict = mixtureDenoiser<Float64Array>(mixture, form, vPrediction);
   const [a, s] = form.at(from);
   const exact = (t: number): Float64Array => {
     const [alpha, sigma] = form.at(t);
@@ -71,13 +71,13 @@ export async function odeError(solver: Solver, arena: Arena, steps: number): Pro
     const noise = () => new Float64Array(starts.length);
     ({ x, state } = await solver.step({
       form,
-      prediction: v,
+      prediction: vPrediction,
       t: times[k],
       next: times[k + 1],
       x,
       k,
       times,
-      denoise,
+      predict,
       noise,
       state,
     }));
@@ -103,13 +103,13 @@ export async function sdeError(
     z[k + 2] = 1;
     return z;
   };
-  const denoise = gaussianDenoiser<Float64Array>(gaussian, form, v);
+  const predict = gaussianDenoiser<Float64Array>(gaussian, form, vPrediction);
   const end = await integrate(solver, {
     form,
-    prediction: v,
+    prediction: vPrediction,
     times: arenaGrid({ form, from, to }, steps),
     x,
-    denoise,
+    predict,
     noise,
   });
   const variance = ([alpha, sigma]: readonly [number, number]) => (alpha * gaussian.std) ** 2 + sigma ** 2;

@@ -1,14 +1,14 @@
 // Golden folders of kind lora: every spelling finds its weights, merges to the golden ones, and gives the U-Net's outputs.
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { openLora } from "../../src/cli/delta/open.ts";
-import { folderSource } from "../../src/cli/folderSource.ts";
 import { floatsOf } from "../../src/data/safetensors.ts";
 import { readTensor } from "../../src/data/tensorIndex.ts";
 import { matchLora, mergeLora, readLora } from "../../src/diffusers/lora.ts";
 import { modernIndex, openWeights, readParams } from "../../src/diffusers/weights.ts";
 import { fromConstants } from "../../src/nn/params.ts";
 import { readUNet2DConditionConfig } from "../../src/nn/unet2dConditionConfig.ts";
+import { openLora } from "../../src/node/delta/open.ts";
+import { folderSource } from "../../src/node/folderSource.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { type RunCase, runError } from "./externalUnet.ts";
 import {

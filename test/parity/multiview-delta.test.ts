@@ -4,13 +4,13 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { quietContext } from "../../src/cli/context.ts";
-import { applyDelta } from "../../src/cli/delta/apply.ts";
-import { folderSource } from "../../src/cli/folderSource.ts";
-import { silent } from "../../src/cli/reporter.ts";
 import { type WritableTensor, writeSafetensors } from "../../src/data/safetensors.ts";
 import { mergeDelta } from "../../src/diffusers/delta.ts";
 import { openWeights, readParams } from "../../src/diffusers/weights.ts";
+import { quietContext } from "../../src/node/context.ts";
+import { applyDelta } from "../../src/node/delta/apply.ts";
+import { folderSource } from "../../src/node/folderSource.ts";
+import { silent } from "../../src/node/reporter.ts";
 import { goldenOf, reportCases } from "./folders.ts";
 
 interface MultiviewGolden {

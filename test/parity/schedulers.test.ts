@@ -68,7 +68,7 @@ for (const { file, golden } of files) {
       const tolerance = Math.max(1e-5, 10 * c.relative_noise);
       await runScheduler(scheduler, {
         x: Float32Array.from(c.start),
-        denoise: model,
+        predict: model,
         noise: (k) => Float32Array.from(c.noise?.[k] ?? []),
         onStep: ({ k, x }) => {
           const golden = c.trajectory[k];

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { nullLabel } from "../../src/condition.ts";
-import { eps, read } from "../../src/core/prediction.ts";
+import { coefficients, eps } from "../../src/core/prediction.ts";
 import { type Schedule, table } from "../../src/core/table.ts";
 import { floatsOf, type StoredTensor } from "../../src/data/safetensors.ts";
 import { add, input, mul, sub } from "../../src/graph/index.ts";
@@ -85,7 +85,7 @@ for (const { name, folder, golden } of files) {
         for (const [k, timestep] of one.timesteps.entries()) {
           const e = await teacher.eps(x, timestep, labelsOf(tensors, one.labels));
           const next = one.timesteps[k + 1] ?? -1; // set_alpha_to_one false: the last step ends at the first entry
-          const [a, b] = read(form, form.time(timestep), eps, form.at(form.time(next)));
+          const [a, b] = coefficients(form, form.time(timestep), eps, form.at(form.time(next)));
           x = x.map((value, i) => a * value + b * e[i]);
         }
         await teacher.dispose();

@@ -13,9 +13,9 @@ import {
   type Row,
   table,
   transfer,
-  u,
-  v,
   ve,
+  velocity,
+  vPrediction,
   vp,
 } from "../../src/core/index.ts";
 import { drawsOf, type HostDraws } from "../../src/draws.ts";
@@ -159,7 +159,7 @@ describe("on first-order pairs, reflow's ideal student", () => {
   const reflow = generic(recipes.reflow);
   const mse = { distance: "mse" };
   it("is the constant velocity, and the conditional mean of crossing paths is not", async () => {
-    const of = (student: Knows) => run(reflow, startOf(linear(), u, { student }), mse, { given: pairs });
+    const of = (student: Knows) => run(reflow, startOf(linear(), velocity, { student }), mse, { given: pairs });
     expect((await of(firstOrder)).loss).toBeLessThan(1e-10);
     expect((await of(denoiser())).loss).toBeGreaterThan(1e-2);
   });
@@ -198,7 +198,7 @@ describe("behind a first-order teacher, whose one step is exact,", () => {
 
   it.each([
     ["table", table(), eps],
-    ["vp", vp(), v],
+    ["vp", vp(), vPrediction],
   ] as const)("the exact consistency function has no loss, with its own boundary (%s)", async (_, form, prediction) => {
     const of = (student: Knows, boundary: string, by = teacher) =>
       run(generic(recipes.consistency), startOf(form, prediction, { teacher: by, student }), { ...mse, boundary });
@@ -235,7 +235,7 @@ describe("behind a first-order teacher, whose one step is exact,", () => {
   it("progressive distillation's student is its teacher, for any number of steps", async () => {
     for (const from of [1, 2, 8]) {
       const of = (by: Knows, student: Knows) =>
-        run(generic(recipes.progressive), startOf(cosine(), v, { teacher: by, student }), { from, ...mse });
+        run(generic(recipes.progressive), startOf(cosine(), vPrediction, { teacher: by, student }), { from, ...mse });
       expect((await of(teacher, firstOrder)).loss).toBeLessThan(1e-8);
       expect((await of(denoiser(), denoiser())).loss).toBeGreaterThan(1e-5);
     }
@@ -244,7 +244,7 @@ describe("behind a first-order teacher, whose one step is exact,", () => {
 
 it("progressive distillation's target is what takes one step to where two of the teacher's end", async () => {
   // t = 0.5, N = 4, state 0.7; the numbers are computed apart.
-  const start = startOf(cosine(), v, { teacher: denoiser(), student: denoiser() });
+  const start = startOf(cosine(), vPrediction, { teacher: denoiser(), student: denoiser() });
   const progressive = generic(recipes.progressive);
   const { value: stage } = progressive.stages(start, progressive.options.parse({ from: 4 }), key(0)).next();
   const draws = drawsOf(B, [1], {}, columnsOf(stage as Stage));
@@ -266,7 +266,7 @@ describe("distribution matching", () => {
   ] as const)("%s moves nothing if and only if the critic knows what the teacher knows", async (_, recipe, options) => {
     const of = (critic: Knows) => {
       const who = { teacher: denoiser(), student: denoiser(), critic };
-      return run(recipe, startOf(vp(), v, who), options);
+      return run(recipe, startOf(vp(), vPrediction, who), options);
     };
     const same = await of(denoiser());
     expect([same.loss, largest(same.notes.direction)]).toEqual([0, 0]);
@@ -296,7 +296,7 @@ describe("distribution matching", () => {
     const one = (critic: Knows) =>
       run(
         generic(recipes.dmd),
-        startOf(vp(), v, { teacher: denoiser(), student: firstOrder, critic }),
+        startOf(vp(), vPrediction, { teacher: denoiser(), student: firstOrder, critic }),
         { regression: 0 },
         {
           player: "critic",
@@ -322,7 +322,7 @@ describe("in continuous time", () => {
       const before = add(mul(sub(1, r), m), mul(centered, div(spread(r), spread(t))));
       return mul(div(sub(z, before), reach), add(1, mul(reach, wrong)));
     };
-    return { form, prediction: u, sampleShape: [1], conditions: {}, apply };
+    return { form, prediction: velocity, sampleShape: [1], conditions: {}, apply };
   };
 
   it("MeanFlow's identity holds for the exact average velocity, and for nothing near it", async () => {
@@ -359,7 +359,7 @@ describe("in continuous time", () => {
       () => [0, 1],
     );
     const of = (student: Knows) =>
-      run(generic(recipes.scm), startOf(cosine(), v, { teacher: denoiser(), student }), { tangentWarmup: 0 });
+      run(generic(recipes.scm), startOf(cosine(), vPrediction, { teacher: denoiser(), student }), { tangentWarmup: 0 });
     expect(largest((await of(exact)).notes.tangent)).toBeLessThan(1e-4);
     expect(largest((await of(denoiser())).notes.tangent)).toBeGreaterThan(0.01);
     expect(largest((await of(firstOrder)).notes.tangent)).toBeGreaterThan(0.01);

@@ -10,8 +10,8 @@ import {
   linear,
   type Prediction,
   table,
-  u,
   uniformWindows,
+  velocity,
   vp,
 } from "../../src/core/index.ts";
 import { type Draws, drawsOf } from "../../src/draws.ts";
@@ -86,7 +86,7 @@ describe("the plan of", () => {
   });
 
   it("flow matching differs from it in times and sampler", () => {
-    const start = teacher(linear(), u, null);
+    const start = teacher(linear(), velocity, null);
     const plan = planOf(flowMatching, start, { times: "uniform" });
     expect([plan.name, plan.source]).toEqual(["flow-matching", { data: "" }]);
     expect(plan.model).toBe(start.model);
@@ -115,7 +115,7 @@ describe("the plan of", () => {
 
   it("PeRFlow's student predicts what it is told to", () => {
     const predictions = (["ddim_eps", "diff_eps", "velocity"] as const).map((predict) => flow({ predict }));
-    expect(predictions.map((plan) => plan.model.prediction)).toEqual([eps, diffEps, u]);
+    expect(predictions.map((plan) => plan.model.prediction)).toEqual([eps, diffEps, velocity]);
   });
 
   it("Rectified Diffusion keeps the teacher's model and learns from pairs", () => {

@@ -1,16 +1,16 @@
 // Reads one case as a user would; what is seen is plain data.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { decodeImage } from "../../src/cli/decode.ts";
-import { openData, openSafetensors, readJson } from "../../src/cli/files.ts";
-import { loadModel } from "../../src/cli/models.ts";
-import { readOnnx } from "../../src/cli/onnxFiles.ts";
 import { classCount, nullLabel } from "../../src/condition.ts";
 import { decodePng } from "../../src/data/pngDecode.ts";
 import { readScheduler } from "../../src/diffusers/scheduler.ts";
 import { createScheduler, type SchedulerConfig } from "../../src/diffusers/schedulers/index.ts";
 import { input, type Tensor } from "../../src/graph/index.ts";
 import { collect, fromConstants } from "../../src/nn/index.ts";
+import { decodeImage } from "../../src/node/decode.ts";
+import { openData, openSafetensors, readJson } from "../../src/node/files.ts";
+import { loadModel } from "../../src/node/models.ts";
+import { readOnnx } from "../../src/node/onnxFiles.ts";
 import { importOnnx } from "../../src/onnx/index.ts";
 import { modelOf, parseCard } from "../../src/run/card.ts";
 import type { Feeds } from "../../src/runtime/index.ts";

@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from "vitest";
-import { linear, u, uniformGrid } from "../../src/core/index.ts";
+import { linear, uniformGrid, velocity } from "../../src/core/index.ts";
 import { constant, mul } from "../../src/graph/index.ts";
 import { addMoments, frechet, gaussianOf, noMoments, rows } from "../../src/metrics/index.ts";
 import type { Params } from "../../src/nn/params.ts";
@@ -19,7 +19,7 @@ const none: Params = () => {
 /** dx/dt = -x: from t = 1 to 0 the state grows by e, and in N Euler steps by (1 + 1/N)^N. */
 const growing: NetModel = {
   form: linear(),
-  prediction: u,
+  prediction: velocity,
   sampleShape: [2],
   conditions: {},
   apply: (_, x) => mul(x, constant(-1)),

@@ -1,6 +1,6 @@
 // A store in memory that can break down at any of its writes, before or after it; and small starts for jobs.
 
-import { eps, linear, u, vp } from "../../src/core/index.ts";
+import { eps, linear, velocity, vp } from "../../src/core/index.ts";
 import type { Dataset } from "../../src/data/dataset.ts";
 import { fold, key, normal } from "../../src/random.ts";
 import type { Start } from "../../src/recipes/recipe.ts";
@@ -86,7 +86,7 @@ export function memoryStore(
 
 /** An untrained teacher in the plane. */
 export function tinyStart(straight = false): Start {
-  const [form, prediction] = straight ? [linear(), u] : [vp(), eps];
+  const [form, prediction] = straight ? [linear(), velocity] : [vp(), eps];
   const { network, spec, theta, model } = tinyModel(form, prediction);
   return startOf({ model, network, timeInput, spec, theta });
 }

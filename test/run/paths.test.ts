@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from "vitest";
-import { chord, linear, table, u, uniformGrid, uniformWindows, vp } from "../../src/core/index.ts";
+import { chord, linear, table, uniformGrid, uniformWindows, velocity, vp } from "../../src/core/index.ts";
 import { add, constant, mul } from "../../src/graph/index.ts";
 import type { Params } from "../../src/nn/params.ts";
 import type { NetModel } from "../../src/recipes/recipe.ts";
@@ -16,7 +16,7 @@ const none: Params = () => {
 };
 const flow = (apply: NetModel["apply"]): NetModel => ({
   form: linear(),
-  prediction: u,
+  prediction: velocity,
   sampleShape: [2],
   conditions: {},
   apply,

@@ -2,7 +2,7 @@
 
 import type { Clock } from "../../src/clock.ts";
 import { labelColumn } from "../../src/condition.ts";
-import { linear, type TimeLaw, u, uniform } from "../../src/core/index.ts";
+import { linear, type TimeLaw, uniform, velocity } from "../../src/core/index.ts";
 import { independent } from "../../src/couplings/independent.ts";
 import type { Batch } from "../../src/draws.ts";
 import { add, mul, sum, type Tensor } from "../../src/graph/index.ts";
@@ -56,7 +56,7 @@ export function stageWith(
 ): Stage {
   const model: NetModel = {
     form: linear(),
-    prediction: u,
+    prediction: velocity,
     sampleShape: [1],
     conditions: labels ? { labels: labelColumn(2) } : {},
     apply: (_, x) => x,

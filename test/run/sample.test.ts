@@ -1,5 +1,15 @@
 import { afterAll, expect, test } from "vitest";
-import { chord, eps, linear, startScale, table, u, uniformGrid, uniformWindows, ve } from "../../src/core/index.ts";
+import {
+  chord,
+  eps,
+  linear,
+  startScale,
+  table,
+  uniformGrid,
+  uniformWindows,
+  ve,
+  velocity,
+} from "../../src/core/index.ts";
 import { constant, mul } from "../../src/graph/index.ts";
 import type { Params } from "../../src/nn/params.ts";
 import { fold, key, normal } from "../../src/random.ts";
@@ -16,7 +26,7 @@ afterAll(() => expect(runtime.open()).toBe(0));
 const worst = (a: Float32Array, b: Float32Array) => a.reduce((m, v, i) => Math.max(m, Math.abs(v - b[i])), 0);
 
 test("samples do not depend on the batch, and a later part is the same as a part of the whole", async () => {
-  const { model, params } = tinyModel(linear(), u, 3);
+  const { model, params } = tinyModel(linear(), velocity, 3);
   const small = await sampler(model, params, runtime, 3);
   const large = await sampler(model, params, runtime, 8);
   const options = { n: 10, seed: 4, solver: ddim(), times: uniformGrid(4) };
@@ -38,7 +48,7 @@ test("samples do not depend on the batch, and a later part is the same as a part
 test("the program computes what the solver says: Euler by hand on x' = -x", async () => {
   const model: NetModel = {
     form: linear(),
-    prediction: u,
+    prediction: velocity,
     sampleShape: [2],
     conditions: {},
     apply: (_, x) => mul(x, constant(-1)),
@@ -71,7 +81,7 @@ test("the program computes what the solver says: Euler by hand on x' = -x", asyn
 });
 
 test("guidance is counted, and changes samples; a class is used for all", async () => {
-  const { model, params } = tinyModel(linear(), u, 3);
+  const { model, params } = tinyModel(linear(), velocity, 3);
   const plain = await sampler(model, params, runtime, 4);
   const strong = await sampler(model, params, runtime, 4, { guidance: 3 });
   const options = { n: 4, seed: 1, solver: ddim(), times: uniformGrid(2), label: 2 };
@@ -104,7 +114,7 @@ test("grids: windows from the card or the form; fewer steps than windows are ref
   expect(samplingGrid(table({}), inWindows, 4, eps)).toEqual([1, 0.75, 0.5, 0.25, 0]);
   expect(samplingGrid(chord(table({}), windows), { kind: "uniform" }, 8, eps)).toHaveLength(9);
   expect(() => samplingGrid(table({}), inWindows, 3, eps)).toThrow(/3 steps cannot cover 4 windows/);
-  expect(samplingGrid(linear(), { kind: "uniform" }, 2, u)).toEqual([1, 0.5, 0]);
+  expect(samplingGrid(linear(), { kind: "uniform" }, 2, velocity)).toEqual([1, 0.5, 0]);
   expect(samplingGrid(linear(), { kind: "uniform" }, 2, eps)[0], "eps says nothing at alpha = 0").toBe(0.99);
 });
 

@@ -3,14 +3,14 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { externalParams } from "../../src/cli/externalWeights.ts";
-import { folderSource } from "../../src/cli/folderSource.ts";
 import { writeSafetensors } from "../../src/data/safetensors.ts";
 import { mapTensors, type TensorIndex } from "../../src/data/tensorIndex.ts";
 import { openWeights } from "../../src/diffusers/weights.ts";
 import { emitModel, estimateMemory, external, input, matmul, type Tensor } from "../../src/graph/index.ts";
 import { conv2d, linear } from "../../src/nn/layers.ts";
 import { fromConstants, fromExternal, type ParamMap, type Params } from "../../src/nn/params.ts";
+import { externalParams } from "../../src/node/externalWeights.ts";
+import { folderSource } from "../../src/node/folderSource.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { openSession } from "../../src/runtime/session.ts";
 

@@ -1,6 +1,6 @@
 // Published tables of errors and endpoints for the exact denoiser of a Gaussian, and for paths that cross.
 import { describe, expect, test } from "vitest";
-import { eps, linear, logSnrGrid, table, u, uniformGrid, v, ve, vp } from "../../src/core/index.ts";
+import { eps, linear, logSnrGrid, table, uniformGrid, ve, velocity, vPrediction, vp } from "../../src/core/index.ts";
 import { ddim, euler, solverByName } from "../../src/solvers/index.ts";
 import { gaussianDenoiser, gaussianFlow } from "../oracle/gaussian.ts";
 import { data, run } from "./run.ts";
@@ -67,7 +67,7 @@ describe("Gaussian endpoints", () => {
       [100, 0.794274267],
     ]) {
       for (const solver of [euler, ddim()])
-        expect(await run(solver, linear(), uniformGrid(steps), 1, u)).toBeCloseTo(end, 9);
+        expect(await run(solver, linear(), uniformGrid(steps), 1, velocity)).toBeCloseTo(end, 9);
     }
   });
   test("teacher chains inside windows", async () => {
@@ -87,9 +87,9 @@ describe("Gaussian endpoints", () => {
     expect(await run(ddim(), table(), [...grid, 0], 1)).toBeCloseTo(0.7614035106, 9);
   });
   test("data N(0, 1) on VP does not move", async () => {
-    const still = gaussianDenoiser<Float64Array>({ mean: 0, std: 1 }, vp(), v);
+    const still = gaussianDenoiser<Float64Array>({ mean: 0, std: 1 }, vp(), vPrediction);
     for (const solver of [euler, solverByName("heun"), solverByName("rk45")]) {
-      expect(await run(solver, vp(), uniformGrid(7, { to: 0.01 }), 0.8, v, still)).toBeCloseTo(0.8, 12);
+      expect(await run(solver, vp(), uniformGrid(7, { to: 0.01 }), 0.8, vPrediction, still)).toBeCloseTo(0.8, 12);
     }
   });
 });

@@ -1,6 +1,17 @@
 // What holds exactly between solvers and forms: straight paths in any number of steps, one solver as a case of another.
 import { describe, expect, test } from "vitest";
-import { edm, eps, linear, logSnr, quadraticGrid, read, table, uniformGrid, vp, x0 } from "../../src/core/index.ts";
+import {
+  coefficients,
+  edm,
+  eps,
+  linear,
+  logSnr,
+  quadraticGrid,
+  table,
+  uniformGrid,
+  vp,
+  x0,
+} from "../../src/core/index.ts";
 import { ddim, edmSampler, euler, solverByName, solvers } from "../../src/solvers/index.ts";
 import { gaussianDenoiser } from "../oracle/gaussian.ts";
 import { data, run } from "./run.ts";
@@ -63,7 +74,7 @@ describe("identities between solvers", () => {
     expect(await run(edmSampler(), form, grid, 40)).toBeCloseTo(y, 12);
   });
   test("the last step to pure data returns x0", async () => {
-    const [p, q] = read(linear(), 0.2, x0, [1, 0]);
+    const [p, q] = coefficients(linear(), 0.2, x0, [1, 0]);
     expect([p, q]).toEqual([0, 1]);
   });
 });

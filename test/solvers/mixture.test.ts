@@ -1,6 +1,6 @@
 // Published tables for the exact denoiser of a mixture of Gaussians: posteriors, endpoints, errors of few steps.
 import { describe, expect, test } from "vitest";
-import { edm, eps, linear, logSnr, table, uniformGrid, v, ve, vp } from "../../src/core/index.ts";
+import { edm, eps, linear, logSnr, table, uniformGrid, ve, vPrediction, vp } from "../../src/core/index.ts";
 import { ddim, integrate } from "../../src/solvers/index.ts";
 import { cdf, endpoint, gmmA, mixtureDenoiser, posterior } from "../oracle/mixture.ts";
 
@@ -59,13 +59,13 @@ describe("mixture A", () => {
       const times = levels.map((l) => form.tAt(l));
       const path: number[] = [];
       const x = Float64Array.of(5 * form.at(times[0])[0]);
-      const denoise = mixtureDenoiser<Float64Array>(gmmA, form, v);
+      const predict = mixtureDenoiser<Float64Array>(gmmA, form, vPrediction);
       await integrate(ddim(), {
         form,
-        prediction: v,
+        prediction: vPrediction,
         times,
         x,
-        denoise,
+        predict,
         onStep: ({ x, next }) => path.push(x[0] / form.at(next)[0]),
       });
       paths.push(path);
@@ -120,7 +120,7 @@ describe("mixture A", () => {
         prediction: eps,
         times: uniformGrid(steps),
         x: start,
-        denoise: mixtureDenoiser(gmmA, form, eps),
+        predict: mixtureDenoiser(gmmA, form, eps),
       });
       // Errors of x0: undo the last level's scale, as the table does.
       const errors = ends.map((e, i) => Math.abs(x[i] - e));

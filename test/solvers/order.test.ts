@@ -1,7 +1,7 @@
 // The contract of every sampler: measured order = declared order on every form, counted NFE = declared NFE, identity at rest.
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { chord, edm, linear, table, u, uniformWindows, v, vp } from "../../src/core/index.ts";
+import { chord, edm, linear, table, uniformWindows, velocity, vPrediction, vp } from "../../src/core/index.ts";
 import { integrate, type Solver, solverByName, solvers } from "../../src/solvers/index.ts";
 import { consistencyStudent, gaussianDenoiser, gaussianFlow } from "../oracle/gaussian.ts";
 import { arenaGrid, arenas, measureOrder, sdeError, supports } from "../oracle/order.ts";
@@ -26,7 +26,7 @@ const someArena = (solver: Solver) => arenas.find((a) => supports(solver, a)) ??
 describe.each(solvers.map((s) => [s.name, s] as const))("%s", (_name, solver) => {
   const arena = someArena(solver);
   const { form, from } = arena;
-  const denoise = gaussianDenoiser<Float64Array>(data, form, v);
+  const denoise = gaussianDenoiser<Float64Array>(data, form, vPrediction);
   const noise = (): Float64Array => Float64Array.of(0.3, -1.2);
 
   test("counted NFE = declared NFE", async () => {
@@ -35,10 +35,10 @@ describe.each(solvers.map((s) => [s.name, s] as const))("%s", (_name, solver) =>
     let calls = 0;
     await integrate(solver, {
       form,
-      prediction: v,
+      prediction: vPrediction,
       times: arenaGrid(arena, steps),
       x: Float64Array.of(0.4, -1) as Float64Array,
-      denoise: (x, t) => {
+      predict: (x, t) => {
         calls++;
         return denoise(x, t);
       },
@@ -58,13 +58,13 @@ describe.each(solvers.map((s) => [s.name, s] as const))("%s", (_name, solver) =>
     const times = [t, t - 0.05];
     const step = {
       form,
-      prediction: v,
+      prediction: vPrediction,
       t,
       next: t,
       x,
       k: 0,
       times,
-      denoise,
+      predict: denoise,
       noise,
       state: solver.init<Float64Array>(),
     };
@@ -82,10 +82,10 @@ describe.each(solvers.map((s) => [s.name, s] as const))("%s", (_name, solver) =>
     const run = () =>
       integrate(solver, {
         form,
-        prediction: v,
+        prediction: vPrediction,
         times: steps,
         x,
-        denoise: gaussianDenoiser<Float32Array>(data, form, v),
+        predict: gaussianDenoiser<Float32Array>(data, form, vPrediction),
         noise: () => Float32Array.of(0.3, -1.2),
       });
     const [first, second] = [await run(), await run()];
@@ -106,10 +106,10 @@ describe.each(exponential.map((s) => [s.name, s] as const))("%s", (_name, solver
     const point = { mean: 0.7, std: 0 };
     const x = await integrate(solver, {
       form,
-      prediction: v,
+      prediction: vPrediction,
       times: arenaGrid(arena, 6),
       x: Float64Array.of(1.3),
-      denoise: gaussianDenoiser(point, form, v),
+      predict: gaussianDenoiser(point, form, vPrediction),
     });
     expect(x[0]).toBeCloseTo(gaussianFlow(point, form, 1.3, from, arena.to), 10);
   });
@@ -125,10 +125,10 @@ describe("stochastic solvers", () => {
   test("noise is refused when there is none", async () => {
     const run = integrate(solverByName("ancestral"), {
       form: vp(),
-      prediction: v,
+      prediction: vPrediction,
       times: [1, 0.5],
       x: Float64Array.of(1),
-      denoise: gaussianDenoiser(data, vp(), v),
+      predict: gaussianDenoiser(data, vp(), vPrediction),
     });
     await expect(run).rejects.toThrow(/ancestral is stochastic/);
   });
@@ -136,7 +136,7 @@ describe("stochastic solvers", () => {
 
 describe("a consistency student is sampled exactly", () => {
   const form = table();
-  const student = consistencyStudent<Float64Array>(data, form, v, 0);
+  const student = consistencyStudent<Float64Array>(data, form, vPrediction, 0);
   // TCD reads in between, where this student is not exact, unless there is only one step.
   test.each([
     ["lcm", 1],
@@ -148,7 +148,14 @@ describe("a consistency student is sampled exactly", () => {
     const x = new Float64Array(steps + 2);
     x[1] = 1;
     const noise = (k: number) => x.map((_, i) => (i === k + 2 ? 1 : 0));
-    const end = await integrate(solverByName(name), { form, prediction: v, times, x, denoise: student, noise });
+    const end = await integrate(solverByName(name), {
+      form,
+      prediction: vPrediction,
+      times,
+      x,
+      predict: student,
+      noise,
+    });
     const [a, b] = [form.at(1), form.at(0)];
     let variance = (end[1] - end[0]) ** 2 * ((a[0] * data.std) ** 2 + a[1] ** 2);
     for (let k = 0; k < steps; k++) variance += (end[k + 2] - end[0]) ** 2;
@@ -171,10 +178,10 @@ describe("special ends: alpha = 0 at the start, sigma = 0 at the end", () => {
     const times = [1, 0.8, 0.6, 0.4, 0.3, 0.2, 0.1, 0.05, 0];
     const x = await integrate(solver, {
       form: linear(),
-      prediction: u,
+      prediction: velocity,
       times,
       x: Float64Array.of(1),
-      denoise: gaussianDenoiser(data, linear(), u),
+      predict: gaussianDenoiser(data, linear(), velocity),
       noise: () => Float64Array.of(0),
     });
     expect(Number.isFinite(x[0])).toBe(true);
@@ -183,13 +190,13 @@ describe("special ends: alpha = 0 at the start, sigma = 0 at the end", () => {
 });
 
 describe("impossible plans are refused with the values named", () => {
-  const run = (name: string, form = vp(), times: number[] = [1, 0.5], prediction = v) =>
+  const run = (name: string, form = vp(), times: number[] = [1, 0.5], prediction = vPrediction) =>
     integrate(solverByName(name), {
       form,
       prediction,
       times,
       x: Float64Array.of(1),
-      denoise: gaussianDenoiser(data, form, prediction),
+      predict: gaussianDenoiser(data, form, prediction),
     });
   test("too few steps to warm up", () =>
     expect(run("dpm++3m")).rejects.toThrow(/dpm\+\+3m has order 3 and cannot warm up in 1 steps/));
@@ -208,7 +215,7 @@ describe("impossible plans are refused with the values named", () => {
     await expect(run("phased", chord(table(), uniformWindows(1)), [1, 0])).rejects.toThrow(/own form/);
   });
   test("a singular read", () => {
-    const noisePrediction = { ...v, name: "eps" as const, row: () => [0, 1] as const };
+    const noisePrediction = { ...vPrediction, name: "eps" as const, row: () => [0, 1] as const };
     return expect(run("ddim", linear(), [1, 0.5], noisePrediction)).rejects.toThrow(/eps on the form linear at t = 1/);
   });
   test("an unknown name", () => expect(() => solverByName("magic")).toThrow(/Unknown solver "magic"/));
@@ -222,10 +229,10 @@ test("rk45 meets its tolerance", async () => {
     for (const rtol of [1e-3, 1e-5, 1e-7]) {
       const x = await integrate(rk45({ rtol, atol: rtol }), {
         form,
-        prediction: v,
+        prediction: vPrediction,
         times: [from, to],
         x: Float64Array.of(1),
-        denoise: gaussianDenoiser(data, form, v),
+        predict: gaussianDenoiser(data, form, vPrediction),
       });
       errors.push(Math.abs(x[0] - gaussianFlow(data, form, 1, from, to)));
       expect(errors.at(-1)).toBeLessThan(20 * rtol);

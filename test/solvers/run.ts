@@ -11,6 +11,6 @@ export const run = (
   times: readonly number[],
   start: number,
   prediction = eps,
-  denoise = gaussianDenoiser<Float64Array>(data, form, prediction),
+  predict = gaussianDenoiser<Float64Array>(data, form, prediction),
 ): Promise<number> =>
-  integrate(solver, { form, prediction, times, x: Float64Array.of(start), denoise }).then((x) => x[0]);
+  integrate(solver, { form, prediction, times, x: Float64Array.of(start), predict }).then((x) => x[0]);

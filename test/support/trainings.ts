@@ -2,7 +2,7 @@
 // real ones.
 
 import { classCount } from "../../src/condition.ts";
-import { eps, linear, u, vp } from "../../src/core/index.ts";
+import { eps, linear, velocity, vp } from "../../src/core/index.ts";
 import type { Batch } from "../../src/draws.ts";
 import { networkModel } from "../../src/model.ts";
 import { initialize } from "../../src/nn/initialize.ts";
@@ -84,7 +84,7 @@ function start(network: NetworkSpec, straight: boolean): Start {
   const moved = normal(key(4), theta.length);
   for (let i = 0; i < theta.length; i++) theta[i] += 0.05 * moved[i];
   const timeInput = { scale: 1000, offset: 0 };
-  const [form, prediction] = straight ? [linear(), u] : [vp(), eps];
+  const [form, prediction] = straight ? [linear(), velocity] : [vp(), eps];
   return startOf({ model: networkModel(built, form, prediction, timeInput), network: built, timeInput, spec, theta });
 }
 

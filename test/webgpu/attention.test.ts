@@ -6,7 +6,7 @@ import * as g from "../../src/graph/index.ts";
 import { fold, key, normal } from "../../src/random.ts";
 import type { Runtime } from "../../src/runtime/index.ts";
 import { nodeRuntime, placement } from "../../src/runtime/node.ts";
-import { strays } from "../../src/runtime/placement.ts";
+import { misplaced } from "../../src/runtime/placement.ts";
 import { webgpu } from "../support/webgpu.ts";
 
 const runtime = await webgpu();
@@ -45,7 +45,7 @@ if (runtime) {
   it("runs wholly on the device", async () => {
     const placed = await placement(runtime, program(3));
     expect(placed.length).toBeGreaterThan(100);
-    expect(strays(placed, "webgpu").map(({ op, node }) => `${op} (${node})`)).toEqual([]);
+    expect(misplaced(placed, "webgpu").map(({ op, node }) => `${op} (${node})`)).toEqual([]);
   });
 
   afterAll(() => expect(runtime.open()).toBe(0));

@@ -7,7 +7,7 @@ import { firstLossScale } from "../../src/optim/lossScale.ts";
 import { stepProgram } from "../../src/run/step.ts";
 import { freshState } from "../../src/run/train.ts";
 import { nodeRuntime, placement } from "../../src/runtime/node.ts";
-import { strays } from "../../src/runtime/placement.ts";
+import { misplaced } from "../../src/runtime/placement.ts";
 import { follow } from "../support/curves.ts";
 import { accelerations, families, type Training } from "../support/trainings.ts";
 import { webgpuHalf } from "../support/webgpu.ts";
@@ -25,7 +25,7 @@ if (runtime) {
         precision: "float16",
       });
       expect(placed.filter(({ op }) => op === "Cast").length).toBeGreaterThan(10);
-      expect(strays(placed, "webgpu")).toEqual([]);
+      expect(misplaced(placed, "webgpu")).toEqual([]);
     });
 
     it("has the curve of float32, to half precision", async () => {

@@ -7,7 +7,7 @@ import { operator } from "../../src/graph/tensor.ts";
 import { adamwDefaults } from "../../src/optim/adamw.ts";
 import { stepProgram } from "../../src/run/step.ts";
 import { nodeRuntime, placement } from "../../src/runtime/node.ts";
-import { type Placed, placements, strays } from "../../src/runtime/placement.ts";
+import { misplaced, type Placed, placements } from "../../src/runtime/placement.ts";
 import { follow } from "../support/curves.ts";
 import { accelerations, families } from "../support/trainings.ts";
 import { webgpu } from "../support/webgpu.ts";
@@ -23,7 +23,7 @@ if (runtime)
       const { outputs } = stepProgram(stage, stage.players, { ...options, adamw: adamwDefaults });
       const placed = await placement(runtime, outputs);
       expect(placed.length).toBeGreaterThan(100);
-      expect(list(strays(placed, "webgpu"))).toEqual([]);
+      expect(list(misplaced(placed, "webgpu"))).toEqual([]);
     });
 
     it("has the CPU's curve", async () => {
@@ -48,7 +48,7 @@ if (runtime)
     const { outputs } = stepProgram(training.stage, training.stage.players, { ...options, adamw: adamwDefaults });
     const placed = await placement(runtime, outputs);
     expect(placed.map(({ op }) => op)).toContain("If");
-    expect(list(strays(placed, "webgpu"))).toEqual([]);
+    expect(list(misplaced(placed, "webgpu"))).toEqual([]);
     const [expected, found] = [await follow(training, cpu), await follow({ ...training, options }, runtime)];
     expect(distance(found.curve, expected.curve)).toBeLessThan(5e-5);
   });
@@ -65,7 +65,7 @@ if (runtime)
     const y = determinant([exp(input("x", [2, 2]))], {})[0];
     const placed = await placement(runtime, { y });
     expect(placed.map(({ op }) => op)).toEqual(expect.arrayContaining(["Exp", "Det"]));
-    expect(list(strays(placed, "webgpu"))).toEqual(["Det (Det_1)"]);
+    expect(list(misplaced(placed, "webgpu"))).toEqual(["Det (Det_1)"]);
     await expect(runtime.compile({ y }, { deviceOnly: true })).rejects.toThrow("webgpu cannot run this program");
   });
 

@@ -4,15 +4,15 @@ import { z } from "zod";
 import { deltaValues } from "../../diffusers/changes.ts";
 import { type Conflict, conflictOf, conflictScore } from "../../diffusers/deltaLora.ts";
 import { matchLora, readLora } from "../../diffusers/lora.ts";
+import type { Context } from "../../node/context.ts";
+import { applyDelta } from "../../node/delta/apply.ts";
+import { extractDelta } from "../../node/delta/extract.ts";
+import { openLora } from "../../node/delta/open.ts";
+import { deltaToLora } from "../../node/delta/toLora.ts";
+import { UsageError } from "../../node/failure.ts";
+import { openModelWeights, unetOf } from "../../node/modelWeights.ts";
+import { textTable } from "../../node/textTable.ts";
 import { command } from "../command.ts";
-import type { Context } from "../context.ts";
-import { applyDelta } from "../delta/apply.ts";
-import { extractDelta } from "../delta/extract.ts";
-import { openLora } from "../delta/open.ts";
-import { deltaToLora } from "../delta/toLora.ts";
-import { UsageError } from "../failure.ts";
-import { openModelWeights, unetOf } from "../modelWeights.ts";
-import { textTable } from "../textTable.ts";
 
 const scale = z.number().min(-100).max(100);
 

@@ -1,18 +1,19 @@
 // Every command.
 import type { Command } from "../command.ts";
-import { accelerateCommand } from "./accelerate.ts";
 import { deltaCommand } from "./delta.ts";
 import { doctorCommand } from "./doctor.ts";
-import { evaluateCommand } from "./evaluate.ts";
+import { generateCommand } from "./generate.ts";
 import { infoCommand } from "./info.ts";
-import { sampleCommand } from "./sample.ts";
-import { trainCommand } from "./train.ts";
+import { pairsCommand } from "./pairs.ts";
+import { accelerateCommand, evaluateCommand, sampleCommand, trainCommand } from "./verbs.ts";
 
 export const commands: readonly Command[] = [
   trainCommand,
   accelerateCommand,
+  pairsCommand,
   sampleCommand,
   evaluateCommand,
+  generateCommand,
   deltaCommand,
   infoCommand,
   doctorCommand,

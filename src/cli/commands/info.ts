@@ -5,12 +5,12 @@ import { z } from "zod";
 import { classCount } from "../../condition.ts";
 import type { OnnxNetwork } from "../../nn/onnxNetwork.ts";
 import { countParams } from "../../nn/params.ts";
+import type { Context } from "../../node/context.ts";
+import { isDiffusers } from "../../node/diffusersFolder.ts";
+import { countData, openSafetensors, readJson } from "../../node/files.ts";
+import { locate, type OutlinedModel, outlineModel } from "../../node/models.ts";
+import { readLog, runAt } from "../../node/runDir.ts";
 import { command } from "../command.ts";
-import type { Context } from "../context.ts";
-import { isDiffusers } from "../diffusersFolder.ts";
-import { countData, openSafetensors, readJson } from "../files.ts";
-import { locate, type OutlinedModel, outlineModel } from "../models.ts";
-import { readLog, runAt } from "../runDir.ts";
 import { tensorFile } from "../tensorKinds.ts";
 
 export const infoOptions = z.object({

@@ -50,7 +50,7 @@ export function createScheduler(
 ): DiffusersScheduler {
   if (typeof className !== "string")
     throw new RangeError(
-      `The scheduler's _class_name is ${show(className)}. Expected one of ${schedulerNames.join(", ")}.`,
+      `The scheduler's _class_name is ${show(className, 40)}. Expected one of ${schedulerNames.join(", ")}.`,
     );
   const name = className as SchedulerName;
   const options = readOptions(name, config);
@@ -58,7 +58,7 @@ export function createScheduler(
     sampling.timesteps?.length ??
     (sampling.sigmas ? sampling.sigmas.length - (name === "EulerDiscreteScheduler" ? 1 : 0) : steps);
   if (!Number.isInteger(count) || count < 1 || count > MOST)
-    throw new RangeError(`Number of steps of ${name} is ${count}. Expected a whole number from 1 to ${MOST}.`);
+    throw new RangeError(`Number of steps of ${name} is ${show(count)}. Expected a whole number from 1 to ${MOST}.`);
   return { name, ...classes[name]({ name, options, steps: count, sampling }) };
 }
 
@@ -66,7 +66,7 @@ export interface RunOptions {
   /** The starting state, already multiplied by initNoiseSigma. */
   x: Float32Array;
   /** The network on the scaled input at a timestep. */
-  denoise: (x: Float32Array, timestep: number, k: number) => Promise<Float32Array>;
+  predict: (x: Float32Array, timestep: number, k: number) => Promise<Float32Array>;
   noise?: (k: number) => Float32Array;
   onStep?: (event: { k: number; timestep: number; x: Float32Array }) => void;
   /** First call, for image to image. */
@@ -76,14 +76,14 @@ export interface RunOptions {
 /** Runs a scheduler to its end: one network call per timestep. */
 export async function runScheduler(
   scheduler: DiffusersScheduler,
-  { x: start, denoise, noise, onStep, from = 0 }: RunOptions,
+  { x: start, predict, noise, onStep, from = 0 }: RunOptions,
 ): Promise<Float32Array> {
   let x = start;
   let memory = nothing;
   for (let k = from; k < scheduler.timesteps.length; k++) {
     const scale = scheduler.inputScale(k);
     const timestep = scheduler.timesteps[k];
-    const output = await denoise(scale === 1 ? x : x.map((v) => v * scale), timestep, k);
+    const output = await predict(scale === 1 ? x : x.map((v) => v * scale), timestep, k);
     const draw = () => {
       if (!noise)
         throw new RangeError(

@@ -1,7 +1,7 @@
 // PeRFlowScheduler: DDIM on the chord of the table, with the published scheduler's rounding of times.
 import { chord } from "../../core/chord.ts";
 import { stepsPerWindow } from "../../core/grid.ts";
-import { diffEps, eps, type Prediction, read, u } from "../../core/prediction.ts";
+import { coefficients, diffEps, eps, type Prediction, velocity } from "../../core/prediction.ts";
 import { table } from "../../core/table.ts";
 import { uniformWindows } from "../../core/windows.ts";
 import { combine } from "../../solvers/combine.ts";
@@ -11,7 +11,7 @@ import { linspace } from "./float32.ts";
 import { alphasCumprod } from "./schedule.ts";
 import { type Context, nothing, type SchedulerBody, unscaled } from "./scheduler.ts";
 
-const predictions: Record<string, Prediction> = { ddim_eps: eps, diff_eps: diffEps, velocity: u };
+const predictions: Record<string, Prediction> = { ddim_eps: eps, diff_eps: diffEps, velocity };
 
 /**
  * Never takes fewer steps than windows. Times are truncated to multiples of 1/T after each window is divided evenly, so a
@@ -41,7 +41,7 @@ export function perflowScheduler(context: Context): SchedulerBody {
     step({ k, x, output }) {
       const t = Math.min(timesteps[k] / total, start(timesteps[k] / total));
       const to = (k + 1 < timesteps.length ? timesteps[k + 1] : 0) / total;
-      const [p, q] = read(form, t, prediction, u.row(form, t));
+      const [p, q] = coefficients(form, t, prediction, velocity.row(form, t));
       const h = to - timesteps[k] / total;
       return {
         x: combine([

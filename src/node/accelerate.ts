@@ -1,0 +1,326 @@
+// Makes a few-step student of a pretrained teacher.
+import { z } from "zod";
+import { canBeGuided, classCount } from "../condition.ts";
+import type { Dataset } from "../data/dataset.ts";
+import { middleFeatures } from "../nn/features.ts";
+import { fold, key } from "../random.ts";
+import type { Stage, Start } from "../recipes/recipe.ts";
+import { CARD_FORMAT, type Card, describeModel } from "../run/card.ts";
+import { checkStages } from "../run/check.ts";
+import type { Done } from "../run/job.ts";
+import { outline, stagesOf } from "../run/outline.ts";
+import type { PreviewRow } from "../run/preview.ts";
+import { version } from "../version.ts";
+import type { Context } from "./context.ts";
+import { UsageError, usage } from "./failure.ts";
+import { openData } from "./files.ts";
+import {
+  type AnyRecipe,
+  asGiven,
+  kindOf,
+  methodNamed,
+  methodOptions,
+  methods,
+  presetOf,
+  refuseIdle,
+  resolveMethod,
+} from "./methods.ts";
+import { type LoadedModel, loadModel, withClasses } from "./models.ts";
+import { flagName, toConfig } from "./options.ts";
+import { bytesPerPair } from "./pairShards.ts";
+import { previews } from "./previews.ts";
+import { lastPart } from "./runDir.ts";
+import { nullClass } from "./sample.ts";
+import { beginning } from "./student.ts";
+import {
+  absolute,
+  checkBudget,
+  launch,
+  type RunResult,
+  recorded,
+  type TrainingOptions,
+  trainingOptions,
+} from "./training.ts";
+
+export const own = {
+  teacher: z.string().describe("A model, run or diffusers folder."),
+  method: z.string().describe(`One of ${methods.join(", ")}.`),
+  data: z
+    .string()
+    .optional()
+    .describe("Folder of IDX files or class folders, .tar files, or toy:<name>; needed but for methods without data.")
+    .meta({ value: "path" }),
+  preset: z
+    .enum(["paper", "small"])
+    .default("paper")
+    .describe("What is not given: as in the papers, or for small data and minutes."),
+  student: z
+    .string()
+    .optional()
+    .describe(
+      'What the student begins as: a model on the teacher\'s form, or "fresh[?network=…&width=…&depth=…]"; default the teacher, fresh where that is exact.',
+    )
+    .meta({ value: "path" }),
+  nullClass,
+  pairsMb: z.number().positive().optional().describe("Most megabytes of disk for the teacher's pairs."),
+  pairsDir: z
+    .string()
+    .optional()
+    .describe("Where the teacher's pairs are kept and shared; default inside the run.")
+    .meta({ value: "dir" }),
+};
+
+/** What a preset may set of training: without a default here, so that what is given can be told from what is not. */
+export const presettable = {
+  ...pick("batch"),
+  ...pick("warmup"),
+  ...pick("decay"),
+  ...pick("clip"),
+  ...pick("dropLabels"),
+};
+
+function pick(key: "batch" | "warmup" | "decay" | "clip" | "dropLabels"): Record<string, z.ZodType> {
+  const schema = trainingOptions[key];
+  const text = `${schema.meta()?.description} (default ${String(schema.def.defaultValue)})`;
+  return { [key]: schema.unwrap().optional().describe(text) };
+}
+
+const standardTraining = {
+  batch: trainingOptions.batch.def.defaultValue,
+  warmup: trainingOptions.warmup.def.defaultValue,
+  decay: trainingOptions.decay.def.defaultValue,
+  clip: trainingOptions.clip.def.defaultValue,
+  dropLabels: trainingOptions.dropLabels.def.defaultValue,
+};
+
+/** The options of training: what is given, then the preset, then the defaults. */
+function trainingOf(given: AccelerateOptions, standard: Readonly<Record<string, unknown>>) {
+  const keys = Object.keys(standardTraining) as (keyof typeof standardTraining)[];
+  const chosen = {
+    ...standardTraining,
+    ...Object.fromEntries(keys.map((k) => [k, given[k] ?? standard[k] ?? standardTraining[k]])),
+  };
+  return chosen as typeof standardTraining;
+}
+
+export const accelerateOptions = z.object({ ...own, ...methodOptions, ...trainingOptions, ...presettable });
+
+/** The options of one recipe, which may be none of fewstep's own. */
+export const optionsOf = (recipe: AnyRecipe) =>
+  z.object({ ...own, ...asGiven(recipe), ...trainingOptions, ...presettable });
+export type AccelerateOptions = z.output<z.ZodObject<typeof own>> & TrainingOptions & Readonly<Record<string, unknown>>;
+
+/** Samples below which a paper's values are hardly what is wanted. */
+const SMALL = 100_000;
+
+/** Trains the student, and returns where it is; undefined after --dry-run. */
+export function accelerateTeacher(parsed: object, context: Context): Promise<RunResult | undefined> {
+  const given = parsed as AccelerateOptions;
+  return accelerateWith(methodNamed(given.method), given, context);
+}
+
+/** The same by any recipe; `teacherModel` is the one that `given.teacher` names, where it is loaded already. */
+export async function accelerateWith(
+  recipe: AnyRecipe,
+  given: AccelerateOptions,
+  context: Context,
+  teacherModel?: LoadedModel,
+): Promise<RunResult | undefined> {
+  checkBudget(given);
+  // Which values are for small data follows from the teacher's samples.
+  const opened =
+    teacherModel ??
+    (given.preset === "small" ? await loadModel(given.teacher, { nullClass: given.nullClass }) : undefined);
+  const preset = opened ? presetOf(recipe, given.preset, kindOf(opened.model.sampleShape)) : {};
+  const asked = resolveMethod(recipe, given, preset);
+  const settled = given.resume !== undefined;
+  if (!settled) refuseIdle(recipe, asked, given, preset);
+  const standard = { ...recipe.training, ...preset };
+  const options = {
+    ...given,
+    ...asked,
+    ...trainingOf(given, standard),
+    teacher: absolute(given.teacher),
+    data: given.data && absolute(given.data),
+    ...(given.student && !given.student.startsWith("fresh") ? { student: absolute(given.student) } : {}),
+    ...(given.pairsDir ? { pairsDir: absolute(given.pairsDir) } : {}),
+    lr: given.lr ?? standard.lr,
+    ema: given.ema ?? standard.ema,
+    ...(given.minutes === undefined ? { images: given.images ?? standard.images } : {}),
+  };
+  const needs = recipe.needs(asked);
+  if (needs.includes("data") && options.data === undefined)
+    throw new UsageError(`--data is missing: ${recipe.name} learns from data.`);
+  if (given.dryRun) {
+    context.report.result(JSON.stringify(recorded("accelerate", options, context), null, 2));
+    return undefined;
+  }
+  await context.runtime.supports(options.precision);
+  const found = opened ?? (await loadModel(options.teacher, { nullClass: given.nullClass }));
+  if (found.kind === "exact" && options.precision === "float16")
+    throw new UsageError(`--precision float16 loses the distances that ${found.name} is made of: use float32.`);
+  if (found.spec.length === 0) throw new Error(`${found.path} has no weights that could be trained.`);
+  // What is lacking whatever the data say: those may tell that the last class means "no class".
+  checkNeeds(
+    recipe,
+    classCount(found.model.conditions) > 0 ? needs.filter((n) => n !== "guidance") : needs,
+    found,
+    given,
+  );
+  const data = options.data === undefined ? undefined : await openFor(found, options.data);
+  const dataClasses = data && data.classes > 0 ? data.classes : undefined;
+  const loaded = withClasses(found, { nullClass: given.nullClass, dataClasses });
+  for (const note of [...loaded.notes, ...(data?.notes ?? [])]) context.report.note(note);
+  const teacher = await beginning(loaded, given.student, context.seed);
+  const wanted = recipe.resolve?.(teacher, asked) ?? asked;
+  checkNeeds(recipe, needs, loaded, given, teacher);
+  if (!settled) refuseIdle(recipe, wanted, given, preset, teacher);
+  const limited = "pairs" in wanted ? { ...wanted, pairs: pairCount(loaded, wanted.pairs, given.pairsMb) } : wanted;
+  const stages = stagesOf(recipe, teacher, limited, fold(key(context.seed), "recipe"));
+  const all = usage(() => outline(stages));
+  const { drops } = usage(() => checkStages(all, { batch: options.batch, teacher }));
+  if (!drops && !settled && given.dropLabels !== undefined && given.dropLabels !== standardTraining.dropLabels)
+    context.report.note(
+      `--drop-labels ${given.dropLabels} does nothing: ${recipe.name} drops no labels of ${loaded.name}.`,
+    );
+  const [first] = all;
+  if (all.some(({ model }) => (model.own ?? model.prediction).name !== teacher.model.prediction.name))
+    context.report.note(
+      `The teacher predicts ${teacher.model.prediction.name} and the student ${(first.model.own ?? first.model.prediction).name}: the network has to relearn what its output means.`,
+    );
+  const { model, theta } = teacher;
+  const stored = { ...options, ...wanted };
+  const windows = typeof wanted.windows === "number" ? wanted.windows : undefined;
+  const name = { method: recipe.name, data: options.data ?? loaded.name, windows, batch: options.batch };
+  const guidance = typeof wanted.guidance === "number" ? wanted.guidance : 1;
+  const card = cardOf(recipe, { loaded, data, dataName: name.data, guidance, options: wanted }, context);
+  const result = await launch(
+    {
+      command: "accelerate",
+      method: recipe.name,
+      stages,
+      data,
+      options,
+      stored,
+      name,
+      teacher: loaded.hash,
+      card,
+      about: (run, images) =>
+        `${run.path}: ${recipe.name} of ${loaded.name}, ${images.toLocaleString("en-US")} images${theta.length > 0 ? `, ${theta.length.toLocaleString("en-US")} parameters` : ""}.`,
+      preview: (run) =>
+        previews({
+          folder: run.samples,
+          seed: context.seed,
+          runtime: context.runtime,
+          teacher: {
+            ...teacher,
+            rows: rowsOf("teacher", teacherSteps(loaded, [50, ...first.sampler.steps]), loaded.sampler, guidance),
+          },
+          rows: ({ sampler }) => rowsOf("student", sampler.steps, sampler, 1),
+          data,
+        }),
+      pairsDir: options.pairsDir,
+    },
+    context,
+  );
+  if (data && data.size < SMALL && given.preset === "paper" && recipe.small)
+    context.report.note(
+      `These are the paper's values, for large models and data. ${data.size.toLocaleString("en-US")} samples are few: --preset small has values for them.`,
+    );
+  return result;
+
+  function teacherSteps(of: LoadedModel, steps: readonly number[]): number[] {
+    // A teacher with windows cannot take fewer steps than those.
+    return steps.filter((n) => n >= (of.model.form.windows?.count ?? model.form.windows?.count ?? 1));
+  }
+}
+
+const rowsOf = (
+  who: string,
+  steps: readonly number[],
+  sampler: PreviewRow["sampler"],
+  guidance: number,
+): PreviewRow[] => steps.map((n) => ({ name: `${who}, ${n} step${n === 1 ? "" : "s"}`, steps: n, sampler, guidance }));
+
+/** Throws UsageError with everything that the teacher lacks. */
+function checkNeeds(
+  recipe: AnyRecipe,
+  needs: readonly string[],
+  { model, network: theirs, name }: LoadedModel,
+  given: AccelerateOptions,
+  start?: Start,
+): void {
+  const lacking: string[] = [];
+  const network = start?.network ?? theirs;
+  if (needs.includes("weights") && (start?.asked !== undefined || theirs.family === "exact"))
+    lacking.push("it looks inside the teacher, so the student has to begin as the teacher");
+  if (needs.includes("guidance") && !canBeGuided(model.conditions))
+    lacking.push(
+      `guidance needs a teacher with classes and a "no label", and ${name} has ${classCount(model.conditions) > 0 ? "no such label" : "no classes"}: use --guidance 1`,
+    );
+  if (needs.includes("features") && network.family !== "exact" && !middleFeatures(network))
+    lacking.push("its discriminator looks inside the network, and an ONNX file does not say what is inside");
+  if (needs.includes("network") && network.family === "onnx")
+    lacking.push("it tells the network more than an ONNX file takes");
+  if (given.gradientCheckpointing && network.family === "onnx")
+    lacking.push(
+      "--gradient-checkpointing needs a network of blocks, and an ONNX file does not say where its blocks are: use a smaller --batch",
+    );
+  const idle = (["pairsMb", "pairsDir"] as const).filter((key) => given[key] !== undefined);
+  if (!needs.includes("pairs") && idle.length > 0)
+    lacking.push(`it makes no pairs here, so leave out ${idle.map((key) => `--${flagName(key)}`).join(" and ")}`);
+  if (lacking.length > 0) throw new UsageError(`${recipe.name} cannot be done with ${name}: ${lacking.join("; ")}.`);
+}
+
+/** Data that fits the teacher: its shape and its classes. */
+async function openFor({ model, name }: LoadedModel, path: string): Promise<Dataset> {
+  const [c, h = 1, w = 1] = model.sampleShape;
+  const data = await openData(path, { shape: [c, h, w] });
+  const classes = classCount(model.conditions);
+  if (classes === 0) return data;
+  if (data.classes === 0) throw new Error(`${path} has no classes, but ${name} is conditioned on ${classes}.`);
+  if (data.classes > classes)
+    throw new Error(`${path} has ${data.classes} classes, but ${name} is conditioned on ${classes}.`);
+  return data;
+}
+
+/** As many pairs as asked for and as fit on the disk space asked for. */
+function pairCount({ model }: LoadedModel, pairs: unknown, megabytes: number | undefined): number {
+  const bytes = bytesPerPair(model);
+  const fit = megabytes === undefined ? Number(pairs) : Math.floor((megabytes * 1e6) / bytes);
+  if (fit < 1) throw new UsageError(`--pairs-mb ${megabytes} has no room for a single pair of ${bytes} bytes.`);
+  return Math.min(Number(pairs), fit);
+}
+
+interface CardParts {
+  readonly loaded: LoadedModel;
+  readonly data?: Dataset;
+  readonly dataName: string;
+  readonly guidance: number;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+function cardOf(recipe: AnyRecipe, { loaded, data, dataName, guidance, options }: CardParts, { seed }: Context) {
+  const { perImage } = recipe.teacherNfe(options);
+  return (stage: Stage, done: Done, stored: Readonly<Record<string, unknown>>): Card => ({
+    format: CARD_FORMAT,
+    library: version,
+    ...describeModel(stage),
+    sampler: stage.sampler,
+    guidance: { convention: "null + g*(cond - null)", baked: guidance },
+    recipe: {
+      method: recipe.name,
+      options: toConfig({
+        ...stored,
+        out: undefined,
+        pairsDir: undefined,
+        teacher: loaded.name,
+        data: data && lastPart(dataName),
+      }),
+    },
+    base: loaded.hash,
+    imagesSeen: done.images,
+    teacherNfe: Math.round(done.images * perImage + done.stages.reduce((n, s) => n + s.pairNfe, 0)),
+    seed,
+  });
+}
