@@ -5,7 +5,7 @@ import { doctorCommand } from "./doctor.ts";
 import { generateCommand } from "./generate.ts";
 import { infoCommand } from "./info.ts";
 import { pairsCommand } from "./pairs.ts";
-import { accelerateCommand, evaluateCommand, sampleCommand, trainCommand } from "./verbs.ts";
+import { accelerateCommand, compareCommand, evaluateCommand, sampleCommand, trainCommand } from "./verbs.ts";
 
 export const commands: readonly Command[] = [
   trainCommand,
@@ -13,6 +13,7 @@ export const commands: readonly Command[] = [
   pairsCommand,
   sampleCommand,
   evaluateCommand,
+  compareCommand,
   generateCommand,
   deltaCommand,
   infoCommand,

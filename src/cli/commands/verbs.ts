@@ -1,5 +1,6 @@
 // fewstep train, accelerate, sample and evaluate: the functions of the library, with their options as flags.
 import { accelerateOptions, accelerateTeacher } from "../../node/accelerate.ts";
+import { compare, compareOptions } from "../../node/compare.ts";
 import { evaluateModels, evaluateOptions } from "../../node/evaluate.ts";
 import { sampleModel, sampleOptions } from "../../node/sample.ts";
 import { trainOptions, trainTeacher } from "../../node/train.ts";
@@ -41,4 +42,12 @@ export const evaluateCommand = command({
   positional: ["models"],
   options: evaluateOptions,
   run: evaluateModels,
+});
+
+export const compareCommand = command({
+  name: "compare",
+  summary: "Train several methods under one budget and measure them alike.",
+  positional: ["plan"],
+  options: compareOptions,
+  run: compare,
 });
