@@ -4,7 +4,7 @@ import { canBeGuided, classCount } from "../condition.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { middleFeatures } from "../nn/features.ts";
 import { fold, key } from "../random.ts";
-import type { Stage, Start } from "../recipes/recipe.ts";
+import type { SampleKind, Stage, Start } from "../recipes/recipe.ts";
 import { CARD_FORMAT, type Card, describeModel } from "../run/card.ts";
 import { checkStages } from "../run/check.ts";
 import type { Done } from "../run/job.ts";
@@ -17,6 +17,7 @@ import { openData } from "./files.ts";
 import {
   type AnyRecipe,
   asGiven,
+  kindOf,
   methodNamed,
   methodOptions,
   methods,
@@ -138,12 +139,16 @@ export async function accelerateWith(
   context: Context,
   teacherModel?: LoadedModel,
 ): Promise<RunResult | undefined> {
-  const resolved = resolveOptions(given, recipe);
+  // Which values are for small data follows from the teacher's samples.
+  const opened =
+    teacherModel ??
+    (given.preset === "small" ? await loadModel(given.teacher, { nullClass: given.nullClass }) : undefined);
+  const resolved = resolveOptions(given, opened ? kindOf(opened.model.sampleShape) : "images", recipe);
   if (resolved.options.dryRun) {
     context.report.result(JSON.stringify(recorded("accelerate", resolved.options, context), null, 2));
     return undefined;
   }
-  const { launch: job, hint } = await prepare(resolved, context, teacherModel);
+  const { launch: job, hint } = await prepare(resolved, context, opened);
   const result = await launch(job, context);
   if (hint) context.report.note(hint);
   return result;
@@ -151,11 +156,15 @@ export async function accelerateWith(
 
 export interface Resolved extends ReturnType<typeof resolveOptions> {}
 
-/** Options as they hold: what is given, the preset, the defaults. Throws UsageError for what does not go together. */
-export function resolveOptions(parsed: object, recipe = methodNamed((parsed as AccelerateOptions).method)) {
+/** Options as they hold: what is given, the preset for samples of this kind, the defaults. Throws UsageError for what does not go together. */
+export function resolveOptions(
+  parsed: object,
+  kind: SampleKind,
+  recipe = methodNamed((parsed as AccelerateOptions).method),
+) {
   const given = parsed as AccelerateOptions;
   checkBudget(given);
-  const preset = presetOf(recipe, given.preset);
+  const preset = presetOf(recipe, given.preset, kind);
   const asked = resolveMethod(recipe, given, preset);
   const settled = given.resume !== undefined;
   if (!settled) refuseIdle(recipe, asked, given, preset);

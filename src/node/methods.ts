@@ -1,7 +1,7 @@
 // What `fewstep accelerate` can do follows from the recipes: flags with their texts and defaults, and what belongs to whom.
 import { z } from "zod";
 import { recipes } from "../recipes/index.ts";
-import type { Recipe, Start } from "../recipes/recipe.ts";
+import type { Recipe, SampleKind, Start } from "../recipes/recipe.ts";
 import { UsageError } from "./failure.ts";
 import { defaultOf, flagName, parseOptions } from "./options.ts";
 
@@ -111,5 +111,12 @@ export function refuseIdle(
 }
 
 /** What a method takes beside its own options where nothing is given. */
-export const presetOf = (recipe: AnyRecipe, preset: "paper" | "small"): Readonly<Record<string, unknown>> =>
-  preset === "small" ? (recipe.small ?? {}) : {};
+export const presetOf = (
+  recipe: AnyRecipe,
+  preset: "paper" | "small",
+  kind: SampleKind,
+): Readonly<Record<string, unknown>> => (preset === "small" ? (recipe.small?.[kind] ?? {}) : {});
+
+/** Points are samples without height and width. */
+export const kindOf = (sampleShape: readonly number[]): SampleKind =>
+  sampleShape.slice(1).every((size) => size === 1) ? "points" : "images";

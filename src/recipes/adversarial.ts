@@ -37,7 +37,10 @@ export const adversarial = recipe({
     pairs: option.pairs(4096),
   }),
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
-  small: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, teacherSteps: 32, pairs: 16384, images: 409600 },
+  small: {
+    points: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, teacherSteps: 32, pairs: 16384, images: 409600 },
+    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, teacherSteps: 20, pairs: 4096, images: 9600 },
+  },
   needs: (o) => [
     ...(o.gan > 0 ? (["data", "features", "weights"] as const) : []),
     "pairs",

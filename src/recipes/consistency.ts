@@ -79,7 +79,10 @@ export const consistency = recipe({
   },
   options: schema,
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
-  small: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, grid: 40, targetDecay: 0.95, images: 614400 },
+  small: {
+    points: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, grid: 40, targetDecay: 0.95, images: 614400 },
+    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, grid: 8, targetDecay: 0.9, images: 16_000 },
+  },
   needs: (o) => ["data", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   teacherNfe: (o) => ({ perImage: o.distill ? passes(o.guidance) : 0, perPair: 0 }),
   idle: (o) => ({

@@ -107,14 +107,17 @@ export const blindAtNoise = (form: Form): boolean => form.at(form.tMax)[0] === 0
 export const windowed = {
   training: { lr: 1e-4, ema: 0.99, images: 32_000 },
   small: {
-    batch: 256,
-    lr: 0.001,
-    ema: 0.99,
-    warmup: 50,
-    teacherSteps: 4,
-    teacherSolver: "dpm++2m",
-    atStarts: 0.5,
-    images: 307200,
+    points: {
+      batch: 256,
+      lr: 0.001,
+      ema: 0.99,
+      warmup: 50,
+      teacherSteps: 4,
+      teacherSolver: "dpm++2m",
+      atStarts: 0.5,
+      images: 307200,
+    },
+    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, teacherSteps: 4, atStarts: 0.6, images: 11_200 },
   },
   needs: (o: { readonly guidance: number }): readonly Need[] => [
     "data",

@@ -30,7 +30,10 @@ export const progressive = recipe({
     distanceScale: option.distanceScale(),
   }),
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
-  small: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, images: 614400 },
+  small: {
+    points: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, images: 614400 },
+    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, images: 16_000 },
+  },
   needs: () => ["data"],
   teacherNfe: () => ({ perImage: 2, perPair: 0 }),
   idle: idleScale,

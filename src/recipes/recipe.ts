@@ -92,6 +92,9 @@ export interface Stage {
 /** "weights": what is inside the teacher, so that the student has to begin as it. */
 export type Need = "data" | "pairs" | "classes" | "guidance" | "features" | "network" | "weights";
 
+/** What small data are made of: points have an MLP and big batches, images a convolutional network and few. */
+export type SampleKind = "points" | "images";
+
 export type Idle = Readonly<Record<string, string>>;
 
 export interface Recipe<S extends z.ZodObject = z.ZodObject, N extends string = string> {
@@ -109,7 +112,7 @@ export interface Recipe<S extends z.ZodObject = z.ZodObject, N extends string = 
   /** Learning rate, decay of the kept average, budget in images, where these are not given. */
   readonly training: { readonly lr: number; readonly ema: number; readonly images: number };
   /** Options, its own and those of training, for small data and minutes: the defaults are the paper's. */
-  readonly small?: Readonly<Record<string, string | number>>;
+  readonly small?: Readonly<Record<SampleKind, Readonly<Record<string, string | number>>>>;
   needs(o: z.output<S>): readonly Need[];
   /** The teacher's network evaluations: per image of training, and per stored pair. */
   teacherNfe(o: z.output<S>): { readonly perImage: number; readonly perPair: number };

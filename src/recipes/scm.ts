@@ -35,7 +35,10 @@ export const scm = recipe({
     ...settleOptions,
   }),
   training: { lr: 1e-4, ema: 0.99, images: 128_000 },
-  small: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, tangentWarmup: 500, timeScale: 5, images: 614400 },
+  small: {
+    points: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, tangentWarmup: 500, timeScale: 5, images: 614400 },
+    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, tangentWarmup: 100, timeScale: 5, images: 16_000 },
+  },
   needs: (o) => ["data", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   teacherNfe: (o) => ({ perImage: o.distill ? passes(o.guidance) : 0, perPair: 0 }),
   idle: (o, teacher) => ({

@@ -31,7 +31,10 @@ export const swiftbrush = recipe({
     criticRate: z.number().positive().default(10).describe("The critic's learning rate, as a factor of the student's."),
   }),
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
-  small: { batch: 256, lr: 0.0003, ema: 0.99, warmup: 50, rank: 0, criticRate: 4, images: 614400 },
+  small: {
+    points: { batch: 256, lr: 0.0003, ema: 0.99, warmup: 50, rank: 0, criticRate: 4, images: 614400 },
+    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, rank: 0, criticRate: 4, images: 12_800 },
+  },
   needs: (o) => [...(o.guidance === 1 ? [] : ["guidance" as const]), ...(o.rank > 0 ? ["weights" as const] : [])],
   teacherNfe: (o) => ({ perImage: passes(o.guidance), perPair: 0 }),
   idle: (o) => idle(o.rank === 0, "with --rank 0", "alpha", "layers"),
