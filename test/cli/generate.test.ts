@@ -200,7 +200,7 @@ describe("options", () => {
       refused.push(name);
       expect(err, name).toMatch(/^Error: [^\n]+\.$/m);
     }
-    // Of other noise schedules.
+    // Those of other noise schedules.
     expect(refused.sort()).toEqual(["edm-dpm-solver-multistep", "edm-euler", "flow-match-euler", "flow-match-heun"]);
   });
 
@@ -315,7 +315,7 @@ describe("options", () => {
   });
 });
 
-it("doctor says what a model needs, and names the limit", { timeout: slow }, async () => {
+it("doctor says what a model needs, and names the limit", { timeout: 300_000 }, async () => {
   const { code, out, err } = await fewstep("doctor", sd, "--steps", "4");
   expect(code, err).toBe(0);
   expect(out).toMatch(

@@ -28,6 +28,7 @@ const shortName = (name: string): string =>
     .replace("UniPC", "Unipc")
     .replace("EDM", "Edm")
     .replace("DPMSolver", "DpmSolver")
+    .replace("EDM", "Edm")
     .replace(/([a-z])([A-Z])/g, "$1-$2")
     .toLowerCase();
 
