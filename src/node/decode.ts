@@ -54,7 +54,10 @@ async function headOf(bytes: Uint8Array, sharp: typeof import("sharp")["default"
     throw new Error(bytes.length === 0 ? "it is empty" : "it does not start like one");
   }
   // The decoder makes up the end of a file that is cut off there.
-  if (is("\xff\xd8", 0) && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).lastIndexOf("\xff\xd9", undefined, "latin1") < 0)
+  if (
+    is("\xff\xd8", 0) &&
+    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).lastIndexOf("\xff\xd9", undefined, "latin1") < 0
+  )
     throw new Error("it is cut off: it has no end marker");
   const { width, height, pages = 1, space } = await sharp(bytes, { failOn: "warning" }).metadata();
   return { width, height, frames: pages, grey: space === "b-w", deep: false };

@@ -4,7 +4,7 @@ import { deltaCommand } from "./delta.ts";
 import { doctorCommand } from "./doctor.ts";
 import { generateCommand } from "./generate.ts";
 import { infoCommand } from "./info.ts";
-import { accelerateCommand, evaluateCommand, sampleCommand, trainCommand } from "./verbs.ts";
+import { accelerateCommand, evaluateCommand, exportCommand, sampleCommand, trainCommand } from "./verbs.ts";
 
 export const commands: readonly Command[] = [
   trainCommand,
@@ -13,6 +13,7 @@ export const commands: readonly Command[] = [
   evaluateCommand,
   generateCommand,
   deltaCommand,
+  exportCommand,
   infoCommand,
   doctorCommand,
 ];

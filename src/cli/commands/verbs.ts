@@ -1,6 +1,7 @@
 // fewstep train, accelerate, sample and evaluate: the functions of the library, with their options as flags.
 import { accelerateOptions, accelerateTeacher } from "../../node/accelerate.ts";
 import { evaluateModels, evaluateOptions } from "../../node/evaluate.ts";
+import { exportModel, exportOptions } from "../../node/export.ts";
 import { sampleModel, sampleOptions } from "../../node/sample.ts";
 import { trainOptions, trainTeacher } from "../../node/train.ts";
 import { mayChange } from "../../node/training.ts";
@@ -30,6 +31,14 @@ export const sampleCommand = command({
   positional: ["model"],
   options: sampleOptions,
   run: sampleModel,
+});
+
+export const exportCommand = command({
+  name: "export",
+  summary: "Write a model for other runtimes: ONNX, or a diffusers folder.",
+  positional: ["model"],
+  options: exportOptions,
+  run: exportModel,
 });
 
 export const evaluateCommand = command({
