@@ -5,6 +5,7 @@ import { z } from "zod";
 import { canBeGuided } from "../condition.ts";
 import { diffusersConfigs } from "../diffusers/write.ts";
 import { emitGraph, type Outputs } from "../graph/emitter.ts";
+import { portable } from "../graph/portable.ts";
 import { modelBytes } from "../graph/proto.ts";
 import { fromConstants, fromExternal, type Params } from "../nn/params.ts";
 import { samplingGrid } from "../run/sample.ts";
@@ -108,15 +109,8 @@ async function writeOnnx(loaded: LoadedModel, o: ExportOptions, folder: string):
     ? { sample: unroll(model, params, { batch: o.batch, times, solver, guidance: o.guidance }) }
     : { out_sample: evaluateOnce(network, params, o.batch) };
   // As for WebGPU: plain operators of ONNX, none of ONNX Runtime's own.
-  const { graph, domains, inputs, outputs } = emitGraph(output, "webgpu");
-  const used = new Set(graph.node.map(({ domain }) => domain).filter((domain) => domain !== ""));
-  await writeAtomic(
-    join(folder, "model.onnx"),
-    modelBytes(
-      graph,
-      domains.filter((domain) => used.has(domain)),
-    ),
-  );
+  const { graph, inputs, outputs } = emitGraph(output, "webgpu");
+  await writeAtomic(join(folder, "model.onnx"), modelBytes(portable(graph), []));
   const types = { float32: "float32", int64: "int32", bool: "bool" } as const;
   const described = [
     ...inputs.map((x) => ["in", x.source.kind === "input" ? x.source.name : "", types[x.dtype], x.shape] as const),

@@ -107,8 +107,8 @@ describe("onnx", () => {
 describe("diffusers", () => {
   test("a folder that is read as the same model, with its classes and steps", async () => {
     const out = at("folder");
-    const { code, stdout } = await fewstep("export", digits, "--to", "diffusers", "--out", out);
-    expect([code, stdout]).toEqual([0, expect.stringContaining("UNet2DModel and DDIMScheduler, made for 50 steps")]);
+    const { code, out: said } = await fewstep("export", digits, "--to", "diffusers", "--out", out);
+    expect([code, said]).toEqual([0, expect.stringContaining("UNet2DModel and DDIMScheduler, made for 50 steps")]);
     const again = await load(out);
     expect(again.hash).toBe(teacher.hash);
     const of = { steps: 2, n: 11 } as const;
