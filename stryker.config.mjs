@@ -11,6 +11,7 @@ export default {
     "src/couplings/**/*.ts",
     "src/objectives/**/*.ts",
     "src/recipes/**/*.ts",
+    "src/run/check.ts",
     "src/run/step.ts",
     "src/run/stepper.ts",
     "src/run/train.ts",

@@ -46,7 +46,9 @@ async function work({ parser, seed, from, count, careful, files }: Task): Promis
   let suspect: string | undefined;
   for (let index = from; index < from + count; index++) {
     const input = files
-      ? Object.fromEntries(Object.entries(files).map(([name, text]) => [name, new Uint8Array(Buffer.from(text, "base64"))]))
+      ? Object.fromEntries(
+          Object.entries(files).map(([name, text]) => [name, new Uint8Array(Buffer.from(text, "base64"))]),
+        )
       : await target.make(rngFor(parser, seed, index));
     if (careful) resetPeak();
     const before = process.cpuUsage();

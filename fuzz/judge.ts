@@ -20,6 +20,9 @@ export async function judge(target: Target, input: Input): Promise<Judged> {
   } catch (error) {
     if (!(error instanceof Error)) return { verdict: "unclear", note: `it throws ${typeof error}` };
     const why = error instanceof TypeError ? "a TypeError" : unclear(error.message);
-    return { verdict: why === undefined ? "clear" : "unclear", note: `${why ? `${why}: ` : ""}${error.message.slice(0, 600)}` };
+    return {
+      verdict: why === undefined ? "clear" : "unclear",
+      note: `${why ? `${why}: ` : ""}${error.message.slice(0, 600)}`,
+    };
   }
 }

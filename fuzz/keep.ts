@@ -11,5 +11,7 @@ export function formatInputs(input: Input): { readonly name: string; readonly by
 export function readInputs(name: string, bytes: Uint8Array): Input {
   if (!name.endsWith(".files.json")) return { file: bytes };
   const files = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, string>;
-  return Object.fromEntries(Object.entries(files).map(([key, text]) => [key, new Uint8Array(Buffer.from(text, "base64"))]));
+  return Object.fromEntries(
+    Object.entries(files).map(([key, text]) => [key, new Uint8Array(Buffer.from(text, "base64"))]),
+  );
 }

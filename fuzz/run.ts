@@ -38,7 +38,11 @@ async function started(): Promise<ChildProcess> {
     env: { ...process.env, ORT_DISABLE_TELEMETRY: "1" },
   });
   child.setMaxListeners(0);
-  await once(child, "message");
+  const died = once(child, "exit").then(() => {
+    throw new Error("The process of the fuzzer does not start.");
+  });
+  died.catch(() => {});
+  await Promise.race([once(child, "message"), died]);
   return child;
 }
 
@@ -105,7 +109,9 @@ async function through(task: Omit<Task, "careful">, row: Row): Promise<void> {
 export const replay = (parser: string, files: Readonly<Record<string, Uint8Array>>): Promise<Found> =>
   alone({
     ...{ parser, seed: 0, from: 0 },
-    files: Object.fromEntries(Object.entries(files).map(([name, bytes]) => [name, Buffer.from(bytes).toString("base64")])),
+    files: Object.fromEntries(
+      Object.entries(files).map(([name, bytes]) => [name, Buffer.from(bytes).toString("base64")]),
+    ),
   });
 
 export async function fuzz({ parsers, seed, seconds, inputs, onProgress }: FuzzOptions): Promise<Row[]> {
@@ -117,6 +123,7 @@ export async function fuzz({ parsers, seed, seconds, inputs, onProgress }: FuzzO
     const share = seconds === undefined ? Number.POSITIVE_INFINITY : seconds / parsers.length;
     let count = Math.min(32, inputs ?? 32);
     while (row.seconds < share && row.inputs < (inputs ?? Number.POSITIVE_INFINITY)) {
+      await started();
       const start = performance.now();
       const task = { parser: row.parser, seed, from: row.inputs, count };
       await through(task, row);

@@ -11,8 +11,18 @@ export function table(rows: readonly Row[]): string {
   return [
     `| parser | inputs | ${verdicts.join(" | ")} |`,
     `|---|${"---:|".repeat(1 + verdicts.length)}`,
-    ...rows.map(({ parser, inputs, counts }) => line(parser, inputs, verdicts.map((v) => counts[v]))),
-    line("**all**", sum(({ inputs }) => inputs), verdicts.map((v) => sum(({ counts }) => counts[v]))),
+    ...rows.map(({ parser, inputs, counts }) =>
+      line(
+        parser,
+        inputs,
+        verdicts.map((v) => counts[v]),
+      ),
+    ),
+    line(
+      "**all**",
+      sum(({ inputs }) => inputs),
+      verdicts.map((v) => sum(({ counts }) => counts[v])),
+    ),
     "",
   ].join("\n");
 }

@@ -23,20 +23,29 @@ export const textOf = ({ file }: Input): string => new TextDecoder().decode(file
 /** Where two values first differ, as JSON with all numbers; undefined where they do not. */
 export function difference(a: unknown, b: unknown, path = "it"): string | undefined {
   if (Object.is(a, b) || (typeof a === "number" && typeof b === "number" && a === b)) return undefined;
-  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return `${path} is ${shown(a)}, expected ${shown(b)}`;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null)
+    return `${path} is ${shown(a)}, expected ${shown(b)}`;
   const keys = new Set([...Object.keys(a), ...Object.keys(b)]);
   for (const key of keys) {
-    const found = difference((a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key], `${path}.${key}`);
+    const found = difference(
+      (a as Record<string, unknown>)[key],
+      (b as Record<string, unknown>)[key],
+      `${path}.${key}`,
+    );
     if (found) return found.slice(0, 300);
   }
   return undefined;
 }
-const shown = (value: unknown) => (typeof value === "object" ? JSON.stringify(value)?.slice(0, 80) : String(value).slice(0, 80));
+const shown = (value: unknown) =>
+  typeof value === "object" ? JSON.stringify(value)?.slice(0, 80) : String(value).slice(0, 80);
 
 /** Where two arrays of numbers first differ, bit for bit but for NaN. */
-export function otherValues(a: ArrayLike<number | bigint>, b: ArrayLike<number | bigint>, what: string): string | undefined {
+export function otherValues(
+  a: ArrayLike<number | bigint>,
+  b: ArrayLike<number | bigint>,
+  what: string,
+): string | undefined {
   if (a.length !== b.length) return `${what} has ${a.length} values, expected ${b.length}`;
-  for (let i = 0; i < a.length; i++)
-    if (!Object.is(a[i], b[i])) return `${what} has ${a[i]} at ${i}, expected ${b[i]}`;
+  for (let i = 0; i < a.length; i++) if (!Object.is(a[i], b[i])) return `${what} has ${a[i]} at ${i}, expected ${b[i]}`;
   return undefined;
 }

@@ -13,6 +13,7 @@ const may: Readonly<Record<string, readonly string[]>> = {
   core: [],
   graph: [],
   hash: [],
+  comm: [],
   runtime: ["graph", "hash"],
   onnx: ["graph", "data"],
   clock: ["graph"],
@@ -63,6 +64,7 @@ const may: Readonly<Record<string, readonly string[]>> = {
     "runtime",
     "recipes",
     "hash",
+    "comm",
   ],
   node: [
     "core",
@@ -86,6 +88,7 @@ const may: Readonly<Record<string, readonly string[]>> = {
     "runtime",
     "recipes",
     "run",
+    "comm",
     "hash",
   ],
 };

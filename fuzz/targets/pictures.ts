@@ -29,7 +29,9 @@ function written(rng: Rng, chunks: readonly Chunk[]): Uint8Array {
   for (const { type, body } of chunks) {
     const typed = Buffer.concat([Buffer.from(type, "latin1"), body]);
     const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
-    length.writeUInt32BE(rng.chance(0.005) ? Math.abs(Math.trunc(mutate.number(rng, body.length) || 0)) % 2 ** 32 : body.length);
+    length.writeUInt32BE(
+      rng.chance(0.005) ? Math.abs(Math.trunc(mutate.number(rng, body.length) || 0)) % 2 ** 32 : body.length,
+    );
     sum.writeUInt32BE(rng.chance(0.005) ? rng.int(2 ** 32) : crc32(typed));
     parts.push(length, typed, sum);
   }
@@ -70,11 +72,27 @@ function makePng(rng: Rng): Uint8Array {
   const pieces = rng.chance(0.2) ? [packed.subarray(0, cut), packed.subarray(cut)] : [packed];
   const chunks: Chunk[] = [
     { type: "IHDR", body: rng.chance(0.01) ? mutate.bytes(rng, head) : head },
-    ...(color === 3 || rng.chance(0.03) ? [{ type: "PLTE", body: random(rng.chance(0.9) ? 3 * 2 ** Math.min(depth, 8) : rng.int(800)) }] : []),
-    ...(rng.chance(0.15) ? [{ type: "tRNS", body: random(rng.chance(0.7) ? (color === 3 ? 1 + rng.int(2 ** depth) : 2 * samples[color]) : rng.int(9)) }] : []),
+    ...(color === 3 || rng.chance(0.03)
+      ? [{ type: "PLTE", body: random(rng.chance(0.9) ? 3 * 2 ** Math.min(depth, 8) : rng.int(800)) }]
+      : []),
+    ...(rng.chance(0.15)
+      ? [
+          {
+            type: "tRNS",
+            body: random(rng.chance(0.7) ? (color === 3 ? 1 + rng.int(2 ** depth) : 2 * samples[color]) : rng.int(9)),
+          },
+        ]
+      : []),
     ...(rng.chance(0.1) ? [{ type: "eXIf", body: exif(rng) }] : []),
     ...(rng.chance(0.03) ? [{ type: "acTL", body: Uint8Array.of(0, 0, 0, rng.int(3), 0, 0, 0, 0) }] : []),
-    ...(rng.chance(0.1) ? [{ type: rng.pick(["tEXt", "gAMA", "sRGB", "iCCP", "pHYs", "zTXt", "sBIT", "bKGD", "ABCD", "abcd"]), body: random(rng.pick([0, 1, 4, 9, 13, 100])) }] : []),
+    ...(rng.chance(0.1)
+      ? [
+          {
+            type: rng.pick(["tEXt", "gAMA", "sRGB", "iCCP", "pHYs", "zTXt", "sBIT", "bKGD", "ABCD", "abcd"]),
+            body: random(rng.pick([0, 1, 4, 9, 13, 100])),
+          },
+        ]
+      : []),
     ...pieces.map((body) => ({ type: "IDAT", body })),
     { type: "IEND", body: new Uint8Array(0) },
   ];
@@ -125,11 +143,18 @@ async function encoded(kind: "jpeg" | "webp"): Promise<Uint8Array[]> {
   for (let k = 0; k < 8; k++) {
     const channels = k % 3 === 0 ? 1 : 3;
     const [width, height] = [5 + 3 * k, 20 - 2 * k];
-    const data = Uint8Array.from({ length: width * height * channels }, (_, i) => (i * 37 + k * 11 + (i % 7) * 23) % 256);
+    const data = Uint8Array.from(
+      { length: width * height * channels },
+      (_, i) => (i * 37 + k * 11 + (i % 7) * 23) % 256,
+    );
     const picture = sharp(data, { raw: { width, height, channels } }).withMetadata({ orientation: 1 + (k % 8) });
     const file =
       kind === "jpeg"
-        ? picture.jpeg({ progressive: k % 2 === 1, quality: 40 + 10 * (k % 5), chromaSubsampling: k % 4 < 2 ? "4:2:0" : "4:4:4" })
+        ? picture.jpeg({
+            progressive: k % 2 === 1,
+            quality: 40 + 10 * (k % 5),
+            chromaSubsampling: k % 4 < 2 ? "4:2:0" : "4:4:4",
+          })
         : picture.webp({ lossless: k % 2 === 1, quality: 60 });
     out.push(new Uint8Array(await file.toBuffer()));
   }
@@ -150,8 +175,15 @@ function pieces(rng: Rng, file: Uint8Array, cuts: readonly number[]): Uint8Array
 function cutsOf(kind: "jpeg" | "webp", file: Uint8Array): number[] {
   const view = new DataView(file.buffer, file.byteOffset, file.length);
   const cuts = [0];
-  if (kind === "jpeg") for (let at = 2; at + 4 < file.length && file[at] === 0xff; at += 2 + view.getUint16(at + 2)) cuts.push(at);
-  else for (let at = 12; at + 8 <= file.length; at += 8 + view.getUint32(at + 4, true) + (view.getUint32(at + 4, true) % 2)) cuts.push(at);
+  if (kind === "jpeg")
+    for (let at = 2; at + 4 < file.length && file[at] === 0xff; at += 2 + view.getUint16(at + 2)) cuts.push(at);
+  else
+    for (
+      let at = 12;
+      at + 8 <= file.length;
+      at += 8 + view.getUint32(at + 4, true) + (view.getUint32(at + 4, true) % 2)
+    )
+      cuts.push(at);
   return cuts;
 }
 
@@ -161,15 +193,19 @@ const packed = (kind: "jpeg" | "webp") => async (): Promise<Target> => {
   return {
     make(rng) {
       const seed = rng.pick(seeds);
-      const changed = rng.chance(0.5) ? pieces(rng, seed, cutsOf(kind, seed)) : mutate.bytes(rng, seed, rng.pick(seeds));
+      const changed = rng.chance(0.5)
+        ? pieces(rng, seed, cutsOf(kind, seed))
+        : mutate.bytes(rng, seed, rng.pick(seeds));
       return one(changed);
     },
     async read({ file }) {
       const { width, height, channels, data } = await decodeImage(file, `a.${kind}`);
-      if (data.length !== width * height * channels) return `${data.length} bytes for ${width} x ${height} x ${channels}`;
+      if (data.length !== width * height * channels)
+        return `${data.length} bytes for ${width} x ${height} x ${channels}`;
       if (kind === "webp" && new DataView(file.buffer, file.byteOffset).getUint32(4, true) + 8 > file.length)
         return "it is cut off, and was read";
-      if (kind === "jpeg" && !file.some((byte, i) => byte === 0xff && file[i + 1] === 0xd9)) return "it has no end, and was read";
+      if (kind === "jpeg" && !file.some((byte, i) => byte === 0xff && file[i + 1] === 0xd9))
+        return "it has no end, and was read";
       return undefined;
     },
   };

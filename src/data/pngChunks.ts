@@ -1,6 +1,8 @@
 // The chunks of a PNG, checked: sizes, order and sums. https://www.w3.org/TR/png-3/#5DataRep
 
 import { show } from "../core/show.ts";
+import { crc32 } from "./crc.ts";
+import { MAX_PIXELS } from "./images.ts";
 import { exifOrientation } from "./orient.ts";
 
 export interface PngParts {
@@ -50,7 +52,7 @@ export function readPng(bytes: Uint8Array): PngParts {
     if (!/^[A-Za-z]{4}$/.test(type)) throw new Error(`it has no chunk at byte ${at}`);
     if (length > bytes.length - at - 12) throw new Error(`its chunk ${type} is cut off at byte ${bytes.length}`);
     const body = bytes.subarray(at + 8, at + 8 + length);
-    if (crc(bytes.subarray(at + 4, at + 8 + length)) !== view.getUint32(at + 8 + length)) {
+    if (crc32(bytes.subarray(at + 4, at + 8 + length)) !== view.getUint32(at + 8 + length)) {
       throw new Error(`its chunk ${type} at byte ${at} is damaged (its sum is wrong)`);
     }
     at += 12 + length;
@@ -108,6 +110,8 @@ export const unpackedSize = (head: Head): number =>
 
 /** A byte of deflate holds at most about 1032 bytes: a decoder that believes the header spends seconds on nothing. */
 function checkPacked(head: Head, data: readonly Uint8Array[]): void {
+  // Those are refused by their size.
+  if (head.width * head.height > MAX_PIXELS) return;
   const packed = data.reduce((sum, piece) => sum + piece.length, 0);
   if (unpackedSize(head) > 1040 * packed + 1024)
     throw new Error(`its pixels unpack to at most ${1032 * packed} bytes, expected ${unpackedSize(head)}`);
@@ -125,17 +129,4 @@ function readHead(body: Uint8Array) {
       `it has compression ${compression}, filter ${filter} and interlace ${interlace}, which are not known`,
     );
   return { width, height, depth, color, interlaced: interlace === 1 };
-}
-
-const table = Uint32Array.from({ length: 256 }, (_, n) => {
-  let c = n;
-  for (let k = 0; k < 8; k++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
-  return c;
-});
-
-/** The sum at the end of a chunk. */
-export function crc(bytes: Uint8Array): number {
-  let c = 0xffffffff;
-  for (let i = 0; i < bytes.length; i++) c = table[(c ^ bytes[i]) & 0xff] ^ (c >>> 8);
-  return ~c >>> 0;
 }

@@ -1,5 +1,6 @@
 // Text in a PNG: what a picture was made with. https://www.w3.org/TR/png-3/#11textinfo
-import { crc, isPng } from "./pngChunks.ts";
+import { crc32 } from "./crc.ts";
+import { isPng } from "./pngChunks.ts";
 
 export interface PngText {
   /** 1 to 79 characters of Latin-1. */
@@ -75,6 +76,6 @@ function chunk(type: string, pieces: readonly Uint8Array[]): Uint8Array {
     out.set(piece, at);
     at += piece.length;
   }
-  view.setUint32(at, crc(out.subarray(4, at)));
+  view.setUint32(at, crc32(out.subarray(4, at)));
   return out;
 }

@@ -2,7 +2,7 @@
 // weights is read before everything is known to fit.
 import { parseJson } from "../data/json.ts";
 import type { RangeSource } from "../data/source.ts";
-import { someOf, type TensorIndex } from "../data/tensorIndex.ts";
+import { mapTensors, someOf, type TensorIndex } from "../data/tensorIndex.ts";
 import type { TokenizerFiles } from "./tokenizer.ts";
 import { modernIndex, openWeights } from "./weights.ts";
 
@@ -69,7 +69,7 @@ export async function readPipelineFiles(source: RangeSource, options: FolderOpti
       );
     }
     const own = options.weights?.get(component) ?? (await openWeights(source, component, options.variant));
-    return { name: `${name}/${component}`, config, weights: modernIndex(own) };
+    return { name: `${name}/${component}`, config, weights: publishedNames(component, modernIndex(own)) };
   };
   const scheduler = await object("scheduler/scheduler_config.json");
   if (!scheduler)
@@ -85,6 +85,20 @@ export async function readPipelineFiles(source: RangeSource, options: FolderOpti
   const vae = await part("vae");
   const safety = options.safety === false ? undefined : await safetyFiles(index, files, part, optional);
   return { name, index, unet, vae, text, tokenizers, scheduler, ...(safety ? { safety } : {}) };
+}
+
+/** Newer versions of transformers leave a prefix of CLIP's names away that published files have. */
+export function publishedNames(component: string, index: TensorIndex): TensorIndex {
+  const [short, long] = component.startsWith("text_encoder")
+    ? ["", "text_model."]
+    : component === "safety_checker"
+      ? ["vision_model.", "vision_model.vision_model."]
+      : ["", ""];
+  const tower = new RegExp(
+    `^${short.replace(".", "\\.")}(embeddings|encoder|pre_layrnorm|post_layernorm|final_layer_norm)\\.`,
+  );
+  if (long === "" || [...index.tensors.keys()].some((name) => name.startsWith(long))) return index;
+  return mapTensors(index, (name, place) => [[tower.test(name) ? long + name.slice(short.length) : name, place]]);
 }
 
 /** Bytes of a configuration; those of vocabularies are a few MB. */

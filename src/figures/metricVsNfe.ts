@@ -6,7 +6,8 @@ export interface NfeSeries {
   readonly name: string;
   /** Default "student". */
   readonly role?: "teacher" | "student";
-  readonly points: readonly { readonly nfe: number; readonly value: number }[];
+  /** `deviation`: drawn as a bar up and down. */
+  readonly points: readonly { readonly nfe: number; readonly value: number; readonly deviation?: number }[];
 }
 
 export interface MetricVsNfe {
@@ -27,14 +28,21 @@ export function metricVsNfe({ metric, better, title, subtitle, series }: MetricV
   });
   const all = styled.flatMap(({ points }) => points);
   const values = all.map(({ value }) => value);
+  const ends = all.flatMap(({ value, deviation = 0 }) => [value - deviation, value + deviation]);
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const wide = low > 0 && high > 8 * low;
+  // On a logarithmic axis a bar that reaches zero ends at the axis.
+  const floor = wide ? Math.min(low, ...ends.filter((end) => end > 0)) / 1.3 : Number.NEGATIVE_INFINITY;
   const steps = [...new Set(all.map(({ nfe }) => nfe))].sort((a, b) => a - b);
   const marks: Plot.Markish[] = [Plot.gridY({ strokeOpacity: 0.12 })];
   for (const { points, color, teacher } of styled) {
     const sorted = [...points].sort((a, b) => a.nfe - b.nfe);
     const dash = teacher ? "6 3" : undefined;
+    const bars = sorted.flatMap(({ nfe, value, deviation }) =>
+      deviation ? [{ nfe, low: Math.max(floor, value - deviation), high: value + deviation }] : [],
+    );
     marks.push(
+      Plot.ruleX(bars, { x: "nfe", y1: "low", y2: "high", stroke: color, strokeWidth: 1.6, strokeOpacity: 0.7 }),
       Plot.lineY(sorted, { x: "nfe", y: "value", stroke: color, strokeWidth: 2.2, strokeDasharray: dash }),
       Plot.dot(sorted, { x: "nfe", y: "value", r: 4, fill: color, stroke: "white", strokeWidth: 1 }),
     );
@@ -52,7 +60,7 @@ export function metricVsNfe({ metric, better, title, subtitle, series }: MetricV
     },
     y: {
       type: wide ? "log" : "linear",
-      zero: !wide && low >= 0,
+      zero: !wide && Math.min(...ends) >= 0,
       nice: !wide,
       label: `${metric} (${better} is better)`,
       labelArrow: "none",

@@ -123,6 +123,27 @@ export function scatter2d({ title = "Samples", subtitle, data, panels }: Scatter
   );
 }
 
+/** As `scatter2d` in rows of `columns` panels, one below the other. */
+export function scatterRows(
+  { title = "Samples", panels, data, columns = 4 }: Scatter2d & { readonly columns?: number },
+  context: FigureContext,
+): string {
+  const rows = Array.from({ length: Math.ceil(panels.length / columns) }, (_, i) =>
+    scatter2d({ title: i === 0 ? title : " ", data, panels: panels.slice(i * columns, (i + 1) * columns) }, context),
+  );
+  let [y, width] = [0, 0];
+  const parts = rows.map((svg) => {
+    const [, w, h] = svg.match(/^<svg[^>]* width="([\d.]+)" height="([\d.]+)"/) ?? [];
+    const placed = svg.replace("<svg ", `<svg y="${y}" `);
+    y += Number(h);
+    width = Math.max(width, Number(w));
+    return placed;
+  });
+  const box = `width="${width}" height="${y}" viewBox="0 0 ${width} ${y}"`;
+  const ground = `<rect width="${width}" height="${y}" fill="white" />`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" ${box}>${ground}${parts.join("")}</svg>`;
+}
+
 type Point = readonly [number, number];
 
 /** All dots as one path of round points, a tenth of the size of as many circles. Dots outside the frame are left out. */

@@ -4,7 +4,7 @@ import { canBeGuided, classCount } from "../condition.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { middleFeatures } from "../nn/features.ts";
 import { fold, key } from "../random.ts";
-import type { Stage, Start } from "../recipes/recipe.ts";
+import type { SampleKind, Stage, Start } from "../recipes/recipe.ts";
 import { CARD_FORMAT, type Card, describeModel } from "../run/card.ts";
 import { checkStages } from "../run/check.ts";
 import type { Done } from "../run/job.ts";
@@ -14,10 +14,20 @@ import { version } from "../version.ts";
 import type { Context } from "./context.ts";
 import { UsageError, usage } from "./failure.ts";
 import { openData } from "./files.ts";
-import { type AnyRecipe, asGiven, methodNamed, methodOptions, methods, presetOf, resolveMethod } from "./methods.ts";
+import {
+  type AnyRecipe,
+  asGiven,
+  kindOf,
+  methodNamed,
+  methodOptions,
+  methods,
+  presetOf,
+  refuseIdle,
+  resolveMethod,
+} from "./methods.ts";
 import { type LoadedModel, loadModel, withClasses } from "./models.ts";
 import { flagName, toConfig } from "./options.ts";
-import { bytesPerPair } from "./pairsFolder.ts";
+import { bytesPerPair } from "./pairShards.ts";
 import { previews } from "./previews.ts";
 import { lastPart } from "./runDir.ts";
 import { nullClass } from "./sample.ts";
@@ -25,6 +35,7 @@ import { beginning } from "./student.ts";
 import {
   absolute,
   checkBudget,
+  type Launch,
   launch,
   type RunResult,
   recorded,
@@ -103,6 +114,18 @@ export type AccelerateOptions = z.output<z.ZodObject<typeof own>> & TrainingOpti
 /** Samples below which a paper's values are hardly what is wanted. */
 const SMALL = 100_000;
 
+export interface Prepared {
+  /** Training, ready to begin. */
+  readonly launch: Launch;
+  /** What is asked for, all defaults filled in; `wanted` are the method's own options. */
+  readonly options: Resolved["options"];
+  readonly wanted: Readonly<Record<string, unknown>>;
+  readonly loaded: LoadedModel;
+  readonly recipe: AnyRecipe;
+  /** What is said when all is done. */
+  readonly hint?: string;
+}
+
 /** Trains the student, and returns where it is; undefined after --dry-run. */
 export function accelerateTeacher(parsed: object, context: Context): Promise<RunResult | undefined> {
   const given = parsed as AccelerateOptions;
@@ -116,9 +139,35 @@ export async function accelerateWith(
   context: Context,
   teacherModel?: LoadedModel,
 ): Promise<RunResult | undefined> {
+  // Which values are for small data follows from the teacher's samples.
+  const opened =
+    teacherModel ??
+    (given.preset === "small" ? await loadModel(given.teacher, { nullClass: given.nullClass }) : undefined);
+  const resolved = resolveOptions(given, opened ? kindOf(opened.model.sampleShape) : "images", recipe);
+  if (resolved.options.dryRun) {
+    context.report.result(JSON.stringify(recorded("accelerate", resolved.options, context), null, 2));
+    return undefined;
+  }
+  const { launch: job, hint } = await prepare(resolved, context, opened);
+  const result = await launch(job, context);
+  if (hint) context.report.note(hint);
+  return result;
+}
+
+export interface Resolved extends ReturnType<typeof resolveOptions> {}
+
+/** Options as they hold: what is given, the preset for samples of this kind, the defaults. Throws UsageError for what does not go together. */
+export function resolveOptions(
+  parsed: object,
+  kind: SampleKind,
+  recipe = methodNamed((parsed as AccelerateOptions).method),
+) {
+  const given = parsed as AccelerateOptions;
   checkBudget(given);
-  const preset = presetOf(recipe, given.preset);
+  const preset = presetOf(recipe, given.preset, kind);
   const asked = resolveMethod(recipe, given, preset);
+  const settled = given.resume !== undefined;
+  if (!settled) refuseIdle(recipe, asked, given, preset);
   const standard = { ...recipe.training, ...preset };
   const options = {
     ...given,
@@ -135,12 +184,17 @@ export async function accelerateWith(
   const needs = recipe.needs(asked);
   if (needs.includes("data") && options.data === undefined)
     throw new UsageError(`--data is missing: ${recipe.name} learns from data.`);
-  if (given.dryRun) {
-    context.report.result(JSON.stringify(recorded("accelerate", options, context), null, 2));
-    return undefined;
-  }
+  return { given, recipe, preset, asked, needs, settled, options };
+}
+
+/**
+ * Opens teacher (unless `held` is one that is open already) and data, and sees whether they fit.
+ * Throws UsageError or Error, a sentence, where they do not.
+ */
+export async function prepare(resolved: Resolved, context: Context, held?: LoadedModel): Promise<Prepared> {
+  const { given, recipe, preset, asked, needs, settled, options } = resolved;
   await context.runtime.supports(options.precision);
-  const found = teacherModel ?? (await loadModel(options.teacher, { nullClass: given.nullClass }));
+  const found = held ?? (await loadModel(options.teacher, { nullClass: given.nullClass }));
   if (found.kind === "exact" && options.precision === "float16")
     throw new UsageError(`--precision float16 loses the distances that ${found.name} is made of: use float32.`);
   if (found.spec.length === 0) throw new Error(`${found.path} has no weights that could be trained.`);
@@ -155,13 +209,18 @@ export async function accelerateWith(
   const dataClasses = data && data.classes > 0 ? data.classes : undefined;
   const loaded = withClasses(found, { nullClass: given.nullClass, dataClasses });
   for (const note of [...loaded.notes, ...(data?.notes ?? [])]) context.report.note(note);
-  const teacher = await beginning(loaded, given.student, context.seed);
+  const teacher = await beginning(loaded, options.student, context.seed);
   const wanted = recipe.resolve?.(teacher, asked) ?? asked;
   checkNeeds(recipe, needs, loaded, given, teacher);
+  if (!settled) refuseIdle(recipe, wanted, given, preset, teacher);
   const limited = "pairs" in wanted ? { ...wanted, pairs: pairCount(loaded, wanted.pairs, given.pairsMb) } : wanted;
   const stages = stagesOf(recipe, teacher, limited, fold(key(context.seed), "recipe"));
   const all = usage(() => outline(stages));
-  usage(() => checkStages(all, { batch: options.batch, teacher }));
+  const { drops } = usage(() => checkStages(all, { batch: options.batch, teacher }));
+  if (!drops && !settled && given.dropLabels !== undefined && given.dropLabels !== standardTraining.dropLabels)
+    context.report.note(
+      `--drop-labels ${given.dropLabels} does nothing: ${recipe.name} drops no labels of ${loaded.name}.`,
+    );
   const [first] = all;
   if (all.some(({ model }) => (model.own ?? model.prediction).name !== teacher.model.prediction.name))
     context.report.note(
@@ -173,40 +232,37 @@ export async function accelerateWith(
   const name = { method: recipe.name, data: options.data ?? loaded.name, windows, batch: options.batch };
   const guidance = typeof wanted.guidance === "number" ? wanted.guidance : 1;
   const card = cardOf(recipe, { loaded, data, dataName: name.data, guidance, options: wanted }, context);
-  const result = await launch(
-    {
-      command: "accelerate",
-      method: recipe.name,
-      stages,
-      data,
-      options,
-      stored,
-      name,
-      teacher: loaded.hash,
-      card,
-      about: (run, images) =>
-        `${run.path}: ${recipe.name} of ${loaded.name}, ${images.toLocaleString("en-US")} images${theta.length > 0 ? `, ${theta.length.toLocaleString("en-US")} parameters` : ""}.`,
-      preview: (run) =>
-        previews({
-          folder: run.samples,
-          seed: context.seed,
-          runtime: context.runtime,
-          teacher: {
-            ...teacher,
-            rows: rowsOf("teacher", teacherSteps(loaded, [50, ...first.sampler.steps]), loaded.sampler, guidance),
-          },
-          rows: ({ sampler }) => rowsOf("student", sampler.steps, sampler, 1),
-          data,
-        }),
-      pairsDir: options.pairsDir,
-    },
-    context,
-  );
-  if (data && data.size < SMALL && given.preset === "paper" && recipe.small)
-    context.report.note(
-      `These are the paper's values, for large models and data. ${data.size.toLocaleString("en-US")} samples are few: --preset small has values for them.`,
-    );
-  return result;
+  const job: Launch = {
+    command: "accelerate",
+    method: recipe.name,
+    stages,
+    data,
+    options,
+    stored,
+    name,
+    teacher: loaded.hash,
+    card,
+    about: (run, images) =>
+      `${run.path}: ${recipe.name} of ${loaded.name}, ${images.toLocaleString("en-US")} images${theta.length > 0 ? `, ${theta.length.toLocaleString("en-US")} parameters` : ""}.`,
+    preview: (run) =>
+      previews({
+        folder: run.samples,
+        seed: context.seed,
+        runtime: context.runtime,
+        teacher: {
+          ...teacher,
+          rows: rowsOf("teacher", teacherSteps(loaded, [50, ...first.sampler.steps]), loaded.sampler, guidance),
+        },
+        rows: ({ sampler }) => rowsOf("student", sampler.steps, sampler, 1),
+        data,
+      }),
+    pairsDir: options.pairsDir,
+  };
+  const paper = data && data.size < SMALL && given.preset === "paper" && recipe.small;
+  const hint = paper
+    ? `These are the paper's values, for large models and data. ${data.size.toLocaleString("en-US")} samples are few: --preset small has values for them.`
+    : undefined;
+  return { launch: job, options, wanted: limited, loaded, recipe, hint };
 
   function teacherSteps(of: LoadedModel, steps: readonly number[]): number[] {
     // A teacher with windows cannot take fewer steps than those.

@@ -1,6 +1,7 @@
 // What an evaluation leaves behind: report.json, charts, a grid of samples, and tables on stdout.
 import { join } from "node:path";
 import { gridPng } from "../data/png.ts";
+import { metricTitle, shortNames } from "../figures/metricNames.ts";
 import { metricVsNfe, type NfeSeries } from "../figures/metricVsNfe.ts";
 import { type PathVariationSeries, pathVariation } from "../figures/pathVariation.ts";
 import { type Measured, onPlane, principalPlane } from "../metrics/index.ts";
@@ -73,22 +74,21 @@ async function drawMetrics(
   context: Context,
 ): Promise<void> {
   for (const name of names) {
+    const short = shortNames(report.results.map((model) => model.name));
     const series = report.results.map(
-      (model): NfeSeries => ({
-        name: model.name,
+      (model, i): NfeSeries => ({
+        name: short[i],
         role: model.role,
         points: model.evaluations.flatMap(({ nfe, values }) =>
-          values[name] ? [{ nfe, value: values[name].value }] : [],
+          values[name] ? [{ nfe, value: values[name].value, deviation: values[name].standardError }] : [],
         ),
       }),
     );
     const drawn = series.filter(({ points }) => points.length > 0);
-    const better = name === "precision" || name === "recall" ? "higher" : "lower";
-    const subtitle = `${n.toLocaleString("en-US")} samples, seed ${context.seed}`;
-    await saveFigure(
-      join(folder, name),
-      metricVsNfe({ metric: title(name), better, subtitle, series: drawn }, figureContext()),
-    );
+    const { long: metric, better } = metricTitle(name);
+    const bars = drawn.some(({ points }) => points.some(({ deviation }) => deviation));
+    const subtitle = `${n.toLocaleString("en-US")} samples, seed ${context.seed}${bars ? "; bars: standard error" : ""}`;
+    await saveFigure(join(folder, name), metricVsNfe({ metric, better, subtitle, series: drawn }, figureContext()));
   }
 }
 
@@ -113,17 +113,6 @@ function sampleRows({ results }: Report, shape: readonly number[], n: number): U
 const metricNames = ({ results }: Report): string[] => [
   ...new Set(results.flatMap(({ evaluations }) => evaluations.flatMap(({ values }) => Object.keys(values)))),
 ];
-const titles: Readonly<Record<string, string>> = {
-  endpoint: "Distance to the teacher's end",
-  frechet: "Fréchet distance",
-  kid: "Kernel distance",
-  "gaussian-mmd": "Kernel distance",
-  "sliced-wasserstein": "Sliced Wasserstein distance",
-  precision: "Precision",
-  recall: "Recall",
-};
-const title = (name: string): string => titles[name] ?? name;
-
 function reportTable({ results }: Report, names: readonly string[]): string {
   const lines = results.flatMap(({ name, evaluations }) =>
     evaluations.map(({ steps, nfe, values, seconds }) => [

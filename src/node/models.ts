@@ -39,6 +39,8 @@ export interface LoadedModel extends BuiltModel {
 }
 
 const cardFile = "card.json";
+export const CARD_FILE = cardFile;
+
 const weightsFile = WEIGHTS_FILE;
 
 /** How a model is sampled that does not say. */
@@ -217,13 +219,18 @@ export async function saveModel(
   network: Network,
 ): Promise<void> {
   await makeFolder(folder);
-  const { imagesSeen, teacherNfe } = card;
-  const metadata = { format: "pt", imagesSeen: String(imagesSeen), teacherNfe: String(teacherNfe) };
-  await writeSafetensors(join(folder, weightsFile), unflatten(spec, theta), metadata);
+  await writeSafetensors(join(folder, weightsFile), unflatten(spec, theta), progressOf(card));
   if (network.family === "onnx") await writeOnnx(join(folder, ONNX_FILE), join(folder, weightsFile), network.file);
   await writeJson(join(folder, cardFile), card);
   await writeAtomic(join(folder, "README.md"), modelReadme(card));
 }
+
+/** What weights say themselves of how far their training had come. */
+export const progressOf = ({ imagesSeen, teacherNfe }: Card): Record<string, string> => ({
+  format: "pt",
+  imagesSeen: String(imagesSeen),
+  teacherNfe: String(teacherNfe),
+});
 
 function progressIn({ imagesSeen, teacherNfe }: Readonly<Record<string, string>>): Partial<Card> {
   const [images, nfe] = [Number(imagesSeen), Number(teacherNfe)];

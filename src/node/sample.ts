@@ -14,6 +14,7 @@ import { figureContext, svgToPng } from "./figures.ts";
 import { writeSafetensors } from "./files.ts";
 import { type LoadedModel, loadModel } from "./models.ts";
 import { claimFile, type Output, samplesMark } from "./outputs.ts";
+import { type Part, partFile, partOf, partText, rangeOf } from "./parts.ts";
 
 const count = z.int().positive();
 
@@ -36,6 +37,7 @@ export const sampleOptions = z.object({
   model: z.string().describe("A model, run or diffusers folder."),
   steps: count.optional().describe("Default: the fewest the model was made for."),
   n: count.default(16).describe("Samples."),
+  part: z.string().optional().describe(partText).meta({ value: "i/n" }),
   class: z.int().nonnegative().optional().describe("The class of all samples; default: one class after the other."),
   ...samplingOptions,
   columns: count.optional().describe("Samples in a row of the picture."),
@@ -54,6 +56,9 @@ export interface Request {
   readonly batch: number;
   readonly stream?: string;
   readonly keepStates?: boolean;
+  /** The first sample, and how many there are in all, where these are a part of them. */
+  readonly from?: number;
+  readonly whole?: number;
 }
 
 export interface Timed extends Samples {
@@ -78,7 +83,7 @@ export async function samplesOf(loaded: LoadedModel, o: Request, context: Contex
         : `--class is ${o.class}, expected 0 to ${rows - 1}${last}.`,
     );
   }
-  const ready = await sampler(model, fromConstants(loaded.params), context.runtime, Math.min(o.n, o.batch), {
+  const ready = await sampler(model, fromConstants(loaded.params), context.runtime, Math.min(o.whole ?? o.n, o.batch), {
     guidance: o.guidance,
   });
   const line = context.report.progress(name);
@@ -86,6 +91,7 @@ export async function samplesOf(loaded: LoadedModel, o: Request, context: Contex
     const begin = performance.now();
     const samples = await sampleAll(ready, {
       n: o.n,
+      from: o.from,
       seed: context.seed,
       solver,
       times,
@@ -192,7 +198,8 @@ export async function saveSamples(path: string, drawn: Drawn, options: SaveOptio
 }
 
 /** Draws samples, writes the picture and, where asked for, the numbers. */
-export async function sampleModel(o: SampleCommandOptions, context: Context): Promise<Timed> {
+export async function sampleModel(given: SampleCommandOptions, context: Context): Promise<Timed> {
+  const o = ofPart(given, partOf(given.part));
   const loaded = await loadModel(o.model, { nullClass: o.nullClass });
   for (const note of loaded.notes) context.report.note(note);
   const shape = loaded.model.sampleShape;
@@ -221,6 +228,19 @@ export async function sampleModel(o: SampleCommandOptions, context: Context): Pr
     `${shown ? o.out : o.save}: ${o.n} samples of ${loaded.name} with ${solver}, ${nfe} network evaluations each, ${seconds.toFixed(2)} s.`,
   );
   return drawn;
+}
+
+/** The samples of a part, in files of their own; those of all parts are the samples of one process. */
+function ofPart(
+  o: SampleCommandOptions,
+  part: Part | undefined,
+): SampleCommandOptions & Pick<Request, "from" | "whole"> {
+  if (!part) return o;
+  const range = rangeOf(part, o.n);
+  if (range.n === 0)
+    throw new UsageError(`Part ${part.index}/${part.count} of ${o.n} samples is empty: take at most ${o.n} parts.`);
+  const named = (path: string) => partFile(path, part);
+  return { ...o, ...range, whole: o.n, out: named(o.out), ...(o.save === undefined ? {} : { save: named(o.save) }) };
 }
 
 async function picture(

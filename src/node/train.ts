@@ -1,12 +1,14 @@
 // Trains a teacher from scratch.
 import { z } from "zod";
 import { type Prediction, predictionByName } from "../core/index.ts";
+import type { Dataset } from "../data/dataset.ts";
 import { networkModel } from "../model.ts";
 import { collect } from "../nn/network.ts";
 import { countParams } from "../nn/params.ts";
 import { fold, key } from "../random.ts";
 import { diffusion } from "../recipes/diffusion.ts";
 import { flowMatching } from "../recipes/flowMatching.ts";
+import type { Start } from "../recipes/recipe.ts";
 import { startOf } from "../recipes/start.ts";
 import { CARD_FORMAT, describeModel } from "../run/card.ts";
 import { stagesOf } from "../run/outline.ts";
@@ -37,6 +39,18 @@ export const trainOptions = z.object({
 });
 export type TrainCommandOptions = z.output<typeof trainOptions>;
 
+type Untrained = Pick<TrainCommandOptions, "form" | "prediction" | "network" | "width" | "depth">;
+
+/** What training begins with. Throws UsageError where a network does not fit the data. */
+export function untrained(o: Untrained, data: Pick<Dataset, "shape" | "classes">, seed: number): Start {
+  const network = usage(() => networkFor(data.shape, data.classes, o));
+  const prediction: Prediction = predictionByName(o.prediction ?? natural[o.form]);
+  const timeInput = timeInputOn(o.form);
+  const model = networkModel(network, forms[o.form](), prediction, timeInput);
+  const spec = collect(network);
+  return startOf({ model, network, timeInput, spec, theta: randomWeights(spec, seed) });
+}
+
 /** Trains, and returns where the model is; undefined after --dry-run. */
 export async function trainTeacher(given: TrainCommandOptions, context: Context): Promise<RunResult | undefined> {
   checkBudget(given);
@@ -56,13 +70,8 @@ export async function trainTeacher(given: TrainCommandOptions, context: Context)
   await context.runtime.supports(options.precision);
   const data = await openData(given.data);
   for (const note of data.notes ?? []) context.report.note(note);
-  const network = usage(() => networkFor(data.shape, data.classes, options));
-  const form = forms[options.form]();
-  const prediction: Prediction = predictionByName(options.prediction);
-  const timeInput = timeInputOn(options.form);
-  const model = networkModel(network, form, prediction, timeInput);
-  const spec = collect(network);
-  const start = startOf({ model, network, timeInput, spec, theta: randomWeights(spec, context.seed) });
+  const start = untrained(options, data, context.seed);
+  const { network, spec } = start;
   const flow = options.form === "linear" && options.prediction === "u";
   const seed = fold(key(context.seed), "recipe");
   const stages = flow

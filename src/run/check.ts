@@ -8,24 +8,29 @@ import { freshState, type TrainState, wrongPlayers } from "./train.ts";
 
 export interface Checked {
   readonly batch: number;
-  /** Whom the stages learn from, if anyone. */
+  /** Whom the stages learn from, if anyone: their students have to be readable at pure noise. */
   readonly teacher?: Teacher;
   /** A state to go on from, and the index of its stage. */
   readonly from?: { readonly stage: number; readonly state: TrainState };
 }
 
-/** Throws a RangeError, one sentence for all that is wrong with the stages of a run. */
-export function checkStages(stages: readonly Stage[], { batch, teacher, from }: Checked): void {
+/**
+ * Throws a RangeError, one sentence for all that is wrong with the stages of a run. Returns whether any of their losses
+ * drops conditions.
+ */
+export function checkStages(stages: readonly Stage[], { batch, teacher, from }: Checked): { readonly drops: boolean } {
+  let drops = false;
   const found = stages.map((stage, index): readonly string[] => {
     const players = wrongPlayers(stage, from?.stage === index ? from.state : freshState(stage));
     // Of players that are wrong already nothing more can be asked.
     if (players.length > 0) return [`${stage.name} cannot be trained: ${players.join("; ")}`];
     const blind = [stage.model, ...(teacher ? [teacher.model] : [])].find(blindAtNoise);
-    // Sampling starts where a form is noisiest, so every student must be readable there.
-    if (blind === stage.model) return [atNoise(stage.name, blind)];
+    // A few-step student is sampled from where its form is noisiest; a teacher's many steps may begin a little below.
+    if (teacher && blind === stage.model) return [atNoise(stage.name, blind)];
     const { draws, wrong } = askedBy(stage, batch);
     if (wrong.length > 0) return wrong;
     try {
+      drops ||= draws.drops();
       draws.tryEnds();
       return [];
     } catch (error) {
@@ -35,6 +40,7 @@ export function checkStages(stages: readonly Stage[], { batch, teacher, from }: 
   });
   const wrong = [...new Set(found.flat())];
   if (wrong.length > 0) throw new RangeError(`${wrong.join("; ")}.`);
+  return { drops };
 }
 
 /** Whether the prediction says nothing beyond the state at the form's noisiest time: eps where alpha is 0. */

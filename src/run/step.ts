@@ -2,7 +2,7 @@
 // or as two for several processes: gradients, to be averaged over the processes, and the update.
 
 import { type DataColumns, drawsOf, type HostDraws } from "../draws.ts";
-import { asFloat32, constant, input, mean, type Outputs, type Tensor, vjp } from "../graph/index.ts";
+import { asFloat32, constant, input, mean, mul, type Outputs, type Tensor, vjp } from "../graph/index.ts";
 import { fromParts, inputVector, type Params } from "../nn/params.ts";
 import { rematerialized } from "../nn/remat.ts";
 import { type AdamWOptions, adamw } from "../optim/adamw.ts";
@@ -19,6 +19,8 @@ export interface StepOptions {
   readonly scaleLoss?: boolean;
   /** Computes the networks' blocks again in the backward pass: less memory, more time. Default false. */
   readonly gradientCheckpointing?: boolean;
+  /** Where the program has a piece of the batch: its share, a factor of the gradients, which are then added up. Default 1. */
+  readonly share?: number;
 }
 
 export interface StepProgram {
@@ -93,7 +95,7 @@ export function gradientProgram(stage: Stage, due: readonly Player[], o: StepOpt
   const { draws, table, parts, factor } = begin(stage, o, own);
   const outputs: Record<string, Tensor | readonly Tensor[]> = {};
   for (const player of due) {
-    const { gradient, losses, loss } = gradientOf(player, table, parts, draws, factor);
+    const { gradient, losses, loss } = gradientOf(player, table, parts, draws, factor, o.share);
     Object.assign(outputs, { [`${player.name}.gradient`]: gradient });
     Object.assign(outputs, { [`${player.name}.loss`]: loss, [`${player.name}.losses`]: losses });
   }
@@ -141,10 +143,18 @@ function begin(stage: Stage, { batch, scaleLoss, gradientCheckpointing }: Begin,
   return { draws, parts, table, factor: scaleLoss ? input("lossScale", []) : undefined };
 }
 
-function gradientOf(player: Player, table: Table, parts: Parts, draws: HostDraws, factor: Tensor | undefined) {
+function gradientOf(
+  player: Player,
+  table: Table,
+  parts: Parts,
+  draws: HostDraws,
+  factor: Tensor | undefined,
+  share = 1,
+) {
   const losses = player.loss(table, draws);
   const loss = mean(losses);
-  const gradient = vjp([loss], [factor ?? constant(1)], parts(`${player.name}.theta`)).map(asFloat32);
+  const seed = factor && share !== 1 ? mul(factor, constant(share)) : (factor ?? constant(share));
+  const gradient = vjp([loss], [seed], parts(`${player.name}.theta`)).map(asFloat32);
   return { gradient, losses, loss };
 }
 

@@ -266,6 +266,7 @@ export function fixedDraws(
     },
     feeds: () => ({ ...feeds, ...all.feeds(times) }),
     tryEnds: () => undefined,
+    drops: () => false,
     given: () => ({ ...feeds, ...all.feeds(times) }),
   };
 }

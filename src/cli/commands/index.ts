@@ -4,13 +4,23 @@ import { deltaCommand } from "./delta.ts";
 import { doctorCommand } from "./doctor.ts";
 import { generateCommand } from "./generate.ts";
 import { infoCommand } from "./info.ts";
-import { accelerateCommand, evaluateCommand, exportCommand, sampleCommand, trainCommand } from "./verbs.ts";
+import { pairsCommand } from "./pairs.ts";
+import {
+  accelerateCommand,
+  compareCommand,
+  evaluateCommand,
+  exportCommand,
+  sampleCommand,
+  trainCommand,
+} from "./verbs.ts";
 
 export const commands: readonly Command[] = [
   trainCommand,
   accelerateCommand,
+  pairsCommand,
   sampleCommand,
   evaluateCommand,
+  compareCommand,
   generateCommand,
   deltaCommand,
   exportCommand,

@@ -1,5 +1,6 @@
 // fewstep train, accelerate, sample and evaluate: the functions of the library, with their options as flags.
 import { accelerateOptions, accelerateTeacher } from "../../node/accelerate.ts";
+import { compare, compareOptions } from "../../node/compare.ts";
 import { evaluateModels, evaluateOptions } from "../../node/evaluate.ts";
 import { exportModel, exportOptions } from "../../node/export.ts";
 import { sampleModel, sampleOptions } from "../../node/sample.ts";
@@ -13,6 +14,7 @@ export const trainCommand = command({
   positional: [],
   options: trainOptions,
   mayChange,
+  together: "ranks",
   run: trainTeacher,
 });
 
@@ -22,6 +24,7 @@ export const accelerateCommand = command({
   positional: ["teacher"],
   options: accelerateOptions,
   mayChange,
+  together: "ranks",
   run: accelerateTeacher,
 });
 
@@ -30,6 +33,7 @@ export const sampleCommand = command({
   summary: "Draw samples of a model.",
   positional: ["model"],
   options: sampleOptions,
+  together: "parts",
   run: sampleModel,
 });
 
@@ -47,4 +51,12 @@ export const evaluateCommand = command({
   positional: ["models"],
   options: evaluateOptions,
   run: evaluateModels,
+});
+
+export const compareCommand = command({
+  name: "compare",
+  summary: "Train several methods under one budget and measure them alike.",
+  positional: ["plan"],
+  options: compareOptions,
+  run: compare,
 });

@@ -1,7 +1,7 @@
 // Which sampler a name means, with its configuration, steps and guidance where nothing is said.
 import { someOf } from "../../data/tensorIndex.ts";
 import { createScheduler, type SchedulerConfig, schedulerNames } from "../../diffusers/schedulers/index.ts";
-import { type Solver, solverByName, solvers } from "../../solvers/index.ts";
+import { type Solver, solvers } from "../../solvers/index.ts";
 import { UsageError, usage } from "../failure.ts";
 import { readJson } from "../files.ts";
 import type { GenerateOptionsGiven } from "./options.ts";
@@ -26,6 +26,7 @@ const shortName = (name: string): string =>
     .replace(/(Discrete)?Scheduler$/, "")
     .replace("PeRFlow", "Perflow")
     .replace("UniPC", "Unipc")
+    .replace("EDM", "Edm")
     .replace("DPMSolver", "DpmSolver")
     .replace(/([a-z])([A-Z])/g, "$1-$2")
     .toLowerCase();
@@ -85,7 +86,8 @@ function named(text: string): { readonly className?: string; readonly solver?: S
   const low = text.toLowerCase();
   const className = shortNames.get(low) ?? schedulerNames.find((name) => name.toLowerCase() === low);
   if (className) return { className };
-  if (solvers.some(({ name }) => name === low)) return { solver: solverByName(low) };
+  const solver = solvers.find(({ name }) => name.toLowerCase() === low);
+  if (solver) return { solver };
   throw new UsageError(
     `--sampler is ${JSON.stringify(text.slice(0, 80))}: expected one of ${samplerNames().join(", ")}.`,
   );
