@@ -12,11 +12,12 @@ import { toParams } from "../nn/weights.ts";
 import type { Teacher } from "../recipes/recipe.ts";
 import { type BuiltModel, type Card, modelOf, parseCard, type SamplerSpec } from "../run/card.ts";
 import { nodeHasher } from "../runtime/node.ts";
-import { makeFolder } from "./atomic.ts";
+import { makeFolder, writeAtomic } from "./atomic.ts";
 import { isDiffusers, networkFile, readSchedulerOf } from "./diffusersFolder.ts";
 import { isExact, loadExact } from "./exact.ts";
 import { openSafetensors, readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";
 import { folderSource } from "./folderSource.ts";
+import { modelReadme } from "./modelCard.ts";
 import { ONNX_FILE, readOnnx, writeOnnx } from "./onnxFiles.ts";
 
 export interface LoadedModel extends BuiltModel {
@@ -221,6 +222,7 @@ export async function saveModel(
   await writeSafetensors(join(folder, weightsFile), unflatten(spec, theta), progressOf(card));
   if (network.family === "onnx") await writeOnnx(join(folder, ONNX_FILE), join(folder, weightsFile), network.file);
   await writeJson(join(folder, cardFile), card);
+  await writeAtomic(join(folder, "README.md"), modelReadme(card));
 }
 
 /** What weights say themselves of how far their training had come. */

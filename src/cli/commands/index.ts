@@ -5,7 +5,14 @@ import { doctorCommand } from "./doctor.ts";
 import { generateCommand } from "./generate.ts";
 import { infoCommand } from "./info.ts";
 import { pairsCommand } from "./pairs.ts";
-import { accelerateCommand, compareCommand, evaluateCommand, sampleCommand, trainCommand } from "./verbs.ts";
+import {
+  accelerateCommand,
+  compareCommand,
+  evaluateCommand,
+  exportCommand,
+  sampleCommand,
+  trainCommand,
+} from "./verbs.ts";
 
 export const commands: readonly Command[] = [
   trainCommand,
@@ -16,6 +23,7 @@ export const commands: readonly Command[] = [
   compareCommand,
   generateCommand,
   deltaCommand,
+  exportCommand,
   infoCommand,
   doctorCommand,
 ];

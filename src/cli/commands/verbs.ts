@@ -2,6 +2,7 @@
 import { accelerateOptions, accelerateTeacher } from "../../node/accelerate.ts";
 import { compare, compareOptions } from "../../node/compare.ts";
 import { evaluateModels, evaluateOptions } from "../../node/evaluate.ts";
+import { exportModel, exportOptions } from "../../node/export.ts";
 import { sampleModel, sampleOptions } from "../../node/sample.ts";
 import { trainOptions, trainTeacher } from "../../node/train.ts";
 import { mayChange } from "../../node/training.ts";
@@ -34,6 +35,14 @@ export const sampleCommand = command({
   options: sampleOptions,
   together: "parts",
   run: sampleModel,
+});
+
+export const exportCommand = command({
+  name: "export",
+  summary: "Write a model for other runtimes: ONNX, or a diffusers folder.",
+  positional: ["model"],
+  options: exportOptions,
+  run: exportModel,
 });
 
 export const evaluateCommand = command({

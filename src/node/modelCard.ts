@@ -1,0 +1,72 @@
+// README.md of a model folder: the model card that hubs read, in words that follow from card.json.
+import type { Card } from "../run/card.ts";
+
+const list = (values: readonly unknown[]): string => `[${values.map((v) => JSON.stringify(v)).join(", ")}]`;
+
+/** What the front matter of a hub's model card says of every model here. */
+export function frontMatter({ recipe, base }: Pick<Card, "recipe" | "base">): string {
+  const { method, options } = recipe;
+  const teacher = typeof options.teacher === "string" && base !== null ? options.teacher : undefined;
+  return [
+    "---",
+    "library_name: fewstep",
+    "pipeline_tag: unconditional-image-generation",
+    `tags: ${list(["fewstep", method, base === null ? "diffusion" : "few-step"])}`,
+    ...(typeof options.data === "string" ? [`datasets: ${list([options.data])}`] : []),
+    ...(teacher === undefined ? [] : [`base_model: ${JSON.stringify(teacher)}`, "base_model_relation: finetune"]),
+    "---",
+    "",
+  ].join("\n");
+}
+
+/** The card of a folder with card.json and model.safetensors. */
+export function modelReadme(card: Card): string {
+  const { recipe, base, sampler, form, prediction, conditioning, guidance, imagesSeen, teacherNfe, seed } = card;
+  const steps = sampler.steps.join(" or ");
+  const windows = form.kind === "chord" && form.windows.kind === "uniform" ? `, ${form.windows.count} windows` : "";
+  const about =
+    base === null
+      ? `A ${recipe.method} model, trained from scratch with [fewstep](https://www.npmjs.com/package/fewstep).`
+      : `A few-step student made with [fewstep](https://www.npmjs.com/package/fewstep) by the method \`${recipe.method}\`. Its teacher's weights have the SHA-256 \`${base}\`.`;
+  const classes =
+    conditioning.labels === 0
+      ? "none"
+      : `${conditioning.labels}${conditioning.nullLabel === null ? "" : `; ${conditioning.nullLabel} means "no class"`}`;
+  return `${frontMatter(card)}
+# ${recipe.method}
+
+${about}
+
+| | |
+|---|---|
+| form | ${form.kind}${windows} |
+| predicts | ${prediction.name} |
+| network | ${card.network.family} |
+| classes | ${classes} |
+| made for | ${sampler.solver}, ${steps} steps |
+| guidance | ${guidance.baked === 1 ? "none baked in" : `${guidance.baked} baked in: sample it without`} |
+| images seen | ${imagesSeen.toLocaleString("en-US")} |
+| teacher's evaluations | ${teacherNfe.toLocaleString("en-US")} |
+| seed | ${seed} |
+| fewstep | ${card.library} |
+
+Options of training:
+
+\`\`\`json
+${JSON.stringify(recipe.options, null, 2)}
+\`\`\`
+
+## Samples
+
+\`\`\`ts
+import { load } from "fewstep";
+
+const model = await load(".");
+await model.sample({ steps: ${sampler.steps[0]}, n: 16 }).save("grid.png");
+\`\`\`
+
+or \`fewstep sample <this folder> --steps ${sampler.steps[0]} --n 16\`. \`card.json\` holds form, prediction and sampler: a model that
+is sampled in another form than its own fails silently. No metrics were measured when this was written; \`fewstep evaluate
+<this folder> --data <path>\` measures them.
+`;
+}
