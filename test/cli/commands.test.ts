@@ -253,6 +253,7 @@ test("an option's name, type and default come from its schema", async () => {
     "compare",
     "generate",
     "delta",
+    "export",
     "info",
     "doctor",
   ]);
