@@ -1,27 +1,20 @@
 // Pictures from a text-to-image model of diffusers: opened, sampled, and written with what they were made with.
 import { basename, resolve } from "node:path";
-import { gridPng as previewPng } from "../data/png.ts";
-import { floatsOf } from "../data/safetensors.ts";
-import {
-  type GenerateEvent,
-  type GenerateOptions,
-  type Noise,
-  type Pipeline,
-  pipeline,
-  seededNoise,
-} from "../diffusers/pipeline.ts";
+import { type GenerateOptions, pipeline } from "../diffusers/pipeline.ts";
 import type { PipelineOutline } from "../diffusers/pipelineOutline.ts";
 import type { PipelineParts } from "../diffusers/pipelineParts.ts";
 import type { Image } from "../diffusers/tiles.ts";
 import { writeAtomic } from "./atomic.ts";
 import type { Context } from "./context.ts";
 import { Interrupted } from "./failure.ts";
-import { readSafetensors, writeSafetensors } from "./files.ts";
+import { writeSafetensors } from "./files.ts";
 import { formatSeconds } from "./format.ts";
 import { openControlNet, openIpAdapter, openT2IAdapter } from "./generate/adapters.ts";
 import { checkGeneratorMemory } from "./generate/cost.ts";
+import { follower } from "./generate/follower.ts";
 import { type Inputs, readInputs } from "./generate/inputs.ts";
 import { openGenerator, outlineGenerator } from "./generate/model.ts";
+import { noiseOf, readNoise } from "./generate/noise.ts";
 import type { GenerateOptionsGiven } from "./generate/options.ts";
 import { fileOf, gridPng, picturePng, type Recipe } from "./generate/output.ts";
 import { signed, unit } from "./generate/pictures.ts";
@@ -164,78 +157,6 @@ interface Kept {
   readonly pictures: Image[];
   readonly latents: Image[];
   readonly noise: Float32Array[];
-}
-
-/** Noise of the seeds, or of a file; what a picture starts with is kept. */
-function noiseOf(seed: number, count: number, file: Float32Array | undefined, at: number, kept: Float32Array[]): Noise {
-  const own = seededNoise(seed, count);
-  return (what, k, size) => {
-    if (what !== "start" && what !== "image") return own(what, k, size);
-    const each = size / count;
-    const values = file ? file.subarray(at * each, at * each + size) : own(what, k, size);
-    kept.push(values);
-    return values;
-  };
-}
-
-async function readNoise(file: string, outline: PipelineOutline, { size }: Inputs, n: number): Promise<Float32Array> {
-  const { tensors } = await readSafetensors(file);
-  const stored = tensors.get("noise");
-  if (!stored) throw new Error(`${file} has no tensor "noise", expected a file that --save wrote.`);
-  const channels = outline.vae.config.latent_channels;
-  const [count, c, h, w] = stored.shape;
-  const factor = size.height / h;
-  if (
-    stored.shape.length !== 4 ||
-    count < n ||
-    c !== channels ||
-    factor * w !== size.width ||
-    !Number.isInteger(factor)
-  )
-    throw new Error(
-      `${file} has noise of shape [${stored.shape}], expected that of ${n} pictures of ${size.width} x ${size.height} pixels with ${channels} latent channels.`,
-    );
-  return floatsOf(tensors, "noise");
-}
-
-/** Tells the progress, and writes the preview. */
-function follower(
-  { preview, n }: GenerateOptionsGiven,
-  running: Pipeline,
-  line: ReturnType<Context["report"]["progress"]>,
-  total: number,
-  { report }: Context,
-) {
-  let work: Promise<void> = Promise.resolve();
-  let busy = false;
-  const show = async (file: string, latents: Image): Promise<void> => {
-    const { shape, data } = await running.preview(latents);
-    const [, , height, width] = shape;
-    const upscale = Math.max(1, Math.round(256 / Math.max(height, width)));
-    await writeAtomic(file, previewPng(data, [3, height, width], { upscale }));
-    report.event({ kind: "preview", file });
-  };
-  return {
-    told(event: GenerateEvent, at: number, count: number): void {
-      if (event.stage === "decode") report.event({ kind: "decode", from: at, count });
-      if (event.stage !== "step") return;
-      const { done, of } = event;
-      line.update({
-        done: done * count + at * of,
-        total: total * of,
-        unit: n > 1 ? "evaluations of all" : "evaluations",
-      });
-      report.event({ kind: "step", from: at, count, done, of, timestep: event.timestep });
-      if (preview === undefined || busy) return;
-      busy = true;
-      work = show(preview, event.estimate).finally(() => {
-        busy = false;
-      });
-      // What fails is said when it is awaited.
-      work.catch(() => {});
-    },
-    settled: () => work,
-  };
 }
 
 function sayDropped(dropped: readonly number[], o: GenerateOptionsGiven, { report }: Context): void {

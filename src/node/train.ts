@@ -22,7 +22,8 @@ import { toConfig } from "./options.ts";
 import { networkFor, networkNames } from "./presets.ts";
 import { previews } from "./previews.ts";
 import { lastPart } from "./runDir.ts";
-import { absolute, checkBudget, launch, type RunResult, recorded, trainingOptions } from "./training.ts";
+import { launch, type RunResult } from "./training.ts";
+import { absolute, checkBudget, recorded, trainingOptions } from "./trainingOptions.ts";
 
 export const trainOptions = z.object({
   data: z.string().describe("Folder of IDX files or class folders, .tar files, or toy:<name>.").meta({ value: "path" }),

@@ -3,7 +3,8 @@
 import { z } from "zod";
 import type { Recipe, recipes } from "../recipes/index.ts";
 import type { Runtime } from "../runtime/index.ts";
-import { type AccelerateOptions, accelerateWith, optionsOf, type own } from "./accelerate.ts";
+import { accelerateWith } from "./accelerate.ts";
+import { type AccelerateOptions, optionsOf, type own } from "./accelerateOptions.ts";
 import { type CallOptions, contextOf } from "./call.ts";
 import type { Context } from "./context.ts";
 import { evaluateModels, evaluateOptions } from "./evaluate.ts";
@@ -15,7 +16,8 @@ import { parseOptions } from "./options.ts";
 import { withRun } from "./resume.ts";
 import { claimSamples, type Drawn, draw, type SaveOptions, sampleOptions, saveSamples } from "./sample.ts";
 import { trainOptions, trainTeacher } from "./train.ts";
-import { mayChange, type RunResult, type trainingOptions } from "./training.ts";
+import type { RunResult } from "./training.ts";
+import { mayChange, type trainingOptions } from "./trainingOptions.ts";
 
 /** A model on disk with its weights in memory, ready to be sampled, measured, or accelerated. */
 export interface ReadyModel extends LoadedModel {

@@ -3,12 +3,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { accelerateOptions, accelerateTeacher } from "../../src/node/accelerate.ts";
+import { accelerateTeacher } from "../../src/node/accelerate.ts";
+import { accelerateOptions } from "../../src/node/accelerateOptions.ts";
 import type { Context } from "../../src/node/context.ts";
 import { methodNamed, methods, presetOf } from "../../src/node/methods.ts";
 import { flagName } from "../../src/node/options.ts";
 import { silent } from "../../src/node/reporter.ts";
-import { trainingOptions } from "../../src/node/training.ts";
+import { trainingOptions } from "../../src/node/trainingOptions.ts";
 import { toyTeacher } from "./toyTeachers.ts";
 
 /** A teacher of points, made here, and one of images. */

@@ -1,11 +1,12 @@
 // fewstep train, accelerate, sample and evaluate: the functions of the library, with their options as flags.
-import { accelerateOptions, accelerateTeacher } from "../../node/accelerate.ts";
+import { accelerateTeacher } from "../../node/accelerate.ts";
+import { accelerateOptions } from "../../node/accelerateOptions.ts";
 import { compare, compareOptions } from "../../node/compare.ts";
 import { evaluateModels, evaluateOptions } from "../../node/evaluate.ts";
 import { exportModel, exportOptions } from "../../node/export.ts";
 import { sampleModel, sampleOptions } from "../../node/sample.ts";
 import { trainOptions, trainTeacher } from "../../node/train.ts";
-import { mayChange } from "../../node/training.ts";
+import { mayChange } from "../../node/trainingOptions.ts";
 import { command } from "../command.ts";
 
 export const trainCommand = command({

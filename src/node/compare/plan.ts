@@ -1,6 +1,7 @@
 // A plan of `fewstep compare`: what it may hold, and the runs that it asks for. All that is wrong is said at once.
 import { z } from "zod";
-import { accelerateOptions, type Resolved, resolveOptions } from "../accelerate.ts";
+import { type Resolved, resolveOptions } from "../accelerate.ts";
+import { accelerateOptions } from "../accelerateOptions.ts";
 import { sentence, UsageError } from "../failure.ts";
 import { methodNamed, methodOptions } from "../methods.ts";
 import { flagName, valuesOf } from "../options.ts";
