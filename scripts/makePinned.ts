@@ -22,26 +22,12 @@ import {
   stateNames,
 } from "../test/pinned/case.ts";
 import { runCase } from "../test/pinned/runCase.ts";
+import { tinyUnet } from "../test/support/tinyUnet.ts";
 
 const STEPS = 5;
 const mlp = { family: "mlp", config: { dim: 2, width: 8, depth: 1 } };
 const labelled = { family: "mlp", config: { ...mlp.config, classes: 3 } };
-const unet = {
-  family: "unet2d",
-  config: {
-    sample_size: 4,
-    in_channels: 1,
-    out_channels: 1,
-    block_out_channels: [4, 8],
-    layers_per_block: 1,
-    down_block_types: ["DownBlock2D", "AttnDownBlock2D"],
-    up_block_types: ["AttnUpBlock2D", "UpBlock2D"],
-    attention_head_dim: 4,
-    norm_num_groups: 2,
-    num_class_embeds: 4,
-  },
-};
-const networks = { mlp, labelled, unet };
+const networks = { mlp, labelled, unet: tinyUnet };
 const batches = { mlp: 8, labelled: 8, unet: 4 };
 
 const training: Omit<PinnedTraining, "batch"> = {

@@ -5,6 +5,10 @@ import { expect, test } from "vitest";
 
 const src = resolve(import.meta.dirname, "../src");
 
+const trained = ["core", "graph", "clock", "condition", "draws", "pair", "model", "solve", "nn"];
+const learning = [...trained, "couplings", "objectives", "optim"];
+const running = [...learning, "solvers", "metrics", "data", "runtime", "recipes", "hash", "comm"];
+
 /**
  * The layers, and what each may import besides itself. A file at the top of src is a layer of its own; random.ts and
  * version.ts belong to core.
@@ -31,66 +35,9 @@ const may: Readonly<Record<string, readonly string[]>> = {
   metrics: ["core", "graph", "pair", "model", "nn", "runtime", "data", "solvers", "hash"],
   diffusers: ["core", "graph", "condition", "pair", "model", "nn", "onnx", "runtime", "data", "solvers"],
   figures: ["core", "data"],
-  recipes: [
-    "core",
-    "graph",
-    "clock",
-    "condition",
-    "draws",
-    "pair",
-    "model",
-    "solve",
-    "nn",
-    "couplings",
-    "objectives",
-    "optim",
-  ],
-  run: [
-    "core",
-    "graph",
-    "clock",
-    "condition",
-    "draws",
-    "pair",
-    "model",
-    "solve",
-    "nn",
-    "couplings",
-    "objectives",
-    "optim",
-    "solvers",
-    "metrics",
-    "data",
-    "runtime",
-    "recipes",
-    "hash",
-    "comm",
-  ],
-  node: [
-    "core",
-    "graph",
-    "clock",
-    "condition",
-    "draws",
-    "pair",
-    "model",
-    "solve",
-    "nn",
-    "couplings",
-    "objectives",
-    "optim",
-    "solvers",
-    "metrics",
-    "data",
-    "diffusers",
-    "figures",
-    "onnx",
-    "runtime",
-    "recipes",
-    "run",
-    "comm",
-    "hash",
-  ],
+  recipes: learning,
+  run: running,
+  node: [...running, "diffusers", "figures", "onnx", "run"],
 };
 /** Types that a layer may name although they lie above it: "from -> to". */
 const typesOnly = new Set(["recipes -> run"]);

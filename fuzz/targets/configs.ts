@@ -129,7 +129,7 @@ const network = async (): Promise<Target> => ({
   make: (rng) => jsonInput(rng, networks),
   read(input) {
     const spec = Object(read(input)) as { family: string; config: object };
-    const built = buildNetwork({ family: String(spec.family), config: spec.config });
+    const built = buildNetwork({ family: spec.family, config: spec.config });
     collect(built);
     return kept(built.config, spec.config);
   },

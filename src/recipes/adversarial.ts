@@ -9,7 +9,18 @@ import { meanOfSample } from "../objectives/regress.ts";
 import { fold } from "../random.ts";
 import { CRITIC, evenTimes, samplesOf } from "./critics.ts";
 import { type Discriminator, discriminator } from "./discriminator.ts";
-import { distanceOf, evenly, idle, idleScale, option, passes, stageOf, student, sumOf } from "./parts.ts";
+import {
+  distanceOf,
+  evenly,
+  idle,
+  idleScale,
+  option,
+  passes,
+  smallTraining,
+  stageOf,
+  student,
+  sumOf,
+} from "./parts.ts";
 import { type Player, recipe, type Table } from "./recipe.ts";
 
 export const adversarial = recipe({
@@ -38,8 +49,8 @@ export const adversarial = recipe({
   }),
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
   small: {
-    points: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, teacherSteps: 32, pairs: 16384, images: 409600 },
-    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, teacherSteps: 20, pairs: 4096, images: 9600 },
+    points: { ...smallTraining.points, teacherSteps: 32, pairs: 16384, images: 409600 },
+    images: { ...smallTraining.images, teacherSteps: 20, pairs: 4096, images: 9600 },
   },
   needs: (o) => [
     ...(o.gan > 0 ? (["data", "features", "weights"] as const) : []),

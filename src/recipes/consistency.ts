@@ -9,7 +9,7 @@ import { type Boundary, consistent, endOf } from "../objectives/boundary.ts";
 import { consistency as consistencyLoss } from "../objectives/consistency.ts";
 import { read } from "../pair.ts";
 import { solve } from "../solve.ts";
-import { distanceOf, evenly, idle, idleScale, option, passes, stageOf, student } from "./parts.ts";
+import { distanceOf, evenly, idle, idleScale, option, passes, smallTraining, stageOf, student } from "./parts.ts";
 import { type Idle, recipe, STUDENT, type Stage, type Start } from "./recipe.ts";
 
 export const consistencyOptions = {
@@ -80,8 +80,8 @@ export const consistency = recipe({
   options: schema,
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
   small: {
-    points: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, grid: 40, targetDecay: 0.95, images: 614400 },
-    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, grid: 8, targetDecay: 0.9, images: 16_000 },
+    points: { ...smallTraining.points, grid: 40, targetDecay: 0.95, images: 614400 },
+    images: { ...smallTraining.images, grid: 8, targetDecay: 0.9, images: 16_000 },
   },
   needs: (o) => ["data", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   teacherNfe: (o) => ({ perImage: o.distill ? passes(o.guidance) : 0, perPair: 0 }),

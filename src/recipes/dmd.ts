@@ -13,7 +13,7 @@ import { dataRow, noiseRow, read } from "../pair.ts";
 import { fold } from "../random.ts";
 import { CRITIC, following, inside, joined, samplesOf, timesOf } from "./critics.ts";
 import { ownDiscriminator } from "./discriminator.ts";
-import { atTimes, evenly, idle, option, passes, stageOf, student, sumOf } from "./parts.ts";
+import { atTimes, evenly, idle, option, passes, smallTraining, stageOf, student, sumOf } from "./parts.ts";
 import { type NetModel, type Player, recipe, STUDENT, type Table } from "./recipe.ts";
 
 const weight = (what: string, d: number) => z.number().nonnegative().default(d).describe(what);
@@ -50,10 +50,7 @@ export const dmd = recipe({
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
   small: {
     points: {
-      batch: 256,
-      lr: 0.001,
-      ema: 0.99,
-      warmup: 50,
+      ...smallTraining.points,
       teacherSteps: 32,
       pairs: 16384,
       regression: 1,
@@ -61,10 +58,7 @@ export const dmd = recipe({
       images: 614400,
     },
     images: {
-      batch: 32,
-      lr: 4e-4,
-      ema: 0.99,
-      warmup: 20,
+      ...smallTraining.images,
       teacherSteps: 20,
       pairs: 4096,
       regression: 1,

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { dataRow } from "../pair.ts";
-import { distanceOf, evenly, idleScale, option, passes, regressing, stageOf } from "./parts.ts";
+import { distanceOf, evenly, idleScale, option, passes, regressing, smallTraining, stageOf } from "./parts.ts";
 import { recipe } from "./recipe.ts";
 import { idleStart, rectify, reflowOptions } from "./reflow.ts";
 
@@ -23,10 +23,7 @@ export const instaflow = recipe({
   training: { lr: 1.5e-4, ema: 0.99, images: 64_000 },
   small: {
     points: {
-      batch: 256,
-      lr: 0.001,
-      ema: 0.99,
-      warmup: 50,
+      ...smallTraining.points,
       start: "snr-matched",
       teacherSteps: 32,
       pairs: 16384,
@@ -34,10 +31,7 @@ export const instaflow = recipe({
       images: 614400,
     },
     images: {
-      batch: 32,
-      lr: 4e-4,
-      ema: 0.99,
-      warmup: 20,
+      ...smallTraining.images,
       start: "snr-matched",
       teacherSteps: 20,
       pairs: 2048,

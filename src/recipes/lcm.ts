@@ -11,7 +11,7 @@ import { consistency } from "../objectives/consistency.ts";
 import { noised, read } from "../pair.ts";
 import { solve } from "../solve.ts";
 import { told } from "./grow.ts";
-import { distanceOf, evenly, idle, idleScale, option, stageOf, student } from "./parts.ts";
+import { distanceOf, evenly, idle, idleScale, option, smallTraining, stageOf, student } from "./parts.ts";
 import { recipe, STUDENT } from "./recipe.ts";
 
 export const lcm = recipe({
@@ -34,8 +34,8 @@ export const lcm = recipe({
   }),
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
   small: {
-    points: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, grid: 50, images: 614400 },
-    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, grid: 20, guidanceMin: 1, guidanceMax: 4, images: 16_000 },
+    points: { ...smallTraining.points, grid: 50, images: 614400 },
+    images: { ...smallTraining.images, grid: 20, guidanceMin: 1, guidanceMax: 4, images: 16_000 },
   },
   needs: () => ["data", "network"],
   teacherNfe: () => ({ perImage: 2, perPair: 0 }),

@@ -6,7 +6,7 @@ import { logitNormal, normalCdf } from "../core/index.ts";
 import { independent } from "../couplings/independent.ts";
 import { meanVelocity } from "../objectives/meanVelocity.ts";
 import { told } from "./grow.ts";
-import { evenly, idle, passes, stageOf, student } from "./parts.ts";
+import { evenly, idle, passes, smallTraining, stageOf, student } from "./parts.ts";
 import { recipe, STUDENT } from "./recipe.ts";
 import { idleStart, startOption, straightened } from "./reflow.ts";
 import { afterSettling, idleSettling, settled, settleOptions } from "./settle.ts";
@@ -32,10 +32,7 @@ export const meanflow = recipe({
   training: { lr: 1e-4, ema: 0.99, images: 128_000 },
   small: {
     points: {
-      batch: 256,
-      lr: 0.001,
-      ema: 0.99,
-      warmup: 50,
+      ...smallTraining.points,
       start: "snr-matched",
       equal: 0.5,
       timeScale: 5,
@@ -44,10 +41,7 @@ export const meanflow = recipe({
       images: 614400,
     },
     images: {
-      batch: 32,
-      lr: 4e-4,
-      ema: 0.99,
-      warmup: 20,
+      ...smallTraining.images,
       start: "snr-matched",
       equal: 0.5,
       timeScale: 5,

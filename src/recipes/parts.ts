@@ -12,6 +12,12 @@ import { type Idle, type Need, type NetModel, type Player, STUDENT, type Stage, 
 
 const count = z.int().positive();
 
+/** Where the presets for small data begin: training of an MLP on points, of a small U-Net on images. */
+export const smallTraining = {
+  points: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50 },
+  images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20 },
+} as const;
+
 /** Options that several methods have, with the same meaning; each method gives its default. */
 export const option = {
   windows: (d: number) => count.default(d).describe("Windows that [0, 1] is cut into."),
@@ -108,16 +114,13 @@ export const windowed = {
   training: { lr: 1e-4, ema: 0.99, images: 32_000 },
   small: {
     points: {
-      batch: 256,
-      lr: 0.001,
-      ema: 0.99,
-      warmup: 50,
+      ...smallTraining.points,
       teacherSteps: 4,
       teacherSolver: "dpm++2m",
       atStarts: 0.5,
       images: 307200,
     },
-    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, teacherSteps: 4, atStarts: 0.6, images: 11_200 },
+    images: { ...smallTraining.images, teacherSteps: 4, atStarts: 0.6, images: 11_200 },
   },
   needs: (o: { readonly guidance: number }): readonly Need[] => [
     "data",

@@ -8,7 +8,7 @@ import { stopGradient } from "../graph/index.ts";
 import { regress } from "../objectives/regress.ts";
 import { dataRow, read } from "../pair.ts";
 import { solve } from "../solve.ts";
-import { distanceOf, evenly, idleScale, option, stageOf, student } from "./parts.ts";
+import { distanceOf, evenly, idleScale, option, smallTraining, stageOf, student } from "./parts.ts";
 import { recipe, STUDENT } from "./recipe.ts";
 
 export const progressive = recipe({
@@ -31,8 +31,8 @@ export const progressive = recipe({
   }),
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
   small: {
-    points: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, images: 614400 },
-    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, images: 16_000 },
+    points: { ...smallTraining.points, images: 614400 },
+    images: { ...smallTraining.images, images: 16_000 },
   },
   needs: () => ["data"],
   teacherNfe: () => ({ perImage: 2, perPair: 0 }),

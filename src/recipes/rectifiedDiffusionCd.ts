@@ -3,7 +3,7 @@
 
 import { z } from "zod";
 import { consistencyOptions, follow, idleTarget } from "./consistency.ts";
-import { evenly, idle, idleScale, passes } from "./parts.ts";
+import { evenly, idle, idleScale, passes, smallTraining } from "./parts.ts";
 import { recipe } from "./recipe.ts";
 import { rectifiedDiffusionOptions, retrain } from "./rectifiedDiffusion.ts";
 
@@ -32,10 +32,7 @@ export const rectifiedDiffusionCd = recipe({
   training: { lr: 1.5e-4, ema: 0.99, images: 64_000 },
   small: {
     points: {
-      batch: 256,
-      lr: 0.001,
-      ema: 0.99,
-      warmup: 50,
+      ...smallTraining.points,
       teacherSteps: 32,
       pairs: 16384,
       atNoise: 0.5,
@@ -43,10 +40,7 @@ export const rectifiedDiffusionCd = recipe({
       images: 614400,
     },
     images: {
-      batch: 32,
-      lr: 4e-4,
-      ema: 0.99,
-      warmup: 20,
+      ...smallTraining.images,
       teacherSteps: 20,
       pairs: 4096,
       atNoise: 0.5,

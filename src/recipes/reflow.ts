@@ -6,7 +6,7 @@ import { linear, uniform, velocity, withAtoms } from "../core/index.ts";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { inForm, networkModel } from "../model.ts";
 import { straightRow } from "../pair.ts";
-import { distanceOf, evenly, idle, idleScale, option, passes, regressing, stageOf } from "./parts.ts";
+import { distanceOf, evenly, idle, idleScale, option, passes, regressing, smallTraining, stageOf } from "./parts.ts";
 import { type Idle, recipe, type Stage, type Start } from "./recipe.ts";
 
 export const startOption = z
@@ -73,10 +73,7 @@ export const reflow = recipe({
   training: { lr: 1.5e-4, ema: 0.99, images: 32_000 },
   small: {
     points: {
-      batch: 256,
-      lr: 0.001,
-      ema: 0.99,
-      warmup: 50,
+      ...smallTraining.points,
       start: "snr-matched",
       teacherSteps: 32,
       pairs: 16384,
@@ -84,10 +81,7 @@ export const reflow = recipe({
       images: 409600,
     },
     images: {
-      batch: 32,
-      lr: 4e-4,
-      ema: 0.99,
-      warmup: 20,
+      ...smallTraining.images,
       start: "snr-matched",
       teacherSteps: 20,
       pairs: 4096,

@@ -8,7 +8,7 @@ import { stopGradient } from "../graph/index.ts";
 import { guided, inForm, predict } from "../model.ts";
 import { tangentLoss, trig, vRow } from "../objectives/tangent.ts";
 import { read } from "../pair.ts";
-import { evenly, idle, option, passes, stageOf, student } from "./parts.ts";
+import { evenly, idle, option, passes, smallTraining, stageOf, student } from "./parts.ts";
 import { type NetModel, recipe, STUDENT } from "./recipe.ts";
 import { afterSettling, idleSettling, settled, settleOptions } from "./settle.ts";
 
@@ -36,8 +36,8 @@ export const scm = recipe({
   }),
   training: { lr: 1e-4, ema: 0.99, images: 128_000 },
   small: {
-    points: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, tangentWarmup: 500, timeScale: 5, images: 614400 },
-    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, tangentWarmup: 100, timeScale: 5, images: 16_000 },
+    points: { ...smallTraining.points, tangentWarmup: 500, timeScale: 5, images: 614400 },
+    images: { ...smallTraining.images, tangentWarmup: 100, timeScale: 5, images: 16_000 },
   },
   needs: (o) => ["data", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   teacherNfe: (o) => ({ perImage: o.distill ? passes(o.guidance) : 0, perPair: 0 }),

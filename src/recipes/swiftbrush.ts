@@ -8,7 +8,7 @@ import { blockLayers, lowRank, lowRankSpec } from "../nn/lowRank.ts";
 import { matching } from "../objectives/distribution.ts";
 import { fold } from "../random.ts";
 import { CRITIC, evenTimes, following, inside, samplesOf } from "./critics.ts";
-import { evenly, idle, option, passes, stageOf, student } from "./parts.ts";
+import { evenly, idle, option, passes, smallTraining, stageOf, student } from "./parts.ts";
 import { type Player, recipe, type Table } from "./recipe.ts";
 
 export const swiftbrush = recipe({
@@ -33,7 +33,7 @@ export const swiftbrush = recipe({
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
   small: {
     points: { batch: 256, lr: 0.0003, ema: 0.99, warmup: 50, rank: 0, criticRate: 4, images: 614400 },
-    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, rank: 0, criticRate: 4, images: 12_800 },
+    images: { ...smallTraining.images, rank: 0, criticRate: 4, images: 12_800 },
   },
   needs: (o) => [...(o.guidance === 1 ? [] : ["guidance" as const]), ...(o.rank > 0 ? ["weights" as const] : [])],
   teacherNfe: (o) => ({ perImage: passes(o.guidance), perPair: 0 }),

@@ -10,25 +10,12 @@ import { startOf } from "../../src/recipes/start.ts";
 import type { TrainOptions } from "../../src/run/train.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { lossesOf, stagesOfEvery } from "../support/everyMethod.ts";
+import { tinyUnet } from "../support/tinyUnet.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
 afterAll(() => expect(runtime.open()).toBe(0));
 
-const network = buildNetwork({
-  family: "unet2d",
-  config: {
-    sample_size: 4,
-    in_channels: 1,
-    out_channels: 1,
-    block_out_channels: [4, 8],
-    layers_per_block: 1,
-    down_block_types: ["DownBlock2D", "AttnDownBlock2D"],
-    up_block_types: ["AttnUpBlock2D", "UpBlock2D"],
-    attention_head_dim: 4,
-    norm_num_groups: 2,
-    num_class_embeds: 4,
-  },
-});
+const network = buildNetwork(tinyUnet);
 const spec = collect(network).map((s) => ({ ...s, init: { normal: 0.2 } }));
 const timeInput = { scale: 1000, offset: 0 };
 const model = networkModel(network, cosine(), vPrediction, timeInput);

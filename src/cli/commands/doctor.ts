@@ -14,22 +14,23 @@ import { nodeRuntime } from "../../runtime/node.ts";
 import { version } from "../../version.ts";
 import { command } from "../command.ts";
 
-const {
-  width,
-  height,
-  steps,
-  batch,
-  guidance,
-  tiling,
-  sampler,
-  scheduler,
-  prediction,
-  windows,
-  variant,
-  base,
-  vae,
-  safety,
-} = generateOptions.shape;
+/** What of `generate` decides about memory and time. */
+const asked = generateOptions.pick({
+  width: true,
+  height: true,
+  steps: true,
+  batch: true,
+  guidance: true,
+  tiling: true,
+  sampler: true,
+  scheduler: true,
+  prediction: true,
+  windows: true,
+  variant: true,
+  base: true,
+  vae: true,
+  safety: true,
+});
 const doctorOptions = z.object({
   model: z
     .string()
@@ -37,22 +38,7 @@ const doctorOptions = z.object({
     .describe(
       "A text-to-image model: what it needs, before anything of it is loaded. Without: what this machine can do.",
     ),
-  ...{
-    width,
-    height,
-    steps,
-    batch,
-    guidance,
-    tiling,
-    sampler,
-    scheduler,
-    prediction,
-    windows,
-    variant,
-    base,
-    vae,
-    safety,
-  },
+  ...asked.shape,
 });
 type DoctorOptions = z.output<typeof doctorOptions>;
 
