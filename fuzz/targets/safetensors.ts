@@ -1,9 +1,5 @@
-import {
-  readSafetensors,
-  type StoredDtype,
-  safetensorsChunks,
-  type WritableTensor,
-} from "../../src/data/safetensors.ts";
+import { readSafetensors, safetensorsChunks, type WritableTensor } from "../../src/data/safetensors.ts";
+import type { StoredDtype } from "../../src/data/safetensorsHeader.ts";
 import { memorySource } from "../../src/data/source.ts";
 import { indexShards, readTensor } from "../../src/data/tensorIndex.ts";
 import type { Json } from "../mutate.ts";

@@ -1,5 +1,5 @@
 // What a safetensors file is, from its header alone: the names and shapes of its tensors, and its metadata.
-import type { SafetensorsHeader } from "../data/safetensors.ts";
+import type { SafetensorsHeader } from "../data/safetensorsHeader.ts";
 import { samplesMark } from "../node/outputs.ts";
 
 export interface TensorFile {

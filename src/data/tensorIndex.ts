@@ -1,7 +1,8 @@
 // Tensors of one or several safetensors files by name, from the headers alone: values are read when they are asked for,
 // so that a model may be larger than memory.
 import { brief, show } from "../core/show.ts";
-import { decodeTensor, headerLength, parseHeader, readableType, type StoredTensor } from "./safetensors.ts";
+import { decodeTensor, type StoredTensor } from "./safetensors.ts";
+import { headerLength, parseHeader, readableType } from "./safetensorsHeader.ts";
 import type { RangeSource } from "./source.ts";
 
 /** Where a tensor lies: bytes [start, end) of a file of the index's source. */

@@ -1,6 +1,7 @@
 // A file of weights again, with other values for some: names, shapes, types and metadata stay, and so the programs that read
 // the original read it too.
-import { encodeTensor, floatsOf, readableType, type StoredDtype, safetensorsLayout } from "../data/safetensors.ts";
+import { encodeTensor, floatsOf, safetensorsLayout } from "../data/safetensors.ts";
+import { readableType, type StoredDtype } from "../data/safetensorsHeader.ts";
 import { readTensor, type TensorIndex, type TensorPlace, transposed } from "../data/tensorIndex.ts";
 
 /** New values of a tensor from its old ones. */

@@ -7,15 +7,12 @@ import { parseJson } from "../data/json.ts";
 import { isToyPath, type OpenOptions, openFiles, openToy } from "../data/open.ts";
 import {
   decodeTensor,
-  headerLength,
-  parseHeader,
-  readableType,
   type Safetensors,
-  type SafetensorsHeader,
   type StoredTensor,
   safetensorsChunks,
   type WritableTensors,
 } from "../data/safetensors.ts";
+import { headerLength, parseHeader, readableType, type SafetensorsHeader } from "../data/safetensorsHeader.ts";
 import { openWebDataset } from "../data/webDataset.ts";
 import { writeAtomic } from "./atomic.ts";
 import { decodeImage } from "./decode.ts";

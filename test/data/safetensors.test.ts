@@ -2,14 +2,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fromBfloat, fromHalf, toBfloat, toHalf } from "../../src/data/half.ts";
-import {
-  floatsOf,
-  headerLength,
-  parseHeader,
-  readSafetensors,
-  type WritableTensor,
-  writeSafetensors,
-} from "../../src/data/safetensors.ts";
+import { floatsOf, readSafetensors, type WritableTensor, writeSafetensors } from "../../src/data/safetensors.ts";
+import { headerLength, parseHeader } from "../../src/data/safetensorsHeader.ts";
 
 const golden = new URL("../golden/nn/", import.meta.url);
 
