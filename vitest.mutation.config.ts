@@ -25,6 +25,7 @@ export default defineConfig({
       "test/run/step.test.ts",
       "test/run/train*.test.ts",
       "test/run/players.test.ts",
+      "test/run/pieces.test.ts",
       "test/clock.test.ts",
       "test/condition.test.ts",
       "test/draws.test.ts",

@@ -37,13 +37,18 @@ export interface TimeInput {
   readonly normalize?: boolean;
 }
 
+export const timeLabel =
+  ({ scale, offset }: TimeInput) =>
+  (t: number): number =>
+    scale * t + offset;
+
 export function networkModel<P>(
   network: NetworkLike<P>,
   form: Form,
   prediction: Prediction,
   time: TimeInput,
 ): Model<P> {
-  const tau = (t: number) => time.scale * t + time.offset;
+  const tau = timeLabel(time);
   const unit = (t: number) => 1 / Math.hypot(...form.at(t));
   const seen = (x: Tensor, clock: Clock) => (time.normalize ? mul(x, clock.column(unit, x.shape.length)) : x);
   return {

@@ -51,6 +51,11 @@ describe("names", () => {
     expect(ramp(5)).toBe(ramp(5));
     expect(ramp(5)).not.toBe(ramp(6));
     expect([draws.batch, draws.sampleShape]).toEqual([4, [2]]);
+    // The first law of a name is its law.
+    const t = clock("t", () => 9);
+    expect(
+      numbers(draws, t.column(identity, 1), 1, { x: new Float32Array(8), labels: new BigInt64Array(4) })[3],
+    ).toBeLessThan(1);
   });
 
   it("shared things are made once, notes are kept by name and given back", () => {
@@ -132,6 +137,17 @@ it("numbers follow their own law, one per sample", () => {
   expect(numbers(draws, w, 2).sort((a, b) => a - b)).not.toEqual(found);
 });
 
+it("times of other names and numbers have offsets of their own, and an order", () => {
+  const draws = plain(4);
+  const offsets = ["t", "s", "r"].map((name) => {
+    const found = numbers(draws, draws.clock(name, identity).column(identity, 1));
+    const [first] = uniform(fold(root, name === "t" ? "time" : `time ${name}`, 1), 1);
+    expect([...found].sort((a, b) => a - b)).toEqual([0, 1, 2, 3].map((k) => expect.closeTo((k + first) / 4, 6)));
+    return first;
+  });
+  expect(new Set(offsets).size).toBe(3);
+});
+
 describe("noise", () => {
   it("is standard normal in the shape asked for, another by step, name and seed", () => {
     const draws = plain(500);
@@ -185,6 +201,7 @@ describe("conditions", () => {
     none: Float32Array.from({ length: 12 }, (_, i) => -1 - i),
   };
   const kept: Column = { shape: [2], dtype: "float32", given: "data" };
+  const tokens: Column = { shape: [2], dtype: "int64", given: "data", none: BigInt64Array.of(-1n, -2n) };
   const conditions: Columns = { labels: labelColumn(5), text, kept, span: numberColumn(0) };
   const shapes: DataColumns = Object.fromEntries(
     ["", "pair_"].flatMap((prefix) =>
@@ -263,6 +280,37 @@ describe("conditions", () => {
     expect(Math.abs(mean(steps) - 0.5)).toBeLessThan(0.2);
   });
 
+  it("are dropped by numbers of the step that are their own, each kind and source by others", () => {
+    const draws = drawsOf(B, [2], conditions, shapes);
+    const asked = [
+      ["drop", draws.cond("dropped"), ""],
+      ["drop pair_", draws.cond("dropped", "pair_"), "pair_"],
+      ["drop together", draws.cond("dropped-together"), ""],
+    ] as const;
+    for (const [name, cond, prefix] of asked) {
+      const both = { ...batchOf(""), ...batchOf("pair_") };
+      for (const step of [1, 2, 3]) {
+        const labels = draws.feeds(at(step), both, 0.5)[nameOf(cond.labels)];
+        const q = uniform(fold(root, name, step), name === "drop together" ? 1 : B);
+        const left = Array.from({ length: B }, (_, i) => q[q.length === 1 ? 0 : i] < 0.5);
+        expect([prefix, ...labels]).toEqual([prefix, ...left.map((none) => (none ? 4n : 1n))]);
+      }
+    }
+  });
+
+  it("of several whole numbers are dropped by all of them", () => {
+    const draws = drawsOf(3, [2], { tokens }, { tokens: { shape: [2], dtype: "int64" } });
+    const { tokens: asked } = draws.cond("dropped");
+    expect([...fedOf(draws, asked, 1, { tokens: BigInt64Array.of(1n, 2n, 3n, 4n, 5n, 6n) }, 1)]).toEqual([
+      -1n,
+      -2n,
+      -1n,
+      -2n,
+      -1n,
+      -2n,
+    ]);
+  });
+
   it("of two sources are told apart by their prefix, and dropped apart", () => {
     const draws = drawsOf(B, [2], conditions, shapes);
     const [own, pairs] = [draws.cond("dropped"), draws.cond("dropped", "pair_")];
@@ -281,6 +329,7 @@ describe("conditions", () => {
     expect(() => drawsOf(B, [2], {}, {}).data("x")).toThrow(
       new RangeError('This step needs "x" of its data, which has: nothing.'),
     );
+    expect(() => drawsOf(B, [2], {}, { a: shapes.text, b: shapes.text }).data("x")).toThrow("data, which has: a, b.");
     const whole = drawsOf(B, [2], conditions, shapes);
     whole.cond("dropped");
     const { text: _, ...rest } = batchOf("");

@@ -41,9 +41,18 @@ function askedBy(stage: Stage): Record<string, Asked> {
       const asked: Asked = { laws: new Map(), noise: new Set(), conds: new Set(), notes: new Set() };
       const watched: Draws = {
         ...draws,
-        clock: (name, law) => draws.clock(name, asked.laws.set(name, law).get(name) ?? law),
-        clockAfter: (name, t, law) => draws.clockAfter(name, t, asked.laws.set(name, law).get(name) ?? law),
-        number: (name, law) => draws.number(name, asked.laws.set(name, law).get(name) ?? law),
+        clock(name, law) {
+          asked.laws.set(name, law);
+          return draws.clock(name, law);
+        },
+        clockAfter(name, t, law) {
+          asked.laws.set(name, law);
+          return draws.clockAfter(name, t, law);
+        },
+        number(name, law) {
+          asked.laws.set(name, law);
+          return draws.number(name, law);
+        },
         normal(name, ...shape) {
           asked.noise.add(name);
           return draws.normal(name, ...shape);
@@ -155,7 +164,8 @@ describe("noise, conditions and names", () => {
       [["noise"], ["dropped", "full"], [...regression, "derivative", "normalized_tangent", "tangent", "velocity"]],
     ],
   ];
-  it.each(cases)("of %s %j", (name, o, ...players) => {
+  const rows = cases.map(([name, o, ...players]) => [name, o, players] as const);
+  it.each(rows)("of %s %j", (name, o, players) => {
     const asked = askedBy(stagesOf(name, o)[0]);
     const found = Object.fromEntries(
       Object.entries(asked).map(([who, { noise, conds, notes }]) => [who, [noise, conds, notes].map(namesOf)]),
@@ -324,7 +334,8 @@ describe("times", () => {
     ],
     ["scm", { timeScale: 5 }, { t: uniform }],
   ];
-  it.each(cases)("of %s %j", (name, o, wanted, from = teacher, stage = 0) => {
+  const rows = cases.map(([name, o, laws, from, stage]) => [name, o, laws, from ?? teacher, stage ?? 0] as const);
+  it.each(rows)("of %s %j", (name, o, wanted, from, stage) => {
     const laws = new Map(Object.values(askedBy(stagesOf(name, o, from)[stage])).flatMap(({ laws: own }) => [...own]));
     for (const [clock, points] of Object.entries(wanted)) {
       const law = laws.get(clock);
