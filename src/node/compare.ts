@@ -1,11 +1,12 @@
 // Several methods under one budget, measured alike.
 import { z } from "zod";
-import { checkPlan } from "./compare/check.ts";
+import type { Dataset } from "../data/dataset.ts";
+import { type Checked, checkPlan } from "./compare/check.ts";
 import { costsOf, costTable } from "./compare/cost.ts";
 import { problemsOf, readPlan } from "./compare/plan.ts";
 import { type Comparison, writeComparison } from "./compare/report.ts";
 import type { Row } from "./compare/results.ts";
-import { benchOf } from "./compare/runs.ts";
+import { type Bench, benchOf } from "./compare/runs.ts";
 import { compareAll } from "./compare/work.ts";
 import type { Context } from "./context.ts";
 import { sentence } from "./failure.ts";
@@ -32,32 +33,43 @@ export interface Compared extends Comparison {
 
 /** Runs a plan and writes its report; undefined after --dry-run. */
 export async function compare(o: CompareCommandOptions, context: Context): Promise<Compared | undefined> {
-  return comparePlan(await readJson(o.plan), { ...o, file: o.plan }, context);
+  const json = await readJson(o.plan);
+  const named = { ...o, file: o.plan };
+  if (!o.dryRun) return comparePlan(json, named, context);
+  const { bench, checked } = await openPlan(json, named, context);
+  const costs = await costsOf(bench, checked);
+  context.report.event({ kind: "cost", costs });
+  context.report.result(costTable(costs));
+  return undefined;
 }
 
-/** As `compare`, of a plan that is in memory; `file` is what messages call it. */
-export async function comparePlan(
-  json: unknown,
-  o: Omit<CompareCommandOptions, "plan"> & { readonly file: string },
-  context: Context,
-): Promise<Compared | undefined> {
-  const { plan, entries } = readPlan(json, o.file);
-  const opened = await Promise.all(
-    (["train", plan.reference] as const).map((split) => openData(plan.data, { split })),
-  ).catch((error: unknown) => {
-    throw problemsOf(o.file, [`data: ${sentence(error)}`]);
-  });
-  const [data, reference] = opened;
-  const bench = await benchOf({ plan, file: o.file, folder: o.runs, data, context });
-  const checked = await checkPlan(bench, entries);
-  if (o.dryRun) {
-    const costs = await costsOf(bench, checked);
-    context.report.event({ kind: "cost", costs });
-    context.report.result(costTable(costs));
-    return undefined;
-  }
+export interface ComparePlanOptions extends Pick<CompareCommandOptions, "out" | "runs" | "force"> {
+  /** What messages call the plan. */
+  readonly file: string;
+}
+
+/** As `compare`, of a plan that is in memory. */
+export async function comparePlan(json: unknown, o: ComparePlanOptions, context: Context): Promise<Compared> {
+  const { bench, checked, reference } = await openPlan(json, o, context);
   await claimReport(o.out, o.force);
   const comparison = await compareAll(bench, checked, reference);
   const rows = await writeComparison(comparison, o, context);
   return { ...comparison, rows };
+}
+
+/** Reads the data and checks the whole plan. Throws UsageError with all that is wrong. */
+async function openPlan(
+  json: unknown,
+  { file, runs }: Pick<ComparePlanOptions, "file" | "runs">,
+  context: Context,
+): Promise<{ readonly bench: Bench; readonly checked: readonly Checked[]; readonly reference: Dataset }> {
+  const { plan, entries } = readPlan(json, file);
+  const opened = await Promise.all(
+    (["train", plan.reference] as const).map((split) => openData(plan.data, { split })),
+  ).catch((error: unknown) => {
+    throw problemsOf(file, [`data: ${sentence(error)}`]);
+  });
+  const [data, reference] = opened;
+  const bench = await benchOf({ plan, file, folder: runs, data, context });
+  return { bench, checked: await checkPlan(bench, entries), reference };
 }

@@ -25,6 +25,7 @@ import { availableMemory, checkMemory, shared } from "./memory.ts";
 import type { Preview } from "./previews.ts";
 import { createRun, makeRun, type RunDir, type RunName, readLog, runAt } from "./runDir.ts";
 import { recorded, type TrainingOptions } from "./trainingOptions.ts";
+import { type Watcher, watchers } from "./watching.ts";
 
 export interface Launch {
   readonly command: "train" | "accelerate";
@@ -88,9 +89,10 @@ export async function launch(l: Launch, context: Context): Promise<RunResult> {
     rankTimeout,
     checkRanks,
     run: _,
+    log,
     ...stored
   } = { ...resolved, previewEvery: o.previewEvery ?? saveEvery };
-  const written = recorded(l.command, stored, context);
+  const written = recorded(l.command, { ...stored, log }, context);
   let lock: Lock | undefined;
   const { path } = await fromRoot(comm, async () => {
     const opened = await openRun(o, l.name, written);
@@ -104,7 +106,9 @@ export async function launch(l: Launch, context: Context): Promise<RunResult> {
     report.event({ kind: "run", path: run.path });
     report.note(l.about(run, images));
     const card = (stage: Stage, done: Done) => l.card(stage, done, stored);
-    const disk = diskStore({ run, identity, card, pairsDir: l.pairsDir, base: l.base, cond: l.cond }, context);
+    const { pairsDir, base, cond } = l;
+    const watcher = watchers(run, log);
+    const disk = diskStore({ run, identity, card, pairsDir, base, cond, watcher }, context);
     const store = sharedStore(disk, comm);
     const job: Job = {
       stages: l.stages,
@@ -115,7 +119,7 @@ export async function launch(l: Launch, context: Context): Promise<RunResult> {
       store,
       comm,
       checkRanks,
-      ...(keeps ? { preview: withCurve(run, l.preview(run)) } : {}),
+      ...(keeps ? { preview: withCurve(run, l.preview(run), watcher) } : {}),
       signal: context.signal,
       saveSeconds: 60 * o.saveMinutes,
       ...(o.minutes === undefined ? {} : { deadline: begun + 60_000 * o.minutes }),
@@ -218,14 +222,16 @@ async function drive(
 
 /** With every picture the curve of the losses so far. */
 const withCurve =
-  (run: RunDir, preview: Preview): Preview =>
+  (run: RunDir, preview: Preview, watcher: Watcher): Preview =>
   async (stage, theta, images) => {
     const events = ((await readLog(run.logFile)) ?? []).filter(isLoss);
     if (events.length > 1) {
       const series = { name: stage.name, images: events.map((e) => e.images), loss: events.map((e) => e.loss) };
       await saveFigure(`${run.path}/loss`, lossCurve({ series: [series] }, figureContext()));
     }
-    return preview(stage, theta, images);
+    const path = await preview(stage, theta, images);
+    if (path?.endsWith(".png")) await watcher.drawn(path, images);
+    return path;
   };
 
 const isLoss = (event: unknown): event is { images: number; loss: number } =>

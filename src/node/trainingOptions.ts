@@ -5,6 +5,7 @@ import type { Context } from "./context.ts";
 import { EXACT } from "./exact.ts";
 import { UsageError } from "./failure.ts";
 import { toConfig } from "./options.ts";
+import { logKinds } from "./watching.ts";
 
 const count = z.int().positive();
 
@@ -43,6 +44,11 @@ export const trainingOptions = {
   saveEvery: count.optional().describe("Images between checkpoints; default a tenth of the budget."),
   saveMinutes: z.number().positive().default(3).describe("Minutes after which a checkpoint is due in any case."),
   previewEvery: z.int().nonnegative().optional().describe("Images between pictures; 0: none; default at checkpoints."),
+  log: z
+    .array(z.enum(logKinds))
+    .min(1)
+    .default(["tensorboard"])
+    .describe("Beside log.jsonl, which is always there: TensorBoard's event files, log.csv; jsonl: nothing else."),
   resume: z.string().optional().describe("Goes on with this run folder.").meta({ value: "run" }),
   rankTimeout: z
     .number()
@@ -68,6 +74,7 @@ export const mayChange = [
   "saveEvery",
   "saveMinutes",
   "previewEvery",
+  "log",
   "gradientCheckpointing",
   "microBatch",
   "rankTimeout",

@@ -49,7 +49,7 @@ export interface FinishedRun {
 /** Options that change nothing of what a run computes, or that are known by content. */
 const places = [
   ...["teacher", "student", "data", "out", "run", "resume", "saveEvery", "saveMinutes", "previewEvery", "dryRun"],
-  ...["ignoreMemory", "pairsDir"],
+  ...["ignoreMemory", "pairsDir", "log"],
 ];
 
 /** The same text for the same value, whatever the order of its keys. */
