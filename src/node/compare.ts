@@ -11,6 +11,7 @@ import { compareAll } from "./compare/work.ts";
 import type { Context } from "./context.ts";
 import { sentence } from "./failure.ts";
 import { openData, readJson } from "./files.ts";
+import { partOf, partText } from "./parts.ts";
 import { claimReport } from "./reportFolder.ts";
 import { force } from "./sample.ts";
 
@@ -22,6 +23,11 @@ export const compareOptions = z.object({
     .default("runs/compare")
     .describe("Where runs are kept: a finished one is not run again, whatever plan asks for it.")
     .meta({ value: "dir" }),
+  part: z
+    .string()
+    .optional()
+    .describe(`${partText} Its runs are trained and measured; the same command without parts then writes the report.`)
+    .meta({ value: "i/n" }),
   dryRun: z.boolean().default(false).describe("Says what it would cost, and trains nothing."),
   force,
 });
@@ -31,12 +37,20 @@ export interface Compared extends Comparison {
   readonly rows: readonly Row[];
 }
 
-/** Runs a plan and writes its report; undefined after --dry-run. */
+/** Runs a plan and writes its report; undefined after --dry-run and after a part. */
 export async function compare(o: CompareCommandOptions, context: Context): Promise<Compared | undefined> {
   const json = await readJson(o.plan);
   const named = { ...o, file: o.plan };
-  if (!o.dryRun) return comparePlan(json, named, context);
-  const { bench, checked } = await openPlan(json, named, context);
+  const part = partOf(o.part);
+  if (!o.dryRun && !part) return comparePlan(json, named, context);
+  const { bench, checked, reference } = await openPlan(json, named, context);
+  if (part && !o.dryRun) {
+    await compareAll(bench, checked, reference, part);
+    const said = `Part ${part.index}/${part.count} of ${o.plan} is done: its runs are in ${o.runs}`;
+    context.report.event({ kind: "done", path: o.runs, part });
+    context.report.result(`${said}. When all parts are, the same command without --part writes the report.`);
+    return undefined;
+  }
   const costs = await costsOf(bench, checked);
   context.report.event({ kind: "cost", costs });
   context.report.result(costTable(costs));

@@ -16,6 +16,7 @@ import { sweepTemporary } from "./atomic.ts";
 import type { StateIdentity } from "./checkpoint.ts";
 import type { Context } from "./context.ts";
 import { type DiskStoreOptions, diskStore } from "./diskStore.ts";
+import { sayDryRun } from "./dryRun.ts";
 import { Interrupted, UsageError, usage } from "./failure.ts";
 import { figureContext, saveFigure } from "./figures.ts";
 import { writeJson } from "./files.ts";
@@ -58,15 +59,16 @@ export interface RunResult {
 }
 
 /**
- * Trains to the end, from the run's last checkpoint if it has one. Throws Interrupted after Ctrl-C, with the current step
+ * Trains to the end, from the run's last checkpoint if it has one; undefined after --dry-run, which says what it would be. Throws Interrupted after Ctrl-C, with the current step
  * saved; an Error with the last good checkpoint where training went wrong.
  */
-export async function launch(l: Launch, context: Context): Promise<RunResult> {
+export async function launch(l: Launch, context: Context): Promise<RunResult | undefined> {
   const { options: o, data } = l;
   const { report, runtime, seed } = context;
   const begun = performance.now();
   const rate = { kind: o.decay, peak: o.lr, warmup: o.warmup, final: 0.1 } as const;
-  const [first] = outline(l.stages);
+  const all = outline(l.stages);
+  const [first] = all;
   const comm = context.comm ?? alone;
   const { rows, share } = usage(() => sharesOf(o.batch, comm, o.microBatch));
   const hosts = await gather(comm, hostname());
@@ -79,6 +81,16 @@ export async function launch(l: Launch, context: Context): Promise<RunResult> {
   };
   await agree(comm, identity);
   const schedule = { ...o, rate };
+  if (o.dryRun) {
+    report.result(JSON.stringify(recorded(l.command, { ...l.stored, ...o }, context), null, 2));
+    const job = { stages: l.stages, data, schedule, seed, runtime, comm };
+    const { images, perSecond } = await imagesIn(o.minutes ?? 1, job);
+    sayDryRun(
+      { stages: all, images: o.images ?? images, batch: o.batch, perSecond, question: asked, available },
+      context,
+    );
+    return undefined;
+  }
   const images = o.images ?? (await measured(l, schedule, context));
   const saveEvery = o.saveEvery ?? Math.ceil(images / 10);
   const resolved = { ...l.stored, ...o, minutes: undefined, images, saveEvery };

@@ -1,6 +1,7 @@
 // The options that `train` and `accelerate` share, and what of them is written down or may change when a run goes on.
 import { isAbsolute, resolve } from "node:path";
 import { z } from "zod";
+import { toyNames } from "../data/toy2d.ts";
 import type { Context } from "./context.ts";
 import { EXACT } from "./exact.ts";
 import { UsageError } from "./failure.ts";
@@ -8,6 +9,8 @@ import { toConfig } from "./options.ts";
 import { logKinds } from "./watching.ts";
 
 const count = z.int().positive();
+
+export const dataText = `Folder of IDX files or class folders, .tar files, or toy:<name>, of ${toyNames.join(", ")}.`;
 
 /** Options that `train` and `accelerate` share. Budgets and intervals are in images seen. */
 export const trainingOptions = {
@@ -60,7 +63,10 @@ export const trainingOptions = {
     .default(false)
     .describe("Compares what several processes hold after every step, and not at checkpoints alone."),
   ignoreMemory: z.boolean().default(false).describe("Starts even if the memory that is needed is not there."),
-  dryRun: z.boolean().default(false).describe("Prints the resolved options and stops."),
+  dryRun: z
+    .boolean()
+    .default(false)
+    .describe("Opens teacher and data, says options, network, steps, memory and time, and trains nothing."),
 };
 export type TrainingOptions = z.output<z.ZodObject<typeof trainingOptions>>;
 

@@ -6,8 +6,8 @@ import type { Runtime } from "../runtime/index.ts";
 import { accelerateWith } from "./accelerate.ts";
 import { type AccelerateOptions, optionsOf, type own } from "./accelerateOptions.ts";
 import { type CallOptions, contextOf } from "./call.ts";
-import { type Compared, compareOptions, comparePlan } from "./compare.ts";
 import type { PlanInput } from "./compare/plan.ts";
+import { type Compared, compareOptions, comparePlan } from "./compare.ts";
 import type { Context } from "./context.ts";
 import { evaluateModels, evaluateOptions } from "./evaluate.ts";
 import type { Report } from "./evaluationReport.ts";
@@ -75,13 +75,13 @@ export type AccelerateRequest = Omit<Input<typeof own>, "teacher" | "method"> & 
 export type SampleRequest = z.input<typeof drawOptions> & CallOptions;
 
 /** Options of `evaluate`: see `fewstep evaluate --help`. */
-export type EvaluateRequest = Omit<z.input<typeof evaluateOptions>, "models" | "teacher"> & {
+export type EvaluateRequest = Omit<z.input<typeof evaluateOptions>, "models" | "teacher" | "part" | "join"> & {
   /** A model or its path; where it ends from the same noise is the truth. */
   readonly teacher?: string | LoadedModel;
 } & CallOptions;
 
 /** The options of comparing, without the plan itself. */
-const comparing = compareOptions.omit({ plan: true, dryRun: true });
+const comparing = compareOptions.omit({ plan: true, dryRun: true, part: true });
 
 /** Options of `compare`: see `fewstep compare --help`. The seeds are the plan's. */
 export type CompareRequest = z.input<typeof comparing> & Omit<CallOptions, "seed">;

@@ -21,7 +21,10 @@ export interface Watcher {
 }
 
 export function watchers(run: RunDir, kinds: readonly LogKind[]): Watcher {
-  const all = [...(kinds.includes("tensorboard") ? [eventFiles(run)] : []), ...(kinds.includes("csv") ? [csv(run)] : [])];
+  const all = [
+    ...(kinds.includes("tensorboard") ? [eventFiles(run)] : []),
+    ...(kinds.includes("csv") ? [csv(run)] : []),
+  ];
   return {
     async logged(event) {
       for (const one of all) await one.logged(event);

@@ -185,7 +185,7 @@ test("compare: a plan in memory, its rows and report; all that is wrong with it 
   expect(again.rows).toEqual(rows);
   expect(trained).not.toContain("step");
   await expect(compare({ ...plan, seeds: [1, 1], methods: ["perlow"] }, where)).rejects.toThrow(
-    /The plan cannot be run, for 2 reasons: .*seed 1 is there twice.*perlow/,
+    /The plan cannot be run, for 3 reasons: .*seed 1 is there twice.*none of the methods has windows.*perlow/,
   );
   // @ts-expect-error: a budget has no steps
   await expect(compare({ ...plan, budget: { steps: 3 } }, where)).rejects.toThrow('budget has no "steps"');

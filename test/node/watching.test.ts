@@ -76,7 +76,15 @@ test("a run that was stopped goes on in a second file, which says from where; lo
 });
 
 test("players and what they note have columns and curves of their own; a value that comes later too", () => {
-  const step = (n: number, more: object) => ({ kind: "step", step: n, images: 8 * n, loss: 0.5, norm: null, rate: 1, ...more });
+  const step = (n: number, more: object) => ({
+    kind: "step",
+    step: n,
+    images: 8 * n,
+    loss: 0.5,
+    norm: null,
+    rate: 1,
+    ...more,
+  });
   const text = csvOf([
     step(1, {}),
     { kind: "warning", step: 1, message: "a, b" },

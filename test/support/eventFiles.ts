@@ -60,7 +60,10 @@ function* fields(data: Buffer): Generator<Field> {
       if (byte < 0x80) return value;
     }
   };
-  const take = (length: number) => data.subarray(at, (at += length));
+  const take = (length: number) => {
+    at += length;
+    return data.subarray(at - length, at);
+  };
   while (at < data.length) {
     const tag = Number(varint());
     const number = tag >> 3;
@@ -76,13 +79,20 @@ function* fields(data: Buffer): Generator<Field> {
 const asBuffer = ({ value }: Field): Buffer => value as Buffer;
 
 function readEvent(data: Buffer): ReadEvent {
-  const event = { time: 0, step: 0, version: undefined as string | undefined, values: [] as ReadValue[], restart: false };
+  const event = {
+    time: 0,
+    step: 0,
+    version: undefined as string | undefined,
+    values: [] as ReadValue[],
+    restart: false,
+  };
   for (const field of fields(data)) {
     if (field.number === 1) event.time = asBuffer(field).readDoubleLE();
     else if (field.number === 2) event.step = Number(field.value);
     else if (field.number === 3) event.version = asBuffer(field).toString();
     else if (field.number === 5) event.values.push(...[...fields(asBuffer(field))].map((f) => readValue(asBuffer(f))));
-    else if (field.number === 7) event.restart = [...fields(asBuffer(field))].some((f) => f.number === 1 && f.value === 1n);
+    else if (field.number === 7)
+      event.restart = [...fields(asBuffer(field))].some((f) => f.number === 1 && f.value === 1n);
     else throw new Error(`an event has no field ${field.number}`);
   }
   return event;
