@@ -22,7 +22,7 @@ import { previews } from "./previews.ts";
 import { lastPart } from "./runDir.ts";
 import { beginning } from "./student.ts";
 import { type Launch, launch, type RunResult } from "./training.ts";
-import { absolute, checkBudget, recorded } from "./trainingOptions.ts";
+import { absolute, checkBudget } from "./trainingOptions.ts";
 
 /** Samples below which a paper's values are hardly what is wanted. */
 const SMALL = 100_000;
@@ -57,10 +57,6 @@ export async function accelerateWith(
     teacherModel ??
     (given.preset === "small" ? await loadModel(given.teacher, { nullClass: given.nullClass }) : undefined);
   const resolved = resolveOptions(given, opened ? kindOf(opened.model.sampleShape) : "images", recipe);
-  if (resolved.options.dryRun) {
-    context.report.result(JSON.stringify(recorded("accelerate", resolved.options, context), null, 2));
-    return undefined;
-  }
   const { launch: job, hint } = await prepare(resolved, context, opened);
   const result = await launch(job, context);
   if (hint) context.report.note(hint);

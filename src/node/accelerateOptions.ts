@@ -1,17 +1,13 @@
 // The options of `accelerate`: its own, those of the methods, and those of training that a preset may set.
 import { z } from "zod";
-import { type AnyRecipe, asGiven, methodOptions, methods } from "./methods.ts";
+import { type AnyRecipe, allMethods, asGiven, defaultsOf, methodOptions, methods } from "./methods.ts";
 import { nullClass } from "./sample.ts";
-import { type TrainingOptions, trainingOptions } from "./trainingOptions.ts";
+import { dataText, type TrainingOptions, trainingOptions } from "./trainingOptions.ts";
 
 export const own = {
   teacher: z.string().describe("A model, run or diffusers folder."),
   method: z.string().describe(`One of ${methods.join(", ")}.`),
-  data: z
-    .string()
-    .optional()
-    .describe("Folder of IDX files or class folders, .tar files, or toy:<name>; needed but for methods without data.")
-    .meta({ value: "path" }),
+  data: z.string().optional().describe(`${dataText} Needed but for methods without data.`).meta({ value: "path" }),
   preset: z
     .enum(["paper", "small"])
     .default("paper")
@@ -65,7 +61,27 @@ export function trainingOf(given: AccelerateOptions, standard: Readonly<Record<s
   return chosen as typeof standardTraining;
 }
 
-export const accelerateOptions = z.object({ ...own, ...methodOptions, ...trainingOptions, ...presettable });
+/** What of training each method has of its own where nothing is given, said of it, or of all. */
+function ownTraining(recipes: readonly AnyRecipe[]) {
+  const say = (key: "lr" | "ema" | "images") => {
+    const text = defaultsOf(recipes.map(({ name, training }) => [name, training[key]]));
+    const schema: (typeof trainingOptions)[typeof key] = trainingOptions[key];
+    return schema.describe(`${schema.meta()?.description} (${text})`);
+  };
+  return { lr: say("lr"), ema: say("ema"), images: say("images") };
+}
+
+/** What --help lists of one method: its options with its own defaults. */
+export const helpOf = (recipe: AnyRecipe) =>
+  z.object({ ...own, ...recipe.options.shape, ...trainingOptions, ...presettable, ...ownTraining([recipe]) });
+
+export const accelerateOptions = z.object({
+  ...own,
+  ...methodOptions,
+  ...trainingOptions,
+  ...presettable,
+  ...ownTraining(allMethods),
+});
 
 /** The options of one recipe, which may be none of fewstep's own. */
 export const optionsOf = (recipe: AnyRecipe) =>

@@ -10,6 +10,7 @@ import { type BaseWeights, saveLowRank } from "./lowRankModel.ts";
 import { saveModel } from "./models.ts";
 import { storedPairs } from "./pairsFolder.ts";
 import { type RunDir, rewindLog } from "./runDir.ts";
+import type { Watcher } from "./watching.ts";
 
 export interface DiskStoreOptions {
   readonly run: RunDir;
@@ -21,10 +22,12 @@ export interface DiskStoreOptions {
   readonly base?: BaseWeights;
   /** Conditions of pairs by their index, for models that are told more than labels; identity.data says which. */
   readonly cond?: SampleOptions["cond"];
+  /** Told what log.jsonl holds. */
+  readonly watcher: Watcher;
 }
 
 export function diskStore(options: DiskStoreOptions, context: Context): Store {
-  const { run, identity, card, pairsDir, base } = options;
+  const { run, identity, card, pairsDir, base, watcher } = options;
   return {
     load: () => loadState(run, identity),
     save: (progress) => saveState(run, progress, identity),
@@ -44,8 +47,14 @@ export function diskStore(options: DiskStoreOptions, context: Context): Store {
         context,
         { cond: options.cond, data: identity.data ?? undefined, base: identity.teacher ?? undefined },
       ),
-    log: (event) => run.log(event),
-    rewind: (progress) => rewindLog(run, (event) => cameBefore(event, progress)),
+    async log(event) {
+      await run.log(event);
+      await watcher.logged(event);
+    },
+    async rewind(progress) {
+      await rewindLog(run, (event) => cameBefore(event, progress));
+      await watcher.rewound();
+    },
   };
 }
 

@@ -5,7 +5,7 @@ import { gridPng } from "../data/png.ts";
 import { scatter2d } from "../figures/plane.ts";
 import { fromConstants } from "../nn/params.ts";
 import { type Samples, sampleAll, sampler, samplingGrid } from "../run/sample.ts";
-import { solverByName } from "../solvers/index.ts";
+import { solverByName, solvers } from "../solvers/index.ts";
 import { writeAtomic } from "./atomic.ts";
 import { type Context, checkInterrupt } from "./context.ts";
 import { isPicture } from "./evaluationReport.ts";
@@ -26,7 +26,10 @@ export const nullClass = z
 
 export const samplingOptions = {
   guidance: z.number().default(1).describe("null + g(conditional - null); 1: none."),
-  solver: z.string().optional().describe("Default: the one the model was made for."),
+  solver: z
+    .string()
+    .optional()
+    .describe(`Default: the one the model was made for. One of ${solvers.map(({ name }) => name).join(", ")}.`),
   batch: count.default(64).describe("Samples at a time; changes nothing but speed and memory."),
   nullClass,
 };

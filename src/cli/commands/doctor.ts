@@ -204,6 +204,13 @@ export const doctorCommand = command({
   summary: "Say what this machine can do, or what a text-to-image model needs of it.",
   positional: ["model"],
   options: doctorOptions,
+  examples: [
+    { does: "What this machine can do:", line: "doctor" },
+    {
+      does: "What a model needs before it is loaded:",
+      line: "doctor stable-diffusion-v1-5 --steps 4 --width 512 --height 512",
+    },
+  ],
   standalone: true,
   run: ({ model, ...o }, context: Context) =>
     model === undefined ? examine(context) : examineModel({ ...o, model }, context),
