@@ -64,6 +64,8 @@ export const mayChange = [
   "run",
   "teacher",
   "data",
+  "cacheDir",
+  "previewPrompts",
   "images",
   "saveEvery",
   "saveMinutes",
