@@ -27,8 +27,8 @@ import { bytesPerPair } from "./pairShards.ts";
 import { previews } from "./previews.ts";
 import { beginning } from "./student.ts";
 import { cardOf } from "./studentCard.ts";
-import { type Launch, launch, type RunResult } from "./training.ts";
 import { isTextFolder } from "./textTeacher.ts";
+import { type Launch, launch, type RunResult } from "./training.ts";
 import { absolute, checkBudget, recorded } from "./trainingOptions.ts";
 
 /** Samples below which a paper's values are hardly what is wanted. */
@@ -139,7 +139,8 @@ export async function prepare(resolved: Resolved, context: Context, held?: Loade
     found,
     given,
   );
-  const data = options.data === undefined ? undefined : await (text?.openData(options.data) ?? openFor(found, options.data));
+  const data =
+    options.data === undefined ? undefined : await (text?.openData(options.data) ?? openFor(found, options.data));
   const dataClasses = data && data.classes > 0 ? data.classes : undefined;
   const loaded = text ? found : withClasses(found, { nullClass: given.nullClass, dataClasses });
   for (const note of [...loaded.notes, ...(data?.notes ?? [])]) context.report.note(note);
@@ -187,7 +188,12 @@ export async function prepare(resolved: Resolved, context: Context, held?: Loade
         runtime: context.runtime,
         teacher: {
           ...teacher,
-          rows: rowsOf("teacher", teacherSteps(loaded, [text ? 25 : 50, ...first.sampler.steps]), loaded.sampler, guidance),
+          rows: rowsOf(
+            "teacher",
+            teacherSteps(loaded, [text ? 25 : 50, ...first.sampler.steps]),
+            loaded.sampler,
+            guidance,
+          ),
         },
         rows: ({ sampler }) => rowsOf("student", sampler.steps, sampler, 1),
         data,

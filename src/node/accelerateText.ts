@@ -5,14 +5,14 @@ import type { Key } from "../random.ts";
 import { type LowRankOptions, lowRankStart } from "../recipes/lowRankStart.ts";
 import type { Start } from "../recipes/recipe.ts";
 import type { SampleOptions } from "../run/sample.ts";
+import type { BaseWeights } from "./baseWeights.ts";
+import type { Context } from "./context.ts";
 import { cacheFolder } from "./externalWeights.ts";
 import { UsageError, usage } from "./failure.ts";
-import type { BaseWeights } from "./lowRankModel.ts";
 import type { AnyRecipe } from "./methods.ts";
 import { flagName } from "./options.ts";
 import { readRegular } from "./regular.ts";
 import { isTextFolder, openTextTeacher, type TextTeacher } from "./textTeacher.ts";
-import type { Context } from "./context.ts";
 
 const keys = ["rank", "alpha", "layers"] as const;
 
@@ -73,7 +73,9 @@ export async function textTeacher(
   context: Context,
 ): Promise<TextTeacher | undefined> {
   if (!(await isTextFolder(given.teacher))) {
-    const idle = (["resolution", "previewPrompts", "cacheDir", "variant"] as const).filter((k) => given[k] !== undefined);
+    const idle = (["resolution", "previewPrompts", "cacheDir", "variant"] as const).filter(
+      (k) => given[k] !== undefined,
+    );
     if (idle.length > 0)
       throw new UsageError(
         `${idle.map((key) => `--${flagName(key)}`).join(" and ")} are for text to image, and ${given.teacher} is no such folder.`,
@@ -81,9 +83,13 @@ export async function textTeacher(
     return undefined;
   }
   if (given.data === undefined)
-    throw new UsageError("--data is missing: a text-to-image teacher needs pictures with captions, or their captions at least.");
-  if (given.student !== undefined) throw new UsageError("--student: a text-to-image student begins as its teacher. Leave it out.");
-  if (given.nullClass !== undefined) throw new UsageError("--null-class is for teachers with classes, and this one is told texts.");
+    throw new UsageError(
+      "--data is missing: a text-to-image teacher needs pictures with captions, or their captions at least.",
+    );
+  if (given.student !== undefined)
+    throw new UsageError("--student: a text-to-image student begins as its teacher. Leave it out.");
+  if (given.nullClass !== undefined)
+    throw new UsageError("--null-class is for teachers with classes, and this one is told texts.");
   const { teacher: path, variant, resolution, cacheDir: cache = cacheFolder() } = given;
   return openTextTeacher({ path, variant, resolution, cache, lowRank, seed }, context);
 }
