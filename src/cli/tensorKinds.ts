@@ -25,7 +25,7 @@ const down = /(\.lora_down|\.lora_A(\.[^.]+)?|[._]lora\.down|\.lora_linear_layer
 export function tensorFile({ entries, metadata }: SafetensorsHeader, file: string): TensorFile {
   const values = [...entries.values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
   const common = { tensors: entries.size, values };
-  if (metadata.format === "fewstep-state-1" || metadata.format === "fewstep-state-2") {
+  if (/^fewstep-state-[123]$/.test(metadata.format ?? "")) {
     const weights = [...entries].filter(([name]) => name === "theta" || name.endsWith(".theta"));
     const count = weights.reduce((sum, [, { shape }]) => sum + shape.reduce((a, b) => a * b, 1), 0);
     const stage = Number(metadata.stage ?? 0) > 0 ? ` of stage ${Number(metadata.stage) + 1}` : "";

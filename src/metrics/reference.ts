@@ -21,6 +21,8 @@ export function readReference(bytes: Uint8Array, name = "reference statistics"):
   if (!Number.isInteger(n) || n < 2) throw new Error(`${name} says n = ${metadata.n}, expected a number of samples.`);
   if (covariance.length !== mean.length ** 2)
     throw new Error(`${name} has ${covariance.length} covariances for ${mean.length} means, expected their square.`);
+  const broken = [mean, covariance].flatMap((values) => values.find((value) => !Number.isFinite(value)) ?? []);
+  if (broken.length > 0) throw new Error(`${name} holds ${broken[0]}, so it is damaged. Make it again.`);
   return { n, mean, covariance };
 }
 
