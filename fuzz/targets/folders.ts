@@ -61,7 +61,8 @@ const captions = async (): Promise<Target> => ({
       const row = rows
         .flatMap((line) => {
           try {
-            return [JSON.parse(line) as Record<string, unknown>];
+            // As Python writes it.
+            return [JSON.parse(line.replace(/:(-?Infinity|NaN)/g, ":0")) as Record<string, unknown>];
           } catch {
             return [];
           }

@@ -35,7 +35,7 @@ function changeGraph(rng: Rng, graph: GraphProto): void {
         break;
       case 2:
         if (attribute?.ints.length) attribute.ints.splice(rng.int(attribute.ints.length), rng.int(2), 1n);
-        else if (attribute) attribute.f = mutate.number(rng, attribute.f);
+        else if (attribute) attribute.f = Math.fround(mutate.number(rng, attribute.f));
         break;
       case 3:
         if (attribute) attribute.type = rng.int(15);

@@ -143,7 +143,7 @@ const runInfo = async (): Promise<Target> => ({
   read: (files) =>
     inFolder(files, async (folder) => {
       const { text, fields } = await describePath(folder);
-      const raw = text.split("\n").flatMap((said) => unclear(said) ?? (/\bNaN\b/.test(said) ? "NaN" : []))[0];
+      const raw = text.split("\n").flatMap((said) => unclear(said) ?? (/\bNaN (images|parameters)|of step NaN/.test(said) ? "NaN" : []))[0];
       if (raw !== undefined) return `it says ${raw}: ${text.slice(0, 200)}`;
       const { method, ...rest } = Object(fields.options) as Record<string, unknown>;
       const given = JSON.parse(new TextDecoder().decode(files["options.json"])) as Record<string, unknown>;
@@ -152,7 +152,9 @@ const runInfo = async (): Promise<Target> => ({
 });
 
 const lock = async (): Promise<Target> => {
-  const began = readFileSync(`/proc/${process.pid}/stat`, "utf8").split(") ")[1]?.split(" ")[19] ?? null;
+  // As proc(5) says it: the twenty-second field, of which the second may hold anything, since this start of the system.
+  const [, fields = ""] = readFileSync(`/proc/${process.pid}/stat`, "utf8").split(") ");
+  const began = `${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()} ${fields.split(" ")[19]}`;
   const holder = (pid: number, host = hostname()): Json => ({
     ...{ host, pid, began, command: "train --data d", token: "0123456789abcdef" },
   });

@@ -12,11 +12,15 @@ import { pngs } from "./datasets.ts";
 const names = [
   "exact:toy:moons?n=20&width=0.1",
   "exact:toy:8gaussians?n=5&form=linear&prediction=u&classes=false",
-  "exact:toy:rings?n=12&width=0&form=ve",
-  "exact:toy:spiral?n=3&form=edm&width=1e-3",
+  "exact:toy:rings@64?n=12&width=0&form=ve&prediction=x0",
+  "exact:toy:spiral?n=3&form=subvp&width=1e-3",
 ];
 const exact = async (): Promise<Target> => ({
-  make: (rng) => ofText(rng.chance(0.9) ? mutate.text(rng, rng.pick(names)) : mutate.string(rng, rng.pick(names))),
+  make(rng) {
+    const [data, options] = rng.pick(names).slice(6).split("?");
+    const query = rng.chance(0.7) ? mutate.text(rng, options) : options;
+    return ofText(`exact:${rng.chance(0.4) ? mutate.text(rng, data) : data}?${query}`);
+  },
   async read(input) {
     const name = textOf(input);
     const { network, model } = await loadExact(name);
@@ -30,7 +34,9 @@ const exact = async (): Promise<Target> => ({
     if (query.has("width") && Number(query.get("width")) !== config.width) return `the width ${config.width}`;
     if (query.has("n") && Number(query.get("n")) !== config.points) return `${config.points} points`;
     const form = query.get("form") ?? "vp";
-    return model.form.spec.kind === form ? undefined : `the form ${model.form.spec.kind}, asked for ${form}`;
+    return model.form.spec.kind.toLowerCase() === form
+      ? undefined
+      : `the form ${model.form.spec.kind}, asked for ${form}`;
   },
 });
 

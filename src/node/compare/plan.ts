@@ -5,7 +5,7 @@ import { type Resolved, resolveOptions } from "../accelerate.ts";
 import { accelerateOptions } from "../accelerateOptions.ts";
 import { sentence, UsageError } from "../failure.ts";
 import { methodNamed, methodOptions } from "../methods.ts";
-import { flagName, valuesOf } from "../options.ts";
+import { flagName, parseOptions, valuesOf } from "../options.ts";
 import { trainOptions } from "../train.ts";
 
 /** Problems that a message lists. */
@@ -129,6 +129,8 @@ function said(issue: z.core.$ZodIssue): string {
     const [closest] = [...issue.errors].sort((a, b) => depth(b) - depth(a));
     return closest.map((inner) => said({ ...inner, path: [...issue.path, ...inner.path] })).join(", ");
   }
+  const missing = issue.message.match(/^Invalid input: expected (.*), received undefined$/);
+  if (missing) return `${where} is missing: expected ${missing[1]}`;
   return `${where}: ${issue.message.replace(/^Invalid input: /, "")}`;
 }
 /** Of a union's errors, those of the alternative that was meant go deepest. */
@@ -190,7 +192,7 @@ export function trainingOf(plan: Plan) {
   const taken = ["out", "run", "resume", "dryRun", "minutes"].filter((key) => key in values);
   if (taken.length > 0)
     throw new UsageError(`${taken.map(flagName).join(", ")} cannot be an option of a plan's teacher`);
-  return trainOptions.parse(values);
+  return parseOptions(trainOptions, values);
 }
 
 export interface Asked {
