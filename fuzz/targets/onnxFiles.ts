@@ -128,6 +128,8 @@ async function compared({ file }: Input): Promise<string | undefined> {
   }
   const weights = new Map(model.parameters.map((p) => [p.name, input(`weight:${p.name}`, p.shape)]));
   const outputs = model.apply((name) => weights.get(name)!, inputs);
+  // Of nothing there are no numbers, and ONNX Runtime reduces it to other shapes than the standard says.
+  if ([...given.values()].some(({ shape }) => shape.includes(0))) return undefined;
   // What ONNX Runtime refuses itself says nothing of the numbers.
   const theirs = await ortOutputs({ bytes: file, fed: given }).catch(() => undefined);
   if (!theirs) return undefined;
