@@ -83,7 +83,7 @@ interface PairColumn {
 }
 
 /** What a pair consists of. */
-function columnsOf({ sampleShape, conditions }: NetModel): Readonly<Record<string, PairColumn>> {
+export function columnsOf({ sampleShape, conditions }: NetModel): Readonly<Record<string, PairColumn>> {
   const column = (shape: readonly number[], dtype: "float32" | "int64"): PairColumn => ({
     shape,
     dtype,
@@ -132,7 +132,8 @@ async function checkIdentity(file: string, identity: PairsIdentity): Promise<voi
       );
 }
 
-async function writeShard(
+/** Writes a shard with its checksum. */
+export async function writeShard(
   file: string,
   { x, noise, cond }: Pairs,
   columns: Readonly<Record<string, PairColumn>>,
