@@ -5,8 +5,11 @@ export default defineConfig({
   test: {
     include: [
       "test/pinned/**/*.test.ts",
+      "test/parity/methods.test.ts",
       "test/optim/**/*.test.ts",
       "test/recipes/**/*.test.ts",
+      "test/objectives/**/*.test.ts",
+      "test/run/check.test.ts",
       "test/run/step.test.ts",
       "test/run/train*.test.ts",
       "test/run/players.test.ts",
@@ -19,5 +22,7 @@ export default defineConfig({
     // Trains for seconds, and so would for every mutant of what it is made of.
     exclude: ["test/recipes/ownMethod.test.ts"],
     testTimeout: 60_000,
+    // A mutant's tests load the code once and not file by file: most of what a mutant costs.
+    isolate: false,
   },
 });

@@ -1,13 +1,13 @@
 // Our side of the comparison: a phase compiled and ready to run, on the buffers a training loop would use.
 
 import { readFileSync } from "node:fs";
+import { flops } from "../src/graph/flops.ts";
 import { constant, conv2d, input, matmul, type Precision, sizeOf, type Tensor } from "../src/graph/index.ts";
 import { inputVector } from "../src/nn/params.ts";
 import { adamwDefaults, adamwScalars } from "../src/optim/adamw.ts";
 import { emaDecay } from "../src/optim/ema.ts";
 import type { Feed, Feeds, Held, Runtime } from "../src/runtime/index.ts";
 import { type Case, type Phase, program, split } from "./cases.ts";
-import { flops } from "./flops.ts";
 
 export const learningRate = 1e-4;
 /** In float16, on both sides: small gradients are not lost, and none of the cases' overflows. */

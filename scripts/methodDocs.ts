@@ -23,7 +23,13 @@ export function methodsPage(): string {
       return `| \`--${flagName(key)}\` | ${shown} | ${text.replaceAll("|", "\\|")} |`;
     });
     const { lr, ema, images } = recipe.training;
-    const small = Object.entries(recipe.small ?? {}).map(([key, value]) => `--${flagName(key)} ${value}`);
+    const flags = (values: object) => Object.entries(values).map(([key, value]) => `--${flagName(key)} ${value}`);
+    const small = Object.entries(recipe.small ?? {}).map(
+      ([kind, values]) => `for ${kind} \`${flags(values).join(" ")}\``,
+    );
+    const { perImage, perPair } = recipe.teacherNfe(recipe.options.parse({}));
+    const counted = (n: number, of: string) => `${n} evaluation${n === 1 ? "" : "s"} per ${of}`;
+    const cost = [perImage > 0 && counted(perImage, "image of training"), perPair > 0 && counted(perPair, "pair")];
     return [
       `## ${recipe.name}`,
       "",
@@ -33,11 +39,13 @@ export function methodsPage(): string {
       "",
       ...recipe.paper.differs.map((line) => `- ${line}`),
       "",
+      `Asks the teacher, with these defaults: ${cost.filter(Boolean).join(", ") || "nothing"}.`,
+      "",
       "| option | default | |",
       "|---|---|---|",
       ...rows,
       "",
-      `Where nothing is given: \`--lr ${lr} --ema ${ema} --images ${images}\`.${small.length > 0 ? ` \`--preset small\`: \`${small.join(" ")}\`.` : ""}`,
+      `Where nothing is given: \`--lr ${lr} --ema ${ema} --images ${images}\`.${small.length > 0 ? ` \`--preset small\` ${small.join(", ")}.` : ""}`,
       "",
     ].join("\n");
   });
@@ -45,7 +53,8 @@ export function methodsPage(): string {
     "# Methods",
     "",
     "What `fewstep accelerate <teacher> --method <name>` can do. This page is written from the recipes by",
-    "`npx tsx scripts/methodDocs.ts`; how the methods compare in the plane is in [methods2d.md](methods2d.md).",
+    "`npx tsx scripts/methodDocs.ts`; how the methods compare is in [methods2d.md](methods2d.md) for points in the plane and in",
+    "[methodsMnist.md](methodsMnist.md) for images of digits.",
     "",
     parts.join("\n").trimEnd(),
     "",

@@ -99,7 +99,8 @@ async function trained(data: Dataset): Promise<Float32Array> {
   for (let k = 1; k <= steps; k++) {
     const { rate, decay, floor } = adamwScalars(k, rateAt(schedule, k, steps), adamwDefaults);
     const now = { rate: Float32Array.of(rate), decay: Float32Array.of(decay), floor: Float32Array.of(floor) };
-    const done = await program.run({ theta, m, v, ...stream.batchAt(k - 1), ...now });
+    const { x, labels } = stream.batchAt(k - 1);
+    const done = await program.run({ theta, m, v, x, labels, ...now });
     [theta, m, v] = [done.theta1, done.m1, done.v1].map((x) => new Float32Array(x.data as Float32Array));
     smooth += 0.02 * ((done.loss.data as Float32Array)[0] - smooth);
     if (k % 250 === 0 || k === steps) {

@@ -11,14 +11,22 @@ export interface Clock {
   readonly batch: number;
   /** f(t) of every sample, as a tensor [batch, 1, …] of this rank. */
   column(f: (t: number) => number, rank: number): Tensor;
-  /** f(t, …) of this clock's time and those of others, which belong to the same `clocks`. */
+  /** f(t, …) of this clock's time and those of others, which belong to the same `clocks`; of a moving one, they may move too. */
   with(others: readonly Clock[], f: (t: number, ...others: number[]) => number, rank: number): Tensor;
   /** The clock that shows `move(t)` where this one shows t. */
   at(move: (t: number) => number): Clock;
-  /** The same clock, watched: what is computed with its columns can be differentiated along time. */
-  moving(): MovingClock;
+  /**
+   * The same clock, watched: what is computed with its columns can be differentiated along time. Functions of time are asked
+   * only inside `span`, by default [0, 1].
+   */
+  moving(span?: TimeSpan): MovingClock;
   /** What it shows for a sample. */
   shows(drawn: Drawn): number;
+}
+
+export interface TimeSpan {
+  readonly tMin: number;
+  readonly tMax: number;
 }
 
 export interface MovingClock {
@@ -57,7 +65,7 @@ export function clocks(batch: number, prefix = "t"): Clocks {
         known.set(f, (known.get(f) ?? new Map<number, Tensor>()).set(rank, tensor));
         return tensor;
       },
-      moving: () => moving(clock, make(shows)),
+      moving: (span) => moving(clock, make(shows), span),
     };
     return clock;
   };
@@ -92,9 +100,15 @@ export function times(batch: number, name = "t"): Times {
 }
 
 /** `fresh` shows the same times through columns of its own: a derivative along them must not reach what others made. */
-function moving(clock: Clock, fresh: Clock): MovingClock {
+function moving(clock: Clock, fresh: Clock, span?: TimeSpan): MovingClock {
   const made: { readonly column: Tensor; readonly rate: () => Tensor }[] = [];
-  const watch = (move: (t: number) => number, via: Clock): Clock => ({
+  const moves = new Map<Clock, (t: number) => number>();
+  const watch = (move: (t: number) => number, via: Clock): Clock => {
+    const watched = watching(move, via);
+    moves.set(watched, move);
+    return watched;
+  };
+  const watching = (move: (t: number) => number, via: Clock): Clock => ({
     ...via,
     column(f, rank) {
       const column = via.column(f, rank);
@@ -103,7 +117,7 @@ function moving(clock: Clock, fresh: Clock): MovingClock {
           column,
           rate: () =>
             clock.column(
-              derivative((t) => f(move(t))),
+              derivative((t) => f(move(t)), span),
               rank,
             ),
         });
@@ -111,7 +125,10 @@ function moving(clock: Clock, fresh: Clock): MovingClock {
     },
     with(others, f, rank) {
       const column = via.with(others, f, rank);
-      const rate = () => clock.with(others, (t, ...rest) => derivative((x) => f(move(x), ...rest))(t), rank);
+      // Others that are watched with it move with it.
+      const moved = others.map((other) => moves.get(other));
+      const along = (x: number, still: readonly number[]) => f(move(x), ...still.map((s, i) => moved[i]?.(x) ?? s));
+      const rate = () => clock.with(others, (t, ...rest) => derivative((x) => along(x, rest), span)(t), rank);
       made.push({ column, rate });
       return column;
     },
@@ -123,11 +140,12 @@ function moving(clock: Clock, fresh: Clock): MovingClock {
   };
 }
 
-/** Differences of fourth order, one-sided at the ends of (0, 1]: relative errors near 1e-10 for what is smooth there. */
+/** Differences of fourth order, one-sided at the ends of the span: relative errors near 1e-10 for what is smooth there. */
 export const derivative =
-  (f: (t: number) => number, h = 2 ** -11): ((t: number) => number) =>
+  (f: (t: number) => number, { tMin, tMax }: TimeSpan = { tMin: 0, tMax: 1 }, h = 2 ** -11): ((t: number) => number) =>
   (t) => {
-    if (t + 2 * h <= 1 && t - 3 * h >= 0) return (8 * (f(t + h) - f(t - h)) - (f(t + 2 * h) - f(t - 2 * h))) / (12 * h);
-    const s = t + 2 * h > 1 ? -h : h;
+    if (t + 2 * h <= tMax && t - 3 * h >= tMin)
+      return (8 * (f(t + h) - f(t - h)) - (f(t + 2 * h) - f(t - 2 * h))) / (12 * h);
+    const s = t + 2 * h > tMax ? -h : h;
     return (-25 * f(t) + 48 * f(t + s) - 36 * f(t + 2 * s) + 16 * f(t + 3 * s) - 3 * f(t + 4 * s)) / (12 * s);
   };

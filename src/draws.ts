@@ -45,8 +45,15 @@ export interface Draws {
 export interface HostDraws extends Draws {
   /** Everything named by `note`. */
   readonly notes: ReadonlyMap<string, Tensor>;
-  /** The values of one step for the inputs that were asked for. `drop`: share of conditions dropped. */
+  /**
+   * The values of one step for the inputs that were asked for; of a part, for its rows alone, of which `batch` is then as
+   * well. `drop`: share of conditions dropped.
+   */
   feeds(step: StepKey, batch: Batch, drop: number): Record<string, TensorData>;
+  /** Whether conditions are dropped in some losses. */
+  drops(): boolean;
+  /** Computes what depends on times near both ends of their laws. Throws a RangeError where a read is singular. */
+  tryEnds(): void;
 }
 
 export interface StepKey {
@@ -54,6 +61,8 @@ export interface StepKey {
   readonly root: Key;
   /** From 1. */
   readonly step: number;
+  /** Where the program computes a part of the step's batch: its first row, and the rows in all. Default: the whole. */
+  readonly part?: { readonly from: number; readonly of: number };
 }
 
 interface Law {
@@ -70,6 +79,8 @@ interface Drop {
 }
 
 const NUMBER = "number ";
+/** A quantile so near the end that laws with atoms are at the outermost one. */
+const END = 1e-6;
 const itself = (x: number): number => x;
 
 export function drawsOf(batch: number, sampleShape: Shape, conditions: Columns, columns: DataColumns): HostDraws {
@@ -84,6 +95,18 @@ export function drawsOf(batch: number, sampleShape: Shape, conditions: Columns, 
   const drawn = (law: Law): Clock => {
     if (!laws.some(({ name }) => name === law.name)) laws.push(law);
     return all.clock(law.name);
+  };
+  /** Times [batch] by their names, from the quantile of every sample. */
+  const timesAt = (quantiles: (name: string, index: number) => (k: number) => number) => {
+    const times: Record<string, Float64Array> = {};
+    for (const [i, { name, after, law }] of laws.entries()) {
+      const q = quantiles(name, i);
+      times[name] = Float64Array.from({ length: batch }, (_, k) => {
+        const t = after?.shows(Object.fromEntries(Object.entries(times).map(([n, values]) => [n, values[k]]))) ?? 0;
+        return law(q(k), t);
+      });
+    }
+    return times;
   };
   const noises: { readonly name: string; readonly size: number }[] = [];
   const drops: Drop[] = [];
@@ -142,17 +165,20 @@ export function drawsOf(batch: number, sampleShape: Shape, conditions: Columns, 
       notes.set(name, x);
       return x;
     },
-    feeds({ root, step }, given, drop) {
-      const times: Record<string, Float64Array> = {};
-      for (const { name, after, law } of laws) {
+    drops: () => drops.length > 0,
+    tryEnds() {
+      const ends = [END, 1 - END];
+      for (const first of [0, 1])
+        for (const apart of [0, 1]) all.feeds(timesAt((_, i) => (k) => ends[(first + apart * i + k) % 2]));
+    },
+    feeds({ root, step, part = { from: 0, of: batch } }, given, drop) {
+      const { from, of } = part;
+      const times = timesAt((name) => {
         // "t" covers the samples in their order, all others in an order of their own: they are independent of it.
-        const q = stratified(batch, uniform(fold(root, name === "t" ? "time" : `time ${name}`, step), 1)[0]);
-        const order = name === "t" ? undefined : permutation(fold(root, `order ${name}`, step), batch);
-        times[name] = Float64Array.from(q, (_, k) => {
-          const t = after?.shows(Object.fromEntries(Object.entries(times).map(([n, values]) => [n, values[k]]))) ?? 0;
-          return law(q[order?.[k] ?? k], t);
-        });
-      }
+        const q = stratified(of, uniform(fold(root, name === "t" ? "time" : `time ${name}`, step), 1)[0]);
+        const order = name === "t" ? undefined : permutation(fold(root, `order ${name}`, step), of);
+        return (k) => q[order?.[from + k] ?? from + k];
+      });
       const feeds: Record<string, TensorData> = { ...all.feeds(times) };
       for (const name of inputs.keys()) {
         if (!(name in columns)) continue;
@@ -160,15 +186,15 @@ export function drawsOf(batch: number, sampleShape: Shape, conditions: Columns, 
         feeds[name] = given[name];
       }
       for (const over of ramps) feeds[`ramp ${over}`] = Float32Array.of(Math.min(1, step / over));
-      for (const { name, size } of noises) feeds[`~${name}`] = rowsOf(fold(root, name, step), batch, size);
+      for (const { name, size } of noises) feeds[`~${name}`] = rowsOf(fold(root, name, step), from, batch, size);
       for (const { id, prefix, column, kind } of drops) {
         const { none } = conditions[column];
         const together = kind === "dropped-together";
         // All columns of a sample are dropped at once.
         const what = `drop${together ? " together" : ""}${prefix && ` ${prefix}`}`;
-        const q = uniform(fold(root, what, step), together ? 1 : batch);
+        const q = uniform(fold(root, what, step), together ? 1 : of);
         const values = given[`${prefix}${column}`].slice();
-        if (none) for (let i = 0; i < batch; i++) if (q[together ? 0 : i] < drop) put(values, none, i);
+        if (none) for (let i = 0; i < batch; i++) if (q[together ? 0 : from + i] < drop) put(values, none, i);
         feeds[id] = values;
       }
       return feeds;
@@ -177,9 +203,9 @@ export function drawsOf(batch: number, sampleShape: Shape, conditions: Columns, 
 }
 
 /** Every row has a key of its own: whoever computes with some rows draws those alone. */
-function rowsOf(step: Key, batch: number, size: number): Float32Array {
-  const rows = new Float32Array(batch * size);
-  for (let i = 0; i < batch; i++) normal(fold(step, i), size, rows.subarray(i * size, (i + 1) * size));
+function rowsOf(step: Key, from: number, count: number, size: number): Float32Array {
+  const rows = new Float32Array(count * size);
+  for (let i = 0; i < count; i++) normal(fold(step, from + i), size, rows.subarray(i * size, (i + 1) * size));
   return rows;
 }
 

@@ -1,4 +1,29 @@
-// fewstep in Node: everything of fewstep/browser, and a runtime on onnxruntime-node.
-export * from "./browser.ts";
-export { type NodeRuntimeOptions, nodeRuntime, placement } from "./runtime/node.ts";
-export { misplaced, type Placed } from "./runtime/placement.ts";
+// fewstep in Node: load a model, train, accelerate, sample, evaluate. The parts behind these verbs are in fewstep/recipes and
+// fewstep/node; what needs no Node is in fewstep/browser.
+
+export type { CallEvent, CallOptions } from "./node/call.ts";
+export type { Report } from "./node/evaluationReport.ts";
+export { Interrupted, UsageError } from "./node/failure.ts";
+export type { LoadedModel } from "./node/models.ts";
+export type { Drawn, SaveOptions } from "./node/sample.ts";
+export {
+  type AccelerateRequest,
+  accelerate,
+  type EvaluateRequest,
+  evaluate,
+  type LoadOptions,
+  load,
+  type MethodName,
+  type MethodOptions,
+  type ReadyModel,
+  type SampleRequest,
+  type SampleSet,
+  type Sampling,
+  sample,
+  type TrainedModel,
+  type TrainingRequest,
+  type TrainRequest,
+  train,
+} from "./node/verbs.ts";
+export * from "./recipes/index.ts";
+export { version } from "./version.ts";

@@ -118,6 +118,19 @@ it("a derivative is right to eight digits inside and at both ends of the unit in
   for (let k = 0; k <= 1000; k++) expect(bounded(k / 1000)).toBeCloseTo(1, 9);
 });
 
+it("a derivative is never read outside its span: a table's SNR ends before pure noise, and so does a form that is read by it", () => {
+  const diffusers = table();
+  const told = linear();
+  const [tMin, tMax] = [diffusers.tMin, diffusers.tMax].map((t) => told.tAt(logSnr(diffusers, t)));
+  const native = (t: number) => diffusers.tAt(logSnr(told, t));
+  expect(() => derivative(native)(tMax)).toThrow("No time of the form table has half log-SNR");
+  for (const t of [tMin, tMin + 1e-4, tMax - 1e-4, tMax]) {
+    const slope = derivative(native, { tMin, tMax })(t);
+    expect(slope, `t = ${t}`).toBeGreaterThan(0);
+    expect(Number.isFinite(slope)).toBe(true);
+  }
+});
+
 describe("a moving clock", () => {
   const ts = [0.15, 0.4, 0.85];
   const B = ts.length;
@@ -180,6 +193,26 @@ describe("a moving clock", () => {
     const close = (f: (t: number, s: number) => number) => ts.map((t, i) => expect.closeTo(f(t, given[i]), 5));
     expect([...(found.y.data as Float32Array)]).toEqual(close((t, s) => t * t * s + s * s));
     expect([...(found.dy.data as Float32Array)]).toEqual(close((t, s) => 2 * t * s));
+  });
+
+  it("with clocks that move with it, by the sum of both ways; one of another watch stands still", async () => {
+    const fourth = (clock: Clock) => clock.at((t) => t ** 3).at((t) => t * t + 1);
+    const f = (a: number, b: number) => a * a * b;
+    await along(
+      (clock, x) => mul(clock.at((t) => 2 * t).with([fourth(clock)], f, 2), x),
+      (t, x) => f(2 * t, t ** 6 + 1) * x,
+      (t, x) => (8 * t * (t ** 6 + 1) + 4 * t * t * 6 * t ** 5) * x,
+      3,
+    );
+    await along(
+      (clock, x) =>
+        mul(
+          clock.with([clock, clock.moving().clock], (a, b, c) => a * b * c, 2),
+          x,
+        ),
+      (t, x) => t ** 3 * x,
+      (t, x) => 2 * t * t * x,
+    );
   });
 
   it("through a model that is told the time and reads another form", async () => {

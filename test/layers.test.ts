@@ -13,6 +13,7 @@ const may: Readonly<Record<string, readonly string[]>> = {
   core: [],
   graph: [],
   hash: [],
+  comm: [],
   runtime: ["graph", "hash"],
   onnx: ["graph", "data"],
   clock: ["graph"],
@@ -28,7 +29,7 @@ const may: Readonly<Record<string, readonly string[]>> = {
   couplings: ["core", "graph", "clock", "condition", "draws", "pair", "model", "solve"],
   objectives: ["core", "graph", "clock", "condition", "draws", "pair", "model", "nn", "couplings"],
   metrics: ["core", "graph", "pair", "model", "nn", "runtime", "data", "solvers", "hash"],
-  diffusers: ["core", "graph", "pair", "model", "nn", "onnx", "runtime", "data", "solvers"],
+  diffusers: ["core", "graph", "condition", "pair", "model", "nn", "onnx", "runtime", "data", "solvers"],
   figures: ["core", "data"],
   recipes: [
     "core",
@@ -63,6 +64,7 @@ const may: Readonly<Record<string, readonly string[]>> = {
     "runtime",
     "recipes",
     "hash",
+    "comm",
   ],
   node: [
     "core",
@@ -86,12 +88,13 @@ const may: Readonly<Record<string, readonly string[]>> = {
     "runtime",
     "recipes",
     "run",
+    "comm",
     "hash",
   ],
 };
 /** Types that a layer may name although they lie above it: "from -> to". */
 const typesOnly = new Set(["recipes -> run"]);
-const top = ["cli", "index", "browser"];
+const top = ["cli", "index", "browser", "authors"];
 const core = ["random", "version"];
 
 interface Edge {
@@ -126,6 +129,8 @@ test("every layer imports only what lies below it", () => {
     if (!target.startsWith(".")) return false;
     const [from, to] = [layerOf(file), layerOf(relative(src, resolve(src, dirname(file), target)))];
     if (top.includes(from)) return from !== "cli" && to === "cli";
+    // fewstep/node holds all that fewstep/browser does.
+    if (file.replaceAll("\\", "/") === "node/index.ts" && to === "browser") return false;
     return from !== to && !may[from].includes(to) && !(typeOnly && typesOnly.has(`${from} -> ${to}`));
   });
   expect(wrong.map(show)).toEqual([]);
@@ -184,6 +189,7 @@ test("the browser's entry reaches nothing of Node", () => {
       visit(relative(src, resolve(src, dirname(file), edge.target)));
   };
   visit("browser.ts");
+  visit("authors.ts");
   expect(seen.size).toBeGreaterThan(30);
   expect([...seen].filter((file) => ["cli", "node"].includes(layerOf(file)) || /node\.ts$/.test(file))).toEqual([]);
 });

@@ -7,7 +7,7 @@ import type { Compared } from "../../src/node/compare.ts";
 import type { Context } from "../../src/node/context.ts";
 import { readJson, readSafetensors, writeJson } from "../../src/node/files.ts";
 import { loadModel } from "../../src/node/models.ts";
-import { columnsOf, writeShard } from "../../src/node/pairsFolder.ts";
+import { columnsOf, writeShard } from "../../src/node/pairShards.ts";
 import { fromConstants } from "../../src/nn/params.ts";
 import { fold, key, permutation } from "../../src/random.ts";
 import { sampleAll, sampler } from "../../src/run/sample.ts";

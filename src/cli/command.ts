@@ -13,6 +13,8 @@ export interface Command {
   readonly mayChange?: readonly string[];
   /** Runs also where ONNX Runtime or the device does not: `context.runtime` is opened when it is asked for. */
   readonly standalone?: boolean;
+  /** Several processes that a launcher starts do it together. Else the first alone does, or each a part. */
+  readonly together?: "ranks" | "parts";
   /** Throws UsageError for wrong options. */
   run(values: Readonly<Record<string, unknown>>, context: Context): Promise<void>;
 }

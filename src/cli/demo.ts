@@ -26,12 +26,14 @@ const data = join(assets, "mnist-small");
 const recipe = {
   method: "rectified-diffusion",
   guidance: 4,
-  teacherSteps: 20,
+  // Closer to the exact trajectory than 20 steps of DDIM, for three quarters of the evaluations.
+  teacherSolver: "dpm++2m",
+  teacherSteps: 15,
   pairs: 3072,
-  atNoise: 0.5,
+  atNoise: 0.35,
   lr: 4e-4,
   ema: 0.99,
-  images: 256 * 64,
+  images: 320 * 64,
 } as const;
 /** Steps of the teacher that count as the truth; guided, each is two evaluations. */
 const MANY = 50;

@@ -29,6 +29,10 @@ export function flagsOf(schema: z.ZodObject, positional: readonly string[] = [])
       const option = new Option(`--${flagName(key)}${takes}`, `${meta.description ?? ""}${fallback}`);
       // A switch that a run or a config file has on can be turned off.
       if (described.kind === "boolean") return [option, new Option(`--no-${flagName(key)}`).hideHelp()];
-      return option.argParser((text) => fromText(text, described));
+      // A list may be given in several flags, too.
+      return option.argParser((text, before: unknown) => {
+        const value = fromText(text, described);
+        return Array.isArray(before) && Array.isArray(value) ? [...before, ...value] : value;
+      });
     });
 }

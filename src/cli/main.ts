@@ -1,12 +1,20 @@
 #!/usr/bin/env node
 import { sentence } from "../node/failure.ts";
+import { launched } from "../node/mpi/launcher.ts";
 // The command `fewstep`. Ctrl-C ends a command at the next safe point; a second one ends it at once.
 import { commands } from "./commands/index.ts";
 import { exitCode } from "./exitCode.ts";
 import { runProgram } from "./program.ts";
 import { stopOnSignals } from "./signals.ts";
 
-const stop = stopOnSignals(process);
+// All ranks hear a signal, and one of them says so.
+const rank = launched(process.env)?.rank ?? 0;
+const { exit } = process;
+const stop = stopOnSignals(
+  rank === 0
+    ? process
+    : { on: process.on.bind(process), off: process.off.bind(process), exit, stderr: { write: () => {} } },
+);
 // A reader that went away (`fewstep … | head`), or a terminal that was closed, ends a command like Ctrl-C.
 let closed = false;
 for (const stream of [process.stdout, process.stderr])

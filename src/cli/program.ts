@@ -1,19 +1,21 @@
 // From command line arguments to a command and an exit code.
-import { stat } from "node:fs/promises";
-import { resolve as resolvePath } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Command as Commander, CommanderError, Option } from "commander";
 import { z } from "zod";
+import { agree, alone, type Comm, fromRoot } from "../comm.ts";
 import { Interrupted, sentence, UsageError, usage } from "../node/failure.ts";
-import { readJson } from "../node/files.ts";
-import { isList, parseOptions, valuesIn, valuesOf } from "../node/options.ts";
-import type { Reporter } from "../node/reporter.ts";
-import { runAt } from "../node/runDir.ts";
+import { connectMpi } from "../node/mpi/connect.ts";
+import { type Environment, launched } from "../node/mpi/launcher.ts";
+import { flagName, isList, parseOptions } from "../node/options.ts";
+import { type Reporter, silent } from "../node/reporter.ts";
+import { optionsIn, withRun } from "../node/resume.ts";
 import type { Runtime } from "../runtime/index.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import { version } from "../version.ts";
 import type { Command } from "./command.ts";
 import { codeOf, exitCode } from "./exitCode.ts";
 import { flagsOf } from "./flags.ts";
+import { type Ending, endTogether, RANK_TIMEOUT, threadsOf } from "./ranks.ts";
 import { reporter, type Streams } from "./reporter.ts";
 
 const globals = z.object({
@@ -27,8 +29,8 @@ const globals = z.object({
 /** After this many milliseconds without a word a command says that it is at work. */
 const SILENCE = 800;
 
-/** Options that say where and how loud a command runs, and not what it computes. */
-const machine = ["json", "quiet", "threads", "device"];
+/** Milliseconds in which the first of several processes has said what is wrong. */
+const HESITATION = 2000;
 
 /** Runs `fewstep` with these arguments; the result is the exit code. Nothing is thrown. */
 export async function runProgram(
@@ -36,7 +38,11 @@ export async function runProgram(
   args: readonly string[],
   streams: Streams,
   signal: AbortSignal = new AbortController().signal,
+  env: Environment = process.env,
 ): Promise<number> {
+  const several = launched(env);
+  let comm: Comm = alone;
+  let timeout = RANK_TIMEOUT;
   // Errors before the options are read go out in the form that they ask for all the same.
   let report = reporter(streams, { json: args.includes("--json"), quiet: false });
   const program = new Commander("fewstep")
@@ -65,14 +71,24 @@ export async function runProgram(
         if (value !== undefined && !(Array.isArray(value) && value.length === 0)) flags[name] = value;
       });
       const { config, ...given } = flags;
-      const values = await resolve(one, { ...program.opts(), ...given }, config as string | undefined);
+      if (several && several.rank > 0 && one.together === undefined) return;
+      if (several && one.together === "ranks")
+        comm = connectMpi(several, { timeout: () => timeout, library: env.FEWSTEP_MPI });
+      const asked = { ...program.opts(), ...given };
+      const options = Object.entries({ ...asked, config }).map(([name, value]) => [flagName(name), value]);
+      await agree(comm, { version, command: one.name, ...inJson(options) });
+      // A run that rank 0 makes must not look to the others like one that was there.
+      const values = await fromRoot(comm, () => resolve(one, asked, config as string | undefined));
+      if (typeof values.rankTimeout === "number") timeout = values.rankTimeout;
       const shared = parseOptions(
         globals,
         pick(values, (key) => key in globals.shape),
       );
-      report = reporter(streams, shared);
+      report = comm.rank === 0 ? reporter(streams, shared) : silent;
+      const threads =
+        comm.size > 1 && shared.threads === 0 ? await threadsOf(comm, (text) => report.note(text)) : shared.threads;
       let opened: Runtime | undefined;
-      const open = () => usage(() => nodeRuntime({ device: shared.device, threads: shared.threads }));
+      const open = () => usage(() => nodeRuntime({ device: shared.device, threads }));
       if (!one.standalone) opened = open();
       const patience = sayIfSilent(report);
       try {
@@ -86,6 +102,7 @@ export async function runProgram(
             },
             signal,
             seed: shared.seed,
+            comm,
           },
         );
       } finally {
@@ -93,82 +110,55 @@ export async function runProgram(
       }
     });
   }
+  let [ending, error]: [Ending, unknown] = [{ code: exitCode.done }, undefined];
   try {
     await program.parseAsync(args, { from: "user" });
-    return exitCode.done;
-  } catch (error) {
-    return fail(error, report, streams, commands);
+  } catch (thrown) {
+    [ending, error] = [endingOf(thrown, commands), thrown];
   }
+  if (comm.size > 1) ending = await endTogether(comm, ending, error, timeout);
+  else if (several && several.rank > 0 && error !== undefined) {
+    // Before they know of each other all come to the same end, most likely: the first says so.
+    if (error instanceof CommanderError || several.family === "none") return ending.code;
+    await sleep(HESITATION);
+  }
+  const { code, message, kind } = ending;
+  if (message !== undefined) {
+    if (kind !== "help") report.event({ kind: "error", message, code });
+    streams.stderr.write(`${kind === undefined ? "Error: " : ""}${message}\n`);
+  }
+  if (ending.abort) comm.abort(code);
+  return code;
 }
 
 /** Flags over the options of a config file or of the run to resume. */
 async function resolve(
-  command: Command,
+  { name, options, mayChange }: Command,
   flags: Readonly<Record<string, unknown>>,
   config: string | undefined,
 ): Promise<Record<string, unknown>> {
-  const schema = z.object({ ...globals.shape, ...command.options.shape });
+  const of = { name, mayChange, schema: z.object({ ...globals.shape, ...options.shape }) };
   if (config === "") throw new UsageError("--config is empty: a JSON file with options.");
-  const read = async (path: string, what: string) => {
-    const { command: made, ...options } = valuesIn(await readJson(path), path);
-    if (made !== undefined && made !== command.name)
-      throw new UsageError(`${path} ${what} \`fewstep ${made}\`, not \`fewstep ${command.name}\`.`);
-    return valuesOf(options, path, schema);
-  };
-  const base = config === undefined ? {} : await read(config, "is for");
-  const given: Record<string, unknown> = { ...base, ...flags };
-  // The same command makes a run and goes on with it.
-  if (given.resume === undefined && typeof given.run === "string" && (await exists(runAt(given.run).optionsFile)))
-    given.resume = given.run;
-  if (!command.mayChange || typeof given.resume !== "string") return given;
-  const file = runAt(given.resume).optionsFile;
-  if (!(await exists(file)))
-    throw new Error(
-      `${given.resume} is no run folder, which would have options.json. Give one like runs/00000-perflow-mnist-w4-b64.`,
-    );
-  const before = await read(file, "was started by");
-  for (const [key, value] of Object.entries(given)) {
-    if (key === "resume" || machine.includes(key) || command.mayChange.includes(key)) continue;
-    if (!same(value, before[key]))
-      throw new UsageError(
-        `${given.resume} was started with ${key} ${JSON.stringify(before[key])}, so it cannot go on with ${JSON.stringify(value)}. Start a new run for that.`,
-      );
-  }
-  return { ...before, ...given };
+  const base = config === undefined ? {} : await optionsIn(config, "is for", of);
+  return withRun(of, { ...base, ...flags });
 }
 
-const exists = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );
+const inJson = (values: readonly unknown[][]): Record<string, string> =>
+  Object.fromEntries(values.map(([name, value]) => [`--${name}`, JSON.stringify(value) ?? "none"]));
 
-/** Options are the same also where a path is written in another way. */
-const same = (a: unknown, b: unknown): boolean =>
-  JSON.stringify(a) === JSON.stringify(b) ||
-  (typeof a === "string" && typeof b === "string" && pathLike(a) && resolvePath(a) === resolvePath(b));
-const pathLike = (text: string): boolean => /[./\\]/.test(text);
-
-function fail(error: unknown, report: Reporter, streams: Streams, commands: readonly Command[]): number {
-  if (error instanceof CommanderError) {
-    if (error.code === "commander.help" && error.exitCode !== 0) {
-      streams.stderr.write(`Name a command: ${commands.map(({ name }) => name).join(", ")}. See fewstep --help.\n`);
-      return exitCode.wrongUse;
-    }
-    if (error.exitCode === 0) return exitCode.done;
-    const text = error.message.replace(/^error: /, "").replaceAll("\n", " ");
-    return say(
-      `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.?)]$/.test(text) ? "" : "."} See --help.`,
-      exitCode.wrongUse,
-    );
+function endingOf(error: unknown, commands: readonly Command[]): Ending {
+  if (!(error instanceof CommanderError)) {
+    const ending = { code: codeOf(error), message: sentence(error) };
+    return error instanceof Interrupted ? { ...ending, kind: "interrupted" } : ending;
   }
-  return say(sentence(error), codeOf(error));
-
-  function say(message: string, code: number): number {
-    report.event({ kind: "error", message, code });
-    streams.stderr.write(`${error instanceof Interrupted ? "" : "Error: "}${message}\n`);
-    return code;
+  if (error.code === "commander.help" && error.exitCode !== 0) {
+    const message = `Name a command: ${commands.map(({ name }) => name).join(", ")}. See fewstep --help.`;
+    return { code: exitCode.wrongUse, message, kind: "help" };
   }
+  if (error.exitCode === 0) return { code: exitCode.done };
+  const text = error.message.replace(/^error: /, "").replaceAll("\n", " ");
+  const end = /[.?)]$/.test(text) ? "" : ".";
+  return { code: exitCode.wrongUse, message: `${text.charAt(0).toUpperCase()}${text.slice(1)}${end} See --help.` };
 }
 
 function sayIfSilent(report: Reporter): { readonly report: Reporter; end(): void } {

@@ -1,4 +1,4 @@
-// Ctrl-C, SIGTERM and SIGHUP: the first asks a command to end at the next safe point and says so at once, the second ends
+// Ctrl-C, SIGTERM and SIGHUP, and SIGUSR2, which mpirun hands on (after SIGTERM it kills soon): the first asks a command to end at the next safe point and says so at once, the second ends
 // the process.
 import { exitCode } from "./exitCode.ts";
 
@@ -10,7 +10,7 @@ export interface Signaled {
   readonly stderr: { write(text: string): unknown; readonly isTTY?: boolean };
 }
 
-export const stopSignals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+export const stopSignals = ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"] as const;
 export type StopSignal = (typeof stopSignals)[number];
 
 export const stopping = "Stopping after this step; press Ctrl-C again to stop now.";

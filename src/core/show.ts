@@ -6,10 +6,15 @@ export function brief(name: string, most = 120): string {
   return clean.length <= most ? clean : `…${clean.slice(1 - most)}`;
 }
 
-/** A value as JSON would write it: at most `most` characters, lists and objects to two levels. */
+/** A value as JSON would write it: at most about `most` characters, lists and objects to two levels; how long it is, if cut. */
 export function show(value: unknown, most = 100): string {
   const text = plain(written(value, 2, most));
-  return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
+  return text.length <= most ? text : `${text.slice(0, most - 1)}…${lengthOf(value)}`;
+}
+
+function lengthOf(value: unknown): string {
+  if (typeof value === "string") return ` (${value.length} characters)`;
+  return Array.isArray(value) ? ` (${value.length} values)` : "";
 }
 
 /** A whole message: where it is longer than `most` characters, its end is cut off and its length is said. */

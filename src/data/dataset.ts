@@ -8,6 +8,8 @@ export interface Batch {
   readonly x: Float32Array;
   /** [n], all zero for a dataset without classes. */
   readonly labels: BigInt64Array;
+  /** Further conditions of the samples by the names of a model's columns [n, ...]: text, pooled text, sizes. */
+  readonly cond?: Readonly<Record<string, Float32Array>>;
 }
 
 export interface Dataset {
@@ -22,6 +24,8 @@ export interface Dataset {
   readonly captions?: readonly string[];
   /** Sentences that a user should read: what was left out, or is not as it was stored. */
   readonly notes?: readonly string[];
+  /** A hash of what it holds, where that is known already. */
+  readonly identity?: string;
   /** The samples at `indices`. Throws a RangeError for an index outside 0 .. size - 1. */
   batch(indices: ArrayLike<number>): Batch;
 }

@@ -81,7 +81,8 @@ function choose(prefixes: readonly string[], split: Split, place: string) {
 function withoutLabels(files: readonly string[], prefix: string, place: string): string {
   const base = prefix.slice(0, prefix.lastIndexOf("/") + 1);
   const expected = `${brief(prefix, 60)}-labels-idx1-ubyte[.gz]`;
-  const isOwn = (name: string) => [splitOf(prefix), undefined].includes(splitOf(name));
+  // Images whose name says no part are the only ones that were found.
+  const isOwn = (name: string) => splitOf(prefix) === undefined || [splitOf(prefix), undefined].includes(splitOf(name));
   const meant = files.find(
     (name) => name.startsWith(base) && /label|target|class/i.test(name.slice(base.length)) && isOwn(name),
   );

@@ -1,6 +1,8 @@
 // Python pickles, protocols 0 to 5 as far as plain data needs them (https://docs.python.org/3/library/pickletools.html).
 // Nothing is imported: a name that the pickle asks for is handed to the caller, who knows or refuses it.
 
+import { brief } from "../core/show.ts";
+
 /** Any value on the stack; what the caller makes of names is opaque here. */
 export type Pickled = unknown;
 
@@ -29,7 +31,7 @@ export function unpickle(bytes: Uint8Array, { name, global, persistent }: Unpick
   const stack: Pickled[] = [];
   const memo = new Map<number, Pickled>();
   let at = 0;
-  const bad = (why: string) => new Error(`${name} is damaged or holds more than plain data: ${why}.`);
+  const bad = (why: string) => new Error(`${brief(name)} is damaged or holds more than plain data: ${why}.`);
   const take = (n: number): Uint8Array => {
     if (n < 0 || at + n > bytes.length) throw bad("it is cut off");
     at += n;

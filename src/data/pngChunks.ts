@@ -1,6 +1,8 @@
 // The chunks of a PNG, checked: sizes, order and sums. https://www.w3.org/TR/png-3/#5DataRep
 
 import { show } from "../core/show.ts";
+import { crc32 } from "./crc.ts";
+import { MAX_PIXELS } from "./images.ts";
 import { exifOrientation } from "./orient.ts";
 
 export interface PngParts {
@@ -37,7 +39,7 @@ export const isPng = (bytes: Uint8Array): boolean => signature.every((byte, i) =
 export function readPng(bytes: Uint8Array): PngParts {
   if (!isPng(bytes)) throw new Error("it does not start like one");
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let head: Pick<PngParts, "width" | "height" | "depth" | "color" | "interlaced"> | undefined;
+  let head: Head | undefined;
   let palette: Uint8Array | undefined;
   let transparency: Uint8Array | undefined;
   let orientation = 1;
@@ -50,7 +52,7 @@ export function readPng(bytes: Uint8Array): PngParts {
     if (!/^[A-Za-z]{4}$/.test(type)) throw new Error(`it has no chunk at byte ${at}`);
     if (length > bytes.length - at - 12) throw new Error(`its chunk ${type} is cut off at byte ${bytes.length}`);
     const body = bytes.subarray(at + 8, at + 8 + length);
-    if (crc(bytes.subarray(at + 4, at + 8 + length)) !== view.getUint32(at + 8 + length)) {
+    if (crc32(bytes.subarray(at + 4, at + 8 + length)) !== view.getUint32(at + 8 + length)) {
       throw new Error(`its chunk ${type} at byte ${at} is damaged (its sum is wrong)`);
     }
     at += 12 + length;
@@ -72,7 +74,47 @@ export function readPng(bytes: Uint8Array): PngParts {
   }
   if (data.length === 0) throw new Error("it has no pixels (no chunk IDAT)");
   if (head.color === 3 && !palette) throw new Error("it has no palette, which its color type needs");
+  checkPacked(head, data);
   return { ...head, palette: head.color === 3 ? palette : undefined, transparency, orientation, frames, data };
+}
+
+type Head = Pick<PngParts, "width" | "height" | "depth" | "color" | "interlaced">;
+
+/** Starts and steps of the seven passes of an interlaced picture. https://www.w3.org/TR/png-3/#8Interlace */
+const adam7 = [
+  [0, 0, 8, 8],
+  [4, 0, 8, 8],
+  [0, 4, 4, 8],
+  [2, 0, 4, 4],
+  [0, 2, 2, 4],
+  [1, 0, 2, 2],
+  [0, 1, 1, 2],
+] as const;
+
+export const samplesOf: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
+
+/** The lines that pixels are stored in: w pixels each in `line` bytes, h of them, behind a byte for the filter. */
+export function passesOf({ width, height, depth, color, interlaced }: Head) {
+  const bits = depth * samplesOf[color];
+  return (interlaced ? adam7 : [[0, 0, 1, 1] as const])
+    .map(([x, y, stepX, stepY]) => {
+      const [w, h] = [Math.ceil((width - x) / stepX), Math.ceil((height - y) / stepY)];
+      return { x, y, stepX, stepY, w, h, line: Math.ceil((w * bits) / 8) };
+    })
+    .filter(({ w, h }) => w > 0 && h > 0);
+}
+
+/** Bytes of all lines. */
+export const unpackedSize = (head: Head): number =>
+  passesOf(head).reduce((sum, { h, line }) => sum + h * (line + 1), 0);
+
+/** A byte of deflate holds at most about 1032 bytes: a decoder that believes the header spends seconds on nothing. */
+function checkPacked(head: Head, data: readonly Uint8Array[]): void {
+  // Those are refused by their size.
+  if (head.width * head.height > MAX_PIXELS) return;
+  const packed = data.reduce((sum, piece) => sum + piece.length, 0);
+  if (unpackedSize(head) > 1040 * packed + 1024)
+    throw new Error(`its pixels unpack to at most ${1032 * packed} bytes, expected ${unpackedSize(head)}`);
 }
 
 function readHead(body: Uint8Array) {
@@ -87,16 +129,4 @@ function readHead(body: Uint8Array) {
       `it has compression ${compression}, filter ${filter} and interlace ${interlace}, which are not known`,
     );
   return { width, height, depth, color, interlaced: interlace === 1 };
-}
-
-const table = Uint32Array.from({ length: 256 }, (_, n) => {
-  let c = n;
-  for (let k = 0; k < 8; k++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
-  return c;
-});
-
-function crc(bytes: Uint8Array): number {
-  let c = 0xffffffff;
-  for (let i = 0; i < bytes.length; i++) c = table[(c ^ bytes[i]) & 0xff] ^ (c >>> 8);
-  return ~c >>> 0;
 }

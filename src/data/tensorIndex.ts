@@ -1,5 +1,6 @@
 // Tensors of one or several safetensors files by name, from the headers alone: values are read when they are asked for,
 // so that a model may be larger than memory.
+import { brief, show } from "../core/show.ts";
 import { decodeTensor, headerLength, parseHeader, readableType, type StoredTensor } from "./safetensors.ts";
 import type { RangeSource } from "./source.ts";
 
@@ -88,7 +89,7 @@ function weightMap(bytes: Uint8Array, name: string): Map<string, string> {
     Object.entries(map).map(([key, file]: [string, unknown]) => {
       if (typeof file !== "string" || !/^[^/\\:]+\.safetensors$/.test(file))
         throw new Error(
-          `${name} says that "${key.slice(0, 100)}" is in ${JSON.stringify(file)?.slice(0, 100)}, expected the name of a .safetensors file in its own folder.`,
+          `${name} says that "${brief(key)}" is in ${show(file)}, expected the name of a .safetensors file in its own folder.`,
         );
       return [key, file];
     }),
@@ -98,14 +99,14 @@ function weightMap(bytes: Uint8Array, name: string): Map<string, string> {
 /** Throws an Error for a name that the index lacks, and for a file that has become shorter. */
 export async function readTensor(index: TensorIndex, name: string): Promise<StoredTensor> {
   const place = index.tensors.get(name);
-  if (!place) throw new Error(`${index.name} has no tensor "${name}".`);
+  if (!place) throw new Error(`${index.name} has no tensor "${brief(name)}".`);
   readableType(name, place, index.name);
   const bytes = await index.source.range(place.file, place.start, place.end - place.start);
   if (!place.transposed) return decodeTensor(bytes, place);
   const [rows, columns] = place.shape;
   const stored = decodeTensor(bytes, { dtype: place.dtype, shape: [columns, rows] });
   if (!(stored.data instanceof Float32Array))
-    throw new Error(`"${name}" of ${index.name} is stored as ${place.dtype}, expected floats.`);
+    throw new Error(`"${brief(name)}" of ${index.name} is stored as ${place.dtype}, expected floats.`);
   return { ...stored, shape: place.shape, data: transposed(stored.data, columns) };
 }
 
@@ -125,16 +126,16 @@ export function mapTensors(
   const tensors = new Map<string, TensorPlace>();
   for (const [old, place] of index.tensors)
     for (const [name, changed] of change(old, place)) {
-      if (tensors.has(name)) throw new Error(`${index.name} holds "${name}" twice, once as "${old}".`);
+      if (tensors.has(name)) throw new Error(`${index.name} holds "${brief(name)}" twice, once as "${brief(old)}".`);
       tensors.set(name, changed);
     }
   return { ...index, tensors };
 }
 
 /** "a, b, c and 4 more". */
-export const someOf = (names: readonly string[], shown = 4): string =>
+export const someOf = (names: readonly string[], most = 4): string =>
   `${names
-    .slice(0, shown)
-    .map((name) => name.slice(0, 120))
-    .join(", ")}${names.length > shown ? ` and ${names.length - shown} more` : ""}`;
+    .slice(0, most)
+    .map((name) => brief(name, 90))
+    .join(", ")}${names.length > most ? ` and ${names.length - most} more` : ""}`;
 const are = (names: readonly string[]) => (names.length === 1 ? "is" : "are");

@@ -1,5 +1,6 @@
 // Tensors from files of torch.save (zip, PyTorch 1.6 and later) by a reader of pickles that knows nothing but tensors,
 // dictionaries, lists, strings and numbers: a file that names anything else is refused, and nothing of it is ever run.
+import { brief } from "../core/show.ts";
 import { fromBfloat, fromHalf } from "./half.ts";
 import { type Pickled, PickledGlobal, unpickle } from "./pickle.ts";
 import { storedFiles } from "./zip.ts";
@@ -71,22 +72,22 @@ export function readTorchFile(bytes: Uint8Array, name = "the file"): TorchValue 
     ) {}
     values(): Float32Array {
       const stored = files.get(`${folder}data/${this.key}`);
-      const format = storages[this.kind];
-      if (!stored) throw bad(`it has no storage "${this.key}"`);
-      if (!format) throw bad(`storage "${this.key}" is a ${this.kind}, expected floats`);
-      if (stored.length % format.size !== 0) throw bad(`storage "${this.key}" is cut off`);
+      const format = Object.hasOwn(storages, this.kind) ? storages[this.kind] : undefined;
+      if (!stored) throw bad(`it has no storage "${brief(this.key, 60)}"`);
+      if (!format) throw bad(`storage "${brief(this.key, 60)}" is a ${brief(this.kind, 60)}, expected floats`);
+      if (stored.length % format.size !== 0) throw bad(`storage "${brief(this.key, 60)}" is cut off`);
       return format.read(stored);
     }
   }
 
   const value = unpickle(files.get(pickle)!, {
-    name: `${name}/${pickle}`,
+    name: `${name}/${brief(pickle, 60)}`,
     global({ module, name: symbol }, args) {
       const full = `${module}.${symbol}`;
       if (full === "torch._utils._rebuild_tensor_v2") return rebuild(args);
       if (full === "torch._utils._rebuild_parameter") return args[0];
       if (full === "collections.OrderedDict" && args.length === 0) return new Map();
-      throw bad(`it asks for ${full}, and only tensors are read`);
+      throw bad(`it asks for ${brief(full, 80)}, and only tensors are read`);
     },
     persistent(id) {
       if (!Array.isArray(id) || id[0] !== "storage" || !(id[1] instanceof PickledGlobal) || typeof id[2] !== "string")

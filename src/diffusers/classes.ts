@@ -1,6 +1,7 @@
 // Which rows of a label embedding are classes, and whether the last one means "no class". diffusers' num_class_embeds only
 // counts rows: trained with dropped labels for guidance there is one row more than classes, trained without there is not.
 
+import { type Columns, labelColumn } from "../condition.ts";
 import { show } from "../core/show.ts";
 
 /** The key of unet/config.json that says it. diffusers skips keys that begin with an underscore. */
@@ -62,6 +63,40 @@ export function decideLabels({ rows, written, dataClasses, nullClass }: LabelFac
     `${name} has ${rows} rows of labels and the data ${dataClasses} classes, so nothing tells whether the last row means "no class". Say it with --null-class or --no-null-class, or write "${NULL_LABEL_KEY}" into its unet/config.json: ${rows - 1}, or null for none.`,
   );
 }
+
+/** What tells of a folder's labels besides its own configuration. */
+export type ClassFacts = Pick<LabelFacts, "dataClasses" | "nullClass">;
+
+interface Labeled {
+  readonly network: { readonly conditions: Columns };
+  readonly model: { readonly conditions: Columns };
+  readonly notes: readonly string[];
+}
+
+/** The same network and model with the labels that `decideLabels` says; a reading of what is not written is noted. */
+export function withLabels<M extends Labeled>(built: M, facts: Omit<LabelFacts, "rows">, name: string): M {
+  const rows = built.model.conditions.labels?.rows;
+  const { nullLabel, note } = decideLabels({ ...facts, rows: rows ?? null }, name);
+  if (rows === undefined) return built;
+  const labels = labelColumn(rows, { nullLabel: nullLabel !== null });
+  const told = <T extends { readonly conditions: Columns }>(of: T): T => ({
+    ...of,
+    conditions: { ...of.conditions, labels },
+  });
+  const notes = built.notes.filter((text) => !text.includes("num_class_embeds"));
+  return {
+    ...built,
+    network: told(built.network),
+    model: told(built.model),
+    notes: note ? [...notes, note] : notes,
+  };
+}
+
+/** What a configuration writes of its null label: undefined where it says nothing. */
+export const writtenLabel = (config: unknown): unknown =>
+  typeof config === "object" && config !== null && Object.hasOwn(config, NULL_LABEL_KEY)
+    ? (config as Record<string, unknown>)[NULL_LABEL_KEY]
+    : undefined;
 
 function fromConfig(written: unknown, rows: number, name: string): boolean | undefined {
   if (written === undefined) return undefined;

@@ -8,6 +8,7 @@ import { describeOnnx, type OnnxConfig, type OnnxHints, onnxNetwork, WEIGHTS_FIL
 import { flatten, type ParamMap, type ParamSpec, type Params } from "../nn/params.ts";
 import { toParams } from "../nn/weights.ts";
 import { type ExternalData, importOnnx, type OnnxModel } from "../onnx/index.ts";
+import { type ClassFacts, withLabels, writtenLabel } from "./classes.ts";
 import { readScheduler } from "./scheduler.ts";
 
 export interface FolderParts {
@@ -16,6 +17,8 @@ export interface FolderParts {
   /** unet/config.json and scheduler/scheduler_config.json, parsed. */
   readonly unet: unknown;
   readonly scheduler: unknown;
+  /** What tells whether the last row of its labels means "no class", beside unet/config.json. */
+  readonly facts?: ClassFacts;
   /** The tensors of unet/diffusion_pytorch_model.safetensors. */
   readonly tensors: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: unknown }>;
 }
@@ -29,7 +32,8 @@ export interface FolderModel {
 }
 
 /**
- * The network is told the timestep T·t − 1, so t = 1 is the last entry of the table.
+ * The network is told the timestep T·t − 1, so t = 1 is the last entry of the table. `decideLabels` says which of its labels
+ * mean a class, as it does on the command line; without any facts every row is one.
  * Throws an Error, one sentence, where network, scheduler or weights are not supported or do not fit each other.
  */
 export function readFolder({ tensors, ...configs }: FolderParts): FolderModel {
@@ -40,7 +44,12 @@ export function readFolder({ tensors, ...configs }: FolderParts): FolderModel {
 }
 
 /** The same from the configurations alone, before any weights are read. */
-export function describeFolder({ name, unet, scheduler }: Omit<FolderParts, "tensors">): Omit<FolderModel, "params"> {
+export function describeFolder({
+  name,
+  unet,
+  scheduler,
+  facts,
+}: Omit<FolderParts, "tensors">): Omit<FolderModel, "params"> {
   const kind = typeof unet === "object" && unet !== null && "_class_name" in unet ? unet._class_name : "UNet2DModel";
   if (kind !== "UNet2DModel")
     throw new Error(
@@ -53,7 +62,8 @@ export function describeFolder({ name, unet, scheduler }: Omit<FolderParts, "ten
     );
   const { form, prediction, steps, notes } = readScheduler(scheduler, `${name}/scheduler/scheduler_config.json`);
   const timeInput = { scale: steps, offset: -1 };
-  return { network, model: networkModel(network, form, prediction, timeInput), timeInput, notes };
+  const built = { network, model: networkModel(network, form, prediction, timeInput), timeInput, notes };
+  return withLabels(built, { ...facts, written: writtenLabel(unet) }, name);
 }
 
 export interface OnnxFolderParts {
@@ -66,6 +76,7 @@ export interface OnnxFolderParts {
   /** config.json beside it, parsed, if there is one: of it only sizes and the number of classes are read. */
   readonly config: unknown;
   readonly scheduler: unknown;
+  readonly facts?: ClassFacts;
 }
 
 const size = z
@@ -98,7 +109,15 @@ function hintsFrom(config: unknown, name: string): OnnxHints {
 }
 
 /** The same for a folder with an ONNX file in place of the network's weights, as Hugging Face's exporters write it. */
-export function readOnnxFolder({ name, part, file, externalData, config, scheduler }: OnnxFolderParts): FolderModel {
+export function readOnnxFolder({
+  name,
+  part,
+  file,
+  externalData,
+  config,
+  scheduler,
+  facts,
+}: OnnxFolderParts): FolderModel {
   const path = `${name}/${part}/model.onnx`;
   const hints = hintsFrom(config, `${name}/${part}/config.json`);
   const { network, params } = named(path, () => {
@@ -120,7 +139,8 @@ export function readOnnxFolder({ name, part, file, externalData, config, schedul
   if (network.wholeTimes)
     own.push(`${path} takes whole timesteps only: times between them are rounded. An export with floats is exact.`);
   const model = networkModel(network, form, prediction, timeInput);
-  return { network, model, timeInput, params, notes: [...notes, ...own] };
+  const built = { network, model, timeInput, params, notes: [...notes, ...own] };
+  return withLabels(built, { ...facts, written: writtenLabel(config) }, name);
 }
 
 /** Those that the network uses. Where sizes come from config.json, what does not fit them is put down to it. */

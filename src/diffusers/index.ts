@@ -1,7 +1,7 @@
 // Models of diffusers from its folders, and pipelines of their parts.
 
 export * from "./changes.ts";
-export { decideLabels, type LabelFacts, type Labels, NULL_LABEL_KEY } from "./classes.ts";
+export { type ClassFacts, decideLabels, type LabelFacts, type Labels, NULL_LABEL_KEY } from "./classes.ts";
 export { clipPixels, readClipPreprocessing } from "./clipPixels.ts";
 export * from "./delta.ts";
 export * from "./deltaLora.ts";

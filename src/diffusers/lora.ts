@@ -1,5 +1,6 @@
 // Low-rank updates of weights (LoRA, Hu et al. 2021) in the names of diffusers and of kohya's scripts:
 // W + scale·(alpha / rank)·up·down. A module without alpha has alpha = rank.
+import { brief, show } from "../core/show.ts";
 import { floatsOf, type StoredTensor, type WritableTensor } from "../data/safetensors.ts";
 import { readTensor, someOf, type TensorIndex } from "../data/tensorIndex.ts";
 import type { Shaped } from "./delta.ts";
@@ -80,16 +81,23 @@ export async function readLora(index: TensorIndex): Promise<LoraModule[]> {
   const alphas = adapterAlphas(index.metadata);
   return [...modules.values()].map(({ part, key, down, up, alpha }) => {
     if (!down || !up)
-      throw new Error(`${index.name} has ${down ? "no up" : "no down"} matrix for "${key}". Get the file again.`);
+      throw new Error(
+        `${index.name} has ${down ? "no up" : "no down"} matrix for "${brief(key)}". Get the file again.`,
+      );
     const rank = down.shape[0];
     if (up.shape.length < 2 || up.shape[1] !== rank || up.shape.slice(2).some((n) => n !== 1))
       throw new Error(
-        `${index.name}: the factors of "${key}" are [${up.shape}] and [${down.shape}], expected [out, rank] and [rank, in].`,
+        `${index.name}: the factors of "${brief(key)}" are ${show(up.shape)} and ${show(down.shape)}, expected [out, rank] and [rank, in].`,
       );
     const values = (tensor: StoredTensor) => floatsOf(new Map([[key, tensor]]), key);
+    const scale = alpha ? values(alpha)[0] : (alphas(part, key) ?? rank);
+    if (!Number.isFinite(scale))
+      throw new Error(
+        `${index.name} has the alpha ${scale} for "${brief(key)}", expected a number. Get the file again.`,
+      );
     return {
       ...{ part, key, rank, down: values(down), up: values(up), downShape: down.shape, upShape: up.shape },
-      alpha: alpha ? values(alpha)[0] : (alphas(part, key) ?? rank),
+      alpha: scale,
     };
   });
 }

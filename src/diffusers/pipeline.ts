@@ -1,18 +1,15 @@
 // Text to image and image to image (Rombach et al. 2022): text encoders, U-Net, scheduler and autoencoder in a row.
 import { fold, key, normal } from "../random.ts";
 import type { Runtime } from "../runtime/index.ts";
-import { type ControlInput, denoiser, repeated } from "./denoiser.ts";
+import type { Solver } from "../solvers/index.ts";
+import { type ControlInput, type Denoiser, denoiser, repeated } from "./denoiser.ts";
 import { type LatentOptions, toLatents, toPictures } from "./latents.ts";
 import { factorOf, type PipelineParts } from "./pipelineParts.ts";
-import { cleanEstimate, latentPreview, type PreviewMap, previewMap } from "./preview.ts";
+import { latentPreview, type PreviewMap, previewMap } from "./preview.ts";
 import type { PromptOptions } from "./prompt.ts";
-import {
-  createScheduler,
-  type DiffusersScheduler,
-  runScheduler,
-  type SamplingOptions,
-  type SchedulerConfig,
-} from "./schedulers/index.ts";
+import { blackedOut, unsafePictures } from "./safety.ts";
+import { type SamplingPlan, samplingPlan } from "./samplingPlan.ts";
+import type { SamplingOptions, SchedulerConfig } from "./schedulers/index.ts";
 import { type Sessions, sessions } from "./sessions.ts";
 import { textConditions, type Values } from "./textConditions.ts";
 import type { Image } from "./tiles.ts";
@@ -31,6 +28,11 @@ export interface GenerateOptions extends PromptOptions, LatentOptions {
   readonly prompt: string;
   /** Left out or null: the empty prompt, or zeros with SDXL. */
   readonly negative?: string | null;
+  /** SDXL: what the second text encoder reads; default the same. */
+  readonly prompt2?: string;
+  readonly negative2?: string;
+  /** Layers of the text encoders left out at the end. Default 0. */
+  readonly clipSkip?: number;
   /** Pixels; default the U-Net's sample_size. Without effect on an image to image run, which keeps its picture's size. */
   readonly height?: number;
   readonly width?: number;
@@ -42,6 +44,9 @@ export interface GenerateOptions extends PromptOptions, LatentOptions {
   /** Another sampler than the parts': its configuration. */
   readonly scheduler?: SchedulerConfig;
   readonly sampling?: SamplingOptions;
+  /** A solver of the toolkit on the noise schedule of the configuration, in place of a scheduler of diffusers. */
+  readonly solver?: Solver;
+  /** Picture i has the noise of the seed + i. */
   readonly seed?: number;
   /** Instead of numbers from the seed. */
   readonly noise?: Noise;
@@ -59,7 +64,7 @@ export interface GenerateOptions extends PromptOptions, LatentOptions {
   readonly negativeSizes?: SizeConditions;
   /** Gives the memory of each network back when its stage is over; the next run compiles it again. Default false. */
   readonly release?: boolean;
-  /** Checked before every evaluation. */
+  /** Checked before every evaluation, and before every tile of an autoencoder. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (event: GenerateEvent) => void;
 }
@@ -86,6 +91,8 @@ export interface Generated {
   readonly evaluations: number;
   /** Tokens cut off the prompt, and off the negative prompt. */
   readonly dropped: readonly number[];
+  /** Pictures that the safety checker called unsafe, which are black; none where the parts have no checker. */
+  readonly unsafe: readonly boolean[];
 }
 
 export interface Pipeline {
@@ -111,23 +118,75 @@ export function pipeline(parts: PipelineParts, runtime: Runtime, precision?: "fl
 }
 
 async function generate(open: Sessions, parts: PipelineParts, options: GenerateOptions): Promise<Generated> {
-  const { prompt, negative = null, pictures: count = 1, guidance = 1, signal, onProgress } = options;
+  const { pictures: count = 1, guidance = 1, signal, onProgress } = options;
   if (!(Number.isInteger(count) && count >= 1))
     throw new RangeError(`${count} pictures were asked for, expected a whole number from 1.`);
   if (!Number.isFinite(guidance)) throw new RangeError(`The guidance is ${guidance}, expected a number.`);
   const shape = latentShape(parts, options, count);
   const config = options.scheduler ?? parts.scheduler;
-  const sampler = createScheduler(config, options.steps, {
-    ...samplingOf(parts, options),
-    batch: count,
+  const plan = samplingPlan(config, options.solver, {
+    steps: options.steps,
+    sampling: { ...options.sampling, batch: count },
+    strength: options.image?.strength,
   });
-  const from = options.image ? firstCall(sampler, options.steps, options.image.strength) : 0;
   signal?.throwIfAborted();
 
+  const { run, dropped } = await conditioned(open, parts, options, shape, guidance);
+  signal?.throwIfAborted();
+  const noise = options.noise ?? seededNoise(options.seed ?? 0, count);
+  const size = shape.reduce((n, d) => n * d, 1);
+  let done = 0;
+  let estimate: Float32Array = new Float32Array();
+  const x = await plan.run({
+    x: await start(open, parts, options, plan, size, noise),
+    evaluate: async ({ x, timestep, clean }) => {
+      signal?.throwIfAborted();
+      const output = await run.evaluate(x, timestep);
+      done++;
+      if (onProgress) estimate = clean(output);
+      return output;
+    },
+    noise: (k) => noise("step", k, size),
+    onStep: (x, timestep) =>
+      onProgress?.({
+        stage: "step",
+        done,
+        of: Math.max(done, plan.evaluations),
+        timestep,
+        latents: { shape, data: x },
+        estimate: { shape, data: estimate },
+      }),
+  });
+  signal?.throwIfAborted();
+  if (options.release) for (const stage of ["vae.encode", "adapter", "unet"]) await open.end(stage);
+  onProgress?.({ stage: "decode" });
+  const latents = { shape, data: x };
+  const made = await toPictures(open, parts.vae, latents, options);
+  const unsafe = parts.safety ? await unsafePictures(open, parts.safety, made) : new Array<boolean>(count).fill(false);
+  if (options.release) await open.end("safety");
+  const pictures = unsafe.includes(true) ? blackedOut(made, unsafe) : made;
+  return { pictures, latents, evaluations: done, dropped, unsafe };
+}
+
+/** The U-Net under the conditions of a run, and the tokens that were cut off its prompts. */
+async function conditioned(
+  open: Sessions,
+  parts: PipelineParts,
+  options: GenerateOptions,
+  shape: readonly number[],
+  guidance: number,
+): Promise<{ run: Denoiser; dropped: number[] }> {
+  const { prompt, negative = null, prompt2, negative2, pictures: count = 1, onProgress } = options;
   const guided = guidance !== 1 && parts.unet.config.time_cond_proj_dim === null;
-  const text = await textConditions(open, parts, guided ? [negative, prompt] : [prompt], options);
+  const second =
+    prompt2 === undefined && negative2 === undefined ? undefined : [negative2 ?? negative, prompt2 ?? prompt];
+  const text = await textConditions(open, parts, guided ? [negative, prompt] : [prompt], {
+    ...options,
+    ...(second ? { second: guided ? second : second.slice(1) } : {}),
+  });
+  const dropped = [...text.dropped].reverse();
   if (options.release) await open.end("text");
-  onProgress?.({ stage: "text", dropped: text.dropped });
+  onProgress?.({ stage: "text", dropped });
   const rows = guided ? 2 * count : count;
   const each = (values: Values) => blocks(values, count);
   const run = await denoiser(open, parts, shape, guidance, {
@@ -145,40 +204,7 @@ async function generate(open: Sessions, parts: PipelineParts, options: GenerateO
         }
       : {}),
   });
-
-  const noise = options.noise ?? seeded(options.seed ?? 0, count);
-  const size = shape.reduce((n, d) => n * d, 1);
-  signal?.throwIfAborted();
-  let done = 0;
-  let estimate: Float32Array = new Float32Array();
-  const x = await runScheduler(sampler, {
-    x: await start(open, parts, options, sampler, from, size, noise),
-    from,
-    predict: async (scaled, timestep, k) => {
-      signal?.throwIfAborted();
-      const output = await run.evaluate(scaled, timestep);
-      const scale = sampler.inputScale(k);
-      const state = scale === 1 ? scaled : scaled.map((value) => value / scale);
-      if (onProgress) estimate = cleanEstimate(sampler, config, k, state, output);
-      return output;
-    },
-    noise: (k) => noise("step", k, size),
-    onStep: ({ timestep, x }) =>
-      onProgress?.({
-        stage: "step",
-        done: ++done,
-        of: sampler.timesteps.length - from,
-        timestep,
-        latents: { shape, data: x },
-        estimate: { shape, data: estimate },
-      }),
-  });
-  signal?.throwIfAborted();
-  if (options.release) for (const stage of ["vae.encode", "adapter", "unet"]) await open.end(stage);
-  onProgress?.({ stage: "decode" });
-  const latents = { shape, data: x };
-  const pictures = await toPictures(open, parts.vae, latents, options);
-  return { pictures, latents, evaluations: sampler.timesteps.length - from, dropped: [...text.dropped].reverse() };
+  return { run, dropped };
 }
 
 /** Noise, or a picture's latents with noise as of the first call. */
@@ -186,37 +212,20 @@ async function start(
   open: Sessions,
   { vae }: PipelineParts,
   { image, pictures: count = 1, ...options }: GenerateOptions,
-  sampler: DiffusersScheduler,
-  from: number,
+  plan: SamplingPlan,
   size: number,
   noise: Noise,
 ): Promise<Float32Array> {
-  if (!image) return noise("start", 0, size).map((value) => value * sampler.initNoiseSigma);
+  if (!image) return noise("start", 0, size).map((value) => value * plan.startScale);
   const draws = (n: number) => noise("posterior", 0, n);
-  const clean = repeated(await toLatents(open, vae, image.picture, draws, options), count);
-  const [alpha, sigma] = sampler.row(from);
+  const copies = image.picture.shape[0] === 1 ? count : 1;
+  const clean = await toLatents(open, vae, image.picture, draws, options, copies);
+  if (clean.shape[0] !== count)
+    throw new RangeError(`${clean.shape[0]} pictures were given to start ${count} from, expected one or as many.`);
+  const [alpha, sigma] = plan.row;
   const added = noise("image", 0, size);
   return clean.data.map((value, i) => alpha * value + sigma * added[i]);
 }
-
-/** The call an image to image run starts with, as diffusers counts it. */
-function firstCall(sampler: DiffusersScheduler, steps: number, strength: number): number {
-  if (!(strength > 0 && strength <= 1))
-    throw new RangeError(`The strength is ${strength}, expected above 0 (nothing changes) to 1 (everything is new).`);
-  if (sampler.name === "LCMScheduler" || sampler.name === "TCDScheduler") return 0; // they were told
-  const kept = Math.min(Math.trunc(steps * strength), steps);
-  const perStep = /Heun|KDPM2/.test(sampler.name) ? 2 : 1;
-  const from = (steps - kept) * perStep;
-  if (from >= sampler.timesteps.length)
-    throw new RangeError(`With ${steps} steps a strength of ${strength} leaves none; expected more of either.`);
-  return from;
-}
-
-const samplingOf = ({ scheduler }: PipelineParts, { sampling, image, scheduler: other }: GenerateOptions) => {
-  const name = String((other ?? scheduler)._class_name);
-  const told = name === "LCMScheduler" || name === "TCDScheduler";
-  return image && told ? { ...sampling, strength: image.strength } : { ...sampling };
-};
 
 function latentShape(parts: PipelineParts, options: GenerateOptions, count: number): number[] {
   const factor = factorOf(parts.vae);
@@ -262,14 +271,12 @@ function stacked(a: Values, b: Values): Values {
   return { shape: [a.shape[0] + b.shape[0], ...a.shape.slice(1)], data };
 }
 
-/** Every picture draws from its own key, so that it does not matter how many are made together. */
-const seeded =
+/** Every picture draws from a seed of its own, so that it does not matter how many are made together. */
+export const seededNoise =
   (seed: number, count: number): Noise =>
   (what, k, n) => {
-    // What is drawn for a picture that all start from is one draw for all.
-    const each = n % count === 0 && what !== "posterior" ? count : 1;
     const out = new Float32Array(n);
-    for (let i = 0; i < each; i++)
-      normal(fold(key(seed), what, k, i), n / each, out.subarray((i * n) / each, ((i + 1) * n) / each));
+    for (let i = 0; i < count; i++)
+      normal(fold(key(seed + i), what, k), n / count, out.subarray((i * n) / count, ((i + 1) * n) / count));
     return out;
   };

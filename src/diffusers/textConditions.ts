@@ -1,6 +1,10 @@
 // Prompts as what a U-Net is conditioned on: the states of one text encoder (SD 1, SD 2) or of two (SDXL).
+
+import type { Tensor } from "../graph/index.ts";
 import { input } from "../graph/index.ts";
-import { clipText, poolingIndex } from "../nn/clipText.ts";
+import type { ClipTextConfig } from "../nn/clipConfig.ts";
+import { type ClipTextOutput, clipText, finalNorm, poolingIndex } from "../nn/clipText.ts";
+import type { Params } from "../nn/params.ts";
 import type { PipelineParts, TextPart } from "./pipelineParts.ts";
 import { extended, type Prompt, type PromptOptions, promptIds, weighted } from "./prompt.ts";
 import type { Sessions } from "./sessions.ts";
@@ -20,6 +24,13 @@ export interface TextConditions {
   readonly dropped: readonly number[];
 }
 
+export interface TextOptions extends PromptOptions {
+  /** SDXL: what the second encoder reads instead, one for each prompt. */
+  readonly second?: readonly (string | null)[];
+  /** Layers of the text encoders that are left out at the end. Default 0. */
+  readonly clipSkip?: number;
+}
+
 /**
  * The states of prompts. null is the missing negative prompt: the empty text, or zeros where the parts say so.
  * SD: the last state after the final norm. SDXL: both encoders' states before their last layers, side by side, and the
@@ -29,17 +40,27 @@ export async function textConditions(
   sessions: Sessions,
   parts: PipelineParts,
   prompts: readonly (string | null)[],
-  options: PromptOptions,
+  options: TextOptions,
 ): Promise<TextConditions> {
   const { text } = parts;
   const two = text.length === 2;
+  const { second, clipSkip = 0 } = options;
+  if (second && !two) throw new RangeError("A second prompt was given, but this model has one text encoder.");
+  for (const { config } of text)
+    if (!(Number.isInteger(clipSkip) && clipSkip >= 0 && clipSkip < config.num_hidden_layers))
+      throw new RangeError(
+        `${clipSkip} layers of a text encoder are to be left out, expected 0 to ${config.num_hidden_layers - 1}.`,
+      );
   const zeros = parts.zerosForEmptyPrompt ?? two;
-  const read = text.map((part) => prompts.map((prompt) => promptIds(part.tokenizer, prompt ?? "", options)));
+  const read = text.map((part, k) =>
+    ((k === 1 && second) || prompts).map((prompt) => promptIds(part.tokenizer, prompt ?? "", options)),
+  );
   const chunks = Math.max(...read.flat().map(({ ids }) => ids.length));
   const encoded: Encoded[] = [];
   for (const [k, part] of text.entries()) {
     const whole = read[k].map((prompt) => extended(part.tokenizer, prompt, chunks));
-    encoded.push(await encode(sessions, part, `text.${k}`, whole, two));
+    const states = (output: ClipTextOutput) => statesOf(part, output, two, clipSkip);
+    encoded.push(await encode(sessions, part, `text.${k}.${clipSkip}`, whole, states));
   }
   const length = chunks * text[0].tokenizer.length;
   const width = encoded.reduce((sum, { width }) => sum + width, 0);
@@ -61,6 +82,17 @@ export async function textConditions(
   return { ...conditions, pooled: { shape: [prompts.length, pooledWidth], data: kept } };
 }
 
+/** SD: the last state, with the final norm. SDXL: the one before, without. */
+function statesOf(
+  { config, params }: { readonly config: ClipTextConfig; readonly params: Params },
+  { hidden, last }: ClipTextOutput,
+  two: boolean,
+  skip: number,
+): Tensor {
+  if (two) return hidden[hidden.length - 2 - skip];
+  return skip === 0 ? last : finalNorm(config, params, hidden[hidden.length - 1 - skip]);
+}
+
 interface Encoded {
   /** [prompts, chunks, tokens, width]. */
   readonly states: Float32Array;
@@ -75,7 +107,7 @@ async function encode(
   { config, params, tokenizer }: TextPart,
   key: string,
   prompts: readonly Prompt[],
-  penultimate: boolean,
+  statesOf: (output: ClipTextOutput) => Tensor,
 ): Promise<Encoded> {
   const sequences = prompts.flatMap(({ ids }) => ids);
   const weights = prompts.flatMap((prompt) => prompt.weights);
@@ -88,7 +120,7 @@ async function encode(
       input("pooledAt", [batch], "int64"),
     );
     return {
-      states: penultimate ? output.hidden[output.hidden.length - 2] : output.last,
+      states: statesOf(output),
       pooled: output.projected ?? output.pooled,
     };
   });

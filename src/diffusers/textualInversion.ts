@@ -1,4 +1,5 @@
 // Textual inversion (Gal et al. 2022): the vectors of a new word for a text encoder, from the files that are in use.
+import { brief, listed, show } from "../core/show.ts";
 import type { StoredTensor } from "../data/safetensors.ts";
 import { readSafetensors } from "../data/safetensors.ts";
 import { isTensor, readTorchFile, type TorchValue } from "../data/torchFile.ts";
@@ -29,6 +30,29 @@ export function readTextualInversion(bytes: Uint8Array, file: string, token?: st
   return fromSafetensors(readSafetensors(bytes, file).tensors, file, base, token);
 }
 
+/** SDXL's files hold vectors for both of its text encoders. */
+const both = ["clip_l", "clip_g"] as const;
+
+/**
+ * The inversion for each text encoder of a model, from one file. Throws an Error, one sentence, for a file of another kind
+ * of model.
+ */
+export function readTextualInversions(
+  bytes: Uint8Array,
+  file: string,
+  encoders: 1 | 2,
+  token?: string,
+): TextualInversion[] {
+  if (encoders === 1) return [readTextualInversion(bytes, file, token)];
+  const tensors = /\.(pt|bin)$/i.test(file) ? new Map<string, StoredTensor>() : readSafetensors(bytes, file).tensors;
+  if (!both.every((name) => tensors.has(name)))
+    throw new Error(
+      `${file} holds vectors for one text encoder, but this model has two; expected ${both.join(" and ")} in one file.`,
+    );
+  const base = file.replace(/^.*[/\\]/, "").replace(/\.safetensors$/i, "");
+  return both.map((name) => ({ token: token ?? base, vectors: rows(tensors.get(name)!, file) }));
+}
+
 function fromSafetensors(
   tensors: ReadonlyMap<string, StoredTensor>,
   file: string,
@@ -39,7 +63,7 @@ function fromSafetensors(
   if (params) return { token: token ?? base, vectors: rows(params, file) };
   if (tensors.size !== 1)
     throw new Error(
-      `${file} holds ${[...tensors.keys()].slice(0, 4).join(", ") || "nothing"}, expected one entry named after its word, or emb_params.`,
+      `${brief(file)} holds ${listed([...tensors.keys()], 4) || "nothing"}, expected one entry named after its word, or emb_params.`,
     );
   const [[name, table]] = tensors;
   return { token: token ?? name, vectors: rows(table, file) };
@@ -62,7 +86,7 @@ function fromTorch(value: TorchValue, file: string, base: string, token: string 
 
 function rows({ shape, data }: Table, file: string): Float32Array[] {
   if (!(data instanceof Float32Array) || shape.length < 1 || shape.length > 2 || data.length === 0)
-    throw new Error(`${file} has a table of shape [${shape}], expected floats of [width] or [vectors, width].`);
+    throw new Error(`${file} has a table of shape ${show(shape)}, expected floats of [width] or [vectors, width].`);
   const width = shape[shape.length - 1];
   return Array.from({ length: data.length / width }, (_, k) => data.slice(k * width, (k + 1) * width));
 }

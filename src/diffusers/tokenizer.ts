@@ -92,8 +92,13 @@ export function clipTokenizer(files: TokenizerFiles): ClipTokenizer {
     [END, { id: idOf(END), normalized: false }],
     [pad, { id: idOf(pad), normalized: false }],
   ]);
-  for (const [id, one] of Object.entries(config.added_tokens_decoder ?? {}))
+  for (const [id, one] of Object.entries(config.added_tokens_decoder ?? {})) {
+    if (!/^\d{1,9}$/.test(id))
+      throw new Error(
+        `tokenizer_config.json of ${name} has an added token under "${brief(id, 40)}", expected a whole number.`,
+      );
     special.set(one.content, { id: Number(id), normalized: one.normalized ?? !one.special });
+  }
   const merges = files.merges.split("\n").flatMap((line, i) => {
     const text = line.trimEnd();
     if (text === "" || (i === 0 && text.startsWith("#version"))) return [];

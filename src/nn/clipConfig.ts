@@ -1,5 +1,7 @@
 // Configurations of transformers' CLIP text and vision models, with their defaults.
+
 import { z } from "zod";
+import { show } from "../core/show.ts";
 import { gelu, quickGelu, type Tensor } from "../graph/index.ts";
 import { few, pixels, readConfig, refused, width } from "./config.ts";
 
@@ -95,6 +97,6 @@ const nested = (config: Record<string, unknown>, key: string): Record<string, un
 
 function objectOf(family: string, config: unknown): Record<string, unknown> {
   if (typeof config !== "object" || config === null || Array.isArray(config))
-    throw new RangeError(`The configuration of a ${family} must be an object, got ${JSON.stringify(config)}.`);
+    throw new RangeError(`The configuration of a ${family} must be an object, got ${show(config)}.`);
   return { ...config };
 }

@@ -33,7 +33,7 @@ export function clipText(c: ClipTextConfig, p: Params, ids: Tensor, pooledAt: Te
   );
   const start = add(reshape(tokens, [batch, length, c.hidden_size]), positions(c, p, length));
   const hidden = clipLayers(c, p, "text_model.encoder", start, true);
-  const last = layerNorm(p, "text_model.final_layer_norm", hidden[hidden.length - 1], c.layer_norm_eps);
+  const last = finalNorm(c, p, hidden[hidden.length - 1]);
   const pooled = seen(p, "pooler", gather(reshape(last, [batch * length, c.hidden_size]), pooledAt));
   return {
     hidden,
@@ -42,6 +42,10 @@ export function clipText(c: ClipTextConfig, p: Params, ids: Tensor, pooledAt: Te
     ...(c.projected ? { projected: linear(p, "text_projection", pooled, c.projection_dim, { bias: false }) } : {}),
   };
 }
+
+/** The norm behind the last layer, for a state [B, L, D] of any layer (clip skip). */
+export const finalNorm = (c: ClipTextConfig, p: Params, x: Tensor): Tensor =>
+  layerNorm(p, "text_model.final_layer_norm", x, c.layer_norm_eps);
 
 function positions(c: ClipTextConfig, p: Params, length: number): Tensor {
   const table = p("text_model.embeddings.position_embedding.weight", [c.max_position_embeddings, c.hidden_size], {

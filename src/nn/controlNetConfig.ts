@@ -1,5 +1,7 @@
 // The configuration of diffusers' ControlNetModel, with its defaults.
+
 import { z } from "zod";
+import { show } from "../core/show.ts";
 import { LEVELS, readConfig, refused, width } from "./config.ts";
 import { readUNet2DConditionConfig, type UNet2DConditionConfig } from "./unet2dConditionConfig.ts";
 
@@ -19,7 +21,7 @@ const family = "ControlNetModel";
 /** Reads a controlnet's config.json. Throws RangeError with one sentence for anything that is not supported. */
 export function readControlNetConfig(config: unknown): ControlNetConfig {
   if (typeof config !== "object" || config === null || Array.isArray(config))
-    throw new RangeError(`The configuration of a ${family} network must be an object, got ${JSON.stringify(config)}.`);
+    throw new RangeError(`The configuration of a ${family} network must be an object, got ${show(config)}.`);
   const mine = readConfig(family, own, Object.fromEntries(Object.entries(config).filter(([key]) => key in own.shape)));
   const rest: Record<string, unknown> = Object.fromEntries(
     Object.entries(config).filter(([key]) => !(key in own.shape)),

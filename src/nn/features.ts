@@ -2,7 +2,7 @@
 
 import type { Clock } from "../clock.ts";
 import type { Cond } from "../condition.ts";
-import { add, mean, reshape, silu, type Tensor, transpose } from "../graph/index.ts";
+import { mean, reshape, silu, type Tensor, transpose } from "../graph/index.ts";
 import type { Model } from "../model.ts";
 import { linear } from "./layers.ts";
 import type { Network } from "./network.ts";
@@ -72,10 +72,3 @@ export function headSpec(
     ({ name }) => !known.has(name),
   );
 }
-
-/** The mean of several [B, 1] as [B]. */
-export const meanOf = (values: readonly Tensor[]): Tensor =>
-  reshape(
-    values.reduce((a, b) => add(a, b)),
-    [values[0].shape[0]],
-  );

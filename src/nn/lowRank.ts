@@ -1,6 +1,6 @@
 // Low-rank changes of weights (LoRA, Hu et al. 2021): W + (alpha/rank)·B·A on chosen layers.
 
-import { add, matmul, mul, reshape } from "../graph/index.ts";
+import { add, matmul, mul, reshape, type Tensor } from "../graph/index.ts";
 import type { ParamSpec, Params } from "./params.ts";
 
 export interface LowRank {
@@ -34,6 +34,10 @@ export function lowRankSpec(spec: readonly ParamSpec[], { rank, layers }: LowRan
   });
 }
 
+/** Known to be zero when the program is made: a change that has not begun. */
+const isZero = ({ source }: Tensor): boolean =>
+  source.kind === "constant" && source.data instanceof Float32Array && source.data.every((value) => value === 0);
+
 /** The parameters of `base` with the change added. */
 export function lowRank(base: Params, change: Params, { rank, alpha, layers }: LowRank): Params {
   const chosen = new Set(layers.map((layer) => `${layer}.weight`));
@@ -43,7 +47,12 @@ export function lowRank(base: Params, change: Params, { rank, alpha, layers }: L
       if (!chosen.has(name)) return weight;
       const layer = name.slice(0, -".weight".length);
       const width = shape.slice(1).reduce((a, b) => a * b, 1);
-      const product = matmul(change(`${layer}.lora_B`, [shape[0], rank]), change(`${layer}.lora_A`, [rank, width]));
+      const [b, a] = [
+        change(`${layer}.lora_B`, [shape[0], rank], "zeros"),
+        change(`${layer}.lora_A`, [rank, width], "default"),
+      ];
+      if (isZero(b)) return weight;
+      const product = matmul(b, a);
       return add(weight, mul(reshape(product, shape), alpha / rank));
     },
     { tap: base.tap, remat: base.remat },

@@ -1,13 +1,18 @@
 // The closed list of networks that can be trained and sampled.
+
 import { type Columns, type Cond, checkCond, labelColumn, numberColumn } from "../condition.ts";
+import { show } from "../core/show.ts";
 import { input, type Tensor } from "../graph/index.ts";
 import { type DitConfig, dit, ditSize, readDitConfig } from "./dit.ts";
 import type { MethodConditions } from "./embed.ts";
 import { type ExactConfig, exact, readExactConfig } from "./exact.ts";
+import { type FrozenBase, lowRankNetwork } from "./lowRankNetwork.ts";
 import { type MlpConfig, mlp, readMlpConfig } from "./mlp.ts";
 import { type OnnxNetwork, onnxNetwork } from "./onnxNetwork.ts";
 import { collectParams, type ParamSpec, type Params } from "./params.ts";
 import { unet2d } from "./unet2d.ts";
+import { applyConditional, conditionalColumns, conditionalSampleShape } from "./unet2dConditional.ts";
+import { readUNet2DConditionConfig, type UNet2DConditionConfig } from "./unet2dConditionConfig.ts";
 import { readUNet2DConfig, type UNet2DConfig, unet2dSampleShape } from "./unet2dConfig.ts";
 
 /** What a network is, as JSON. Missing keys of a config take their defaults. */
@@ -31,14 +36,17 @@ interface NetworkOf<Family extends string, Config> {
    * Throws a RangeError for a condition that is missing, or that the network does not have.
    */
   apply(p: Params, x: Tensor, tau: Tensor, cond: Cond): Tensor;
+  /** Where only a change of its weights is trained: see lowRankNetwork.ts. */
+  readonly lowRank?: FrozenBase;
 }
 
 export type Network =
   | NetworkOf<"mlp", MlpConfig>
   | NetworkOf<"dit", DitConfig>
   | NetworkOf<"unet2d", UNet2DConfig>
+  | NetworkOf<"unet2d-condition", UNet2DConditionConfig>
   | NetworkOf<"exact", ExactConfig>
-  | OnnxNetwork;
+  | (OnnxNetwork & { readonly lowRank?: undefined });
 
 /**
  * `file`: the model.onnx of a network of family onnx, whose weights lie elsewhere.
@@ -72,6 +80,12 @@ function build(spec: NetworkSpec, file?: Uint8Array): Network {
     const sampleShape = unet2dSampleShape(config);
     return { family, config, sampleShape, conditions, apply: (...given) => unet2d(config, ...given) };
   }
+  if (family === "unet2d-condition") {
+    const config = readUNet2DConditionConfig(spec.config);
+    const sampleShape = conditionalSampleShape(config);
+    const conditions = conditionalColumns(config);
+    return { family, config, sampleShape, conditions, apply: (...given) => applyConditional(config, ...given) };
+  }
   if (family === "exact") {
     const config = readExactConfig(spec.config);
     const conditions = conditionsOf(rows(config.classes), { guidance: null, span: false });
@@ -81,7 +95,9 @@ function build(spec: NetworkSpec, file?: Uint8Array): Network {
     if (!file) throw new RangeError("A network of family onnx needs its model.onnx, which was not given.");
     return onnxNetwork(spec.config, file);
   }
-  throw new RangeError(`There is no network family "${family}"; known are mlp, dit, unet2d, exact and onnx.`);
+  throw new RangeError(
+    `There is no network family ${show(family, 60)}; known are mlp, dit, unet2d, unet2d-condition, exact and onnx.`,
+  );
 }
 
 /**
@@ -95,11 +111,30 @@ export function toldMore(network: Network, told: Partial<MethodConditions>): Net
       "An ONNX file takes the inputs it has: this method tells the network more. Use another method.",
     );
   if (family === "exact") throw new RangeError("The exact denoiser cannot be told more than its data.");
-  const own = "num_class_embeds" in config ? { guidance: "guidance_embedding_dim", span: "span_embedding" } : undefined;
+  const own =
+    family === "unet2d"
+      ? { guidance: "guidance_embedding_dim", span: "span_embedding" }
+      : family === "unet2d-condition"
+        ? { guidance: "time_cond_proj_dim", span: "span_embedding" }
+        : undefined;
   const added = Object.entries(told).map(([key, value]) => [own?.[key as keyof MethodConditions] ?? key, value]);
   const nullLabel = network.conditions.labels === undefined || network.conditions.labels.none !== undefined;
-  return buildNetwork({ family, config: { ...config, ...Object.fromEntries(added) }, nullLabel });
+  const built = buildNetwork({ family, config: { ...config, ...Object.fromEntries(added) }, nullLabel });
+  // What "nothing is given" means is not all in the configuration: the empty text is a text.
+  const same = { ...built, conditions: { ...built.conditions, ...network.conditions } };
+  return network.lowRank ? lowRankNetwork(same, network.lowRank) : same;
 }
+
+/** The same network, whose columns have these values where nothing is given. */
+export const withNone = <N extends Network>(network: N, none: Readonly<Record<string, Float32Array>>): N => ({
+  ...network,
+  conditions: Object.fromEntries(
+    Object.entries(network.conditions).map(([name, column]) => [
+      name,
+      none[name] ? { ...column, none: none[name] } : column,
+    ]),
+  ),
+});
 
 /** The parameters of a network, in order of first use. */
 export function collect(network: Network): ParamSpec[] {

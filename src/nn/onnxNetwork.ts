@@ -1,6 +1,8 @@
 // An imported ONNX model as a network: which of its inputs is the sample, the time and the label, and how a batch is fed.
+
 import { z } from "zod";
 import { type Columns, type Cond, labelColumn } from "../condition.ts";
+import { show } from "../core/show.ts";
 import { add, cast, concat, constant, maximum, pad, reshape, sliceAxis, type Tensor } from "../graph/index.ts";
 import { type Described, externalFiles, importOnnx, type OnnxModel } from "../onnx/index.ts";
 import { width as features, readConfig } from "./config.ts";
@@ -192,5 +194,5 @@ export function describeOnnx(model: OnnxModel, hints: OnnxHints = {}): OnnxConfi
 
 const contradiction = (key: string, value: unknown, file: string): Error =>
   new Error(
-    `config.json has "${key}": ${JSON.stringify(value)}, but ${file}. Take the config.json that belongs to the model, or leave "${key}" out.`,
+    `config.json has "${key}": ${show(value)}, but ${file}. Take the config.json that belongs to the model, or leave "${key}" out.`,
   );

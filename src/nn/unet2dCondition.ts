@@ -24,6 +24,8 @@ export interface UNetCondition {
   readonly labels?: Tensor;
   /** Networks with time_cond_proj_dim: the embedded guidance [B, time_cond_proj_dim]. */
   readonly guidance?: Tensor;
+  /** Networks with span_embedding: the interval that is stepped over [B], on the scale of tau. */
+  readonly span?: Tensor;
   /** What a ControlNet adds to every skip tensor (in push order, conv_in first) and to the middle. */
   readonly control?: { readonly skips: readonly Tensor[]; readonly middle: Tensor };
   /** What a T2I-Adapter adds at the end of every level. */
@@ -77,6 +79,7 @@ export function timeEmbedding(c: UNet2DConditionConfig, p: Params, tau: Tensor, 
       cond.labels,
     ],
     ["time_cond_proj_dim", c.time_cond_proj_dim !== null, cond.guidance],
+    ["span_embedding", c.span_embedding, cond.span],
     ["addition_embed_type", c.addition_embed_type !== null, cond.textEmbeds],
     ["addition_embed_type", c.addition_embed_type !== null, cond.timeIds],
   ] as const)
@@ -94,6 +97,10 @@ export function timeEmbedding(c: UNet2DConditionConfig, p: Params, tau: Tensor, 
       condition: cond.guidance,
     },
   );
+  if (cond.span) {
+    const embedded = sinusoid(cond.span, c.block_out_channels[0], waves);
+    temb = add(temb, timestepMlp(p, "span_embedding", embedded, width, { act: c.act_fn, last: "zeros" }));
+  }
   if (cond.labels) temb = add(temb, classEmbedding(c, p, cond.labels, width));
   if (cond.textEmbeds && cond.timeIds) {
     const [batch, ids] = cond.timeIds.shape;

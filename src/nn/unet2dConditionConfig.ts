@@ -70,6 +70,9 @@ const schema = z.object({
   mid_block_only_cross_attention: z.boolean().nullable().default(null),
   cross_attention_norm: z.null().default(null),
   addition_embed_type_num_heads: few.default(64),
+  /** Ours, for networks that are trained here: tokens of a text, and whether it is told the interval that it steps over (MeanFlow). */
+  text_tokens: width.default(77),
+  span_embedding: z.boolean().default(false),
 });
 
 export type UNet2DConditionConfig = Readonly<z.output<typeof schema>>;

@@ -1,12 +1,12 @@
 // Makes a few-step student of a pretrained teacher.
 import { z } from "zod";
 import { canBeGuided, classCount } from "../condition.ts";
-import { coefficients } from "../core/index.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { middleFeatures } from "../nn/features.ts";
 import { fold, key } from "../random.ts";
-import type { Stage, Start } from "../recipes/recipe.ts";
+import type { SampleKind, Stage, Start } from "../recipes/recipe.ts";
 import { CARD_FORMAT, type Card, describeModel } from "../run/card.ts";
+import { checkStages } from "../run/check.ts";
 import type { Done } from "../run/job.ts";
 import { outline, stagesOf } from "../run/outline.ts";
 import type { PreviewRow } from "../run/preview.ts";
@@ -14,10 +14,20 @@ import { version } from "../version.ts";
 import type { Context } from "./context.ts";
 import { UsageError, usage } from "./failure.ts";
 import { openData } from "./files.ts";
-import { type AnyRecipe, methodNamed, methodOptions, methods, presetOf, resolveMethod } from "./methods.ts";
+import {
+  type AnyRecipe,
+  asGiven,
+  kindOf,
+  methodNamed,
+  methodOptions,
+  methods,
+  presetOf,
+  refuseIdle,
+  resolveMethod,
+} from "./methods.ts";
 import { type LoadedModel, loadModel, withClasses } from "./models.ts";
 import { flagName, toConfig } from "./options.ts";
-import { bytesPerPair } from "./pairsFolder.ts";
+import { bytesPerPair } from "./pairShards.ts";
 import { previews } from "./previews.ts";
 import { lastPart } from "./runDir.ts";
 import { nullClass } from "./sample.ts";
@@ -33,7 +43,7 @@ import {
   trainingOptions,
 } from "./training.ts";
 
-const own = {
+export const own = {
   teacher: z.string().describe("A model, run or diffusers folder."),
   method: z.string().describe(`One of ${methods.join(", ")}.`),
   data: z
@@ -62,7 +72,13 @@ const own = {
 };
 
 /** What a preset may set of training: without a default here, so that what is given can be told from what is not. */
-const presettable = { ...pick("batch"), ...pick("warmup"), ...pick("decay"), ...pick("clip"), ...pick("dropLabels") };
+export const presettable = {
+  ...pick("batch"),
+  ...pick("warmup"),
+  ...pick("decay"),
+  ...pick("clip"),
+  ...pick("dropLabels"),
+};
 
 function pick(key: "batch" | "warmup" | "decay" | "clip" | "dropLabels"): Record<string, z.ZodType> {
   const schema = trainingOptions[key];
@@ -89,6 +105,10 @@ function trainingOf(given: AccelerateOptions, standard: Readonly<Record<string, 
 }
 
 export const accelerateOptions = z.object({ ...own, ...methodOptions, ...trainingOptions, ...presettable });
+
+/** The options of one recipe, which may be none of fewstep's own. */
+export const optionsOf = (recipe: AnyRecipe) =>
+  z.object({ ...own, ...asGiven(recipe), ...trainingOptions, ...presettable });
 export type AccelerateOptions = z.output<z.ZodObject<typeof own>> & TrainingOptions & Readonly<Record<string, unknown>>;
 
 /** Samples below which a paper's values are hardly what is wanted. */
@@ -107,13 +127,28 @@ export interface Prepared {
 }
 
 /** Trains the student, and returns where it is; undefined after --dry-run. */
-export async function accelerateTeacher(parsed: object, context: Context): Promise<RunResult | undefined> {
-  const resolved = resolveOptions(parsed);
+export function accelerateTeacher(parsed: object, context: Context): Promise<RunResult | undefined> {
+  const given = parsed as AccelerateOptions;
+  return accelerateWith(methodNamed(given.method), given, context);
+}
+
+/** The same by any recipe; `teacherModel` is the one that `given.teacher` names, where it is loaded already. */
+export async function accelerateWith(
+  recipe: AnyRecipe,
+  given: AccelerateOptions,
+  context: Context,
+  teacherModel?: LoadedModel,
+): Promise<RunResult | undefined> {
+  // Which values are for small data follows from the teacher's samples.
+  const opened =
+    teacherModel ??
+    (given.preset === "small" ? await loadModel(given.teacher, { nullClass: given.nullClass }) : undefined);
+  const resolved = resolveOptions(given, opened ? kindOf(opened.model.sampleShape) : "images", recipe);
   if (resolved.options.dryRun) {
     context.report.result(JSON.stringify(recorded("accelerate", resolved.options, context), null, 2));
     return undefined;
   }
-  const { launch: job, hint } = await prepare(resolved, context);
+  const { launch: job, hint } = await prepare(resolved, context, opened);
   const result = await launch(job, context);
   if (hint) context.report.note(hint);
   return result;
@@ -121,13 +156,18 @@ export async function accelerateTeacher(parsed: object, context: Context): Promi
 
 export interface Resolved extends ReturnType<typeof resolveOptions> {}
 
-/** Options as they hold: what is given, the preset, the defaults. Throws UsageError for what does not go together. */
-export function resolveOptions(parsed: object) {
+/** Options as they hold: what is given, the preset for samples of this kind, the defaults. Throws UsageError for what does not go together. */
+export function resolveOptions(
+  parsed: object,
+  kind: SampleKind,
+  recipe = methodNamed((parsed as AccelerateOptions).method),
+) {
   const given = parsed as AccelerateOptions;
   checkBudget(given);
-  const recipe = methodNamed(given.method);
-  const preset = presetOf(recipe, given.preset);
+  const preset = presetOf(recipe, given.preset, kind);
   const asked = resolveMethod(recipe, given, preset);
+  const settled = given.resume !== undefined;
+  if (!settled) refuseIdle(recipe, asked, given, preset);
   const standard = { ...recipe.training, ...preset };
   const options = {
     ...given,
@@ -144,7 +184,7 @@ export function resolveOptions(parsed: object) {
   const needs = recipe.needs(asked);
   if (needs.includes("data") && options.data === undefined)
     throw new UsageError(`--data is missing: ${recipe.name} learns from data.`);
-  return { given, recipe, asked, needs, options };
+  return { given, recipe, preset, asked, needs, settled, options };
 }
 
 /**
@@ -152,7 +192,7 @@ export function resolveOptions(parsed: object) {
  * Throws UsageError or Error, a sentence, where they do not.
  */
 export async function prepare(resolved: Resolved, context: Context, held?: LoadedModel): Promise<Prepared> {
-  const { given, recipe, asked, needs, options } = resolved;
+  const { given, recipe, preset, asked, needs, settled, options } = resolved;
   await context.runtime.supports(options.precision);
   const found = held ?? (await loadModel(options.teacher, { nullClass: given.nullClass }));
   if (found.kind === "exact" && options.precision === "float16")
@@ -172,11 +212,15 @@ export async function prepare(resolved: Resolved, context: Context, held?: Loade
   const teacher = await beginning(loaded, options.student, context.seed);
   const wanted = recipe.resolve?.(teacher, asked) ?? asked;
   checkNeeds(recipe, needs, loaded, given, teacher);
+  if (!settled) refuseIdle(recipe, wanted, given, preset, teacher);
   const limited = "pairs" in wanted ? { ...wanted, pairs: pairCount(loaded, wanted.pairs, given.pairsMb) } : wanted;
   const stages = stagesOf(recipe, teacher, limited, fold(key(context.seed), "recipe"));
-  // Sampling starts where a form is noisiest, so every student must be readable there.
   const all = usage(() => outline(stages));
-  for (const { model } of all) usage(() => coefficients(model.form, model.form.tMax, model.prediction, [1, 0]));
+  const { drops } = usage(() => checkStages(all, { batch: options.batch, teacher }));
+  if (!drops && !settled && given.dropLabels !== undefined && given.dropLabels !== standardTraining.dropLabels)
+    context.report.note(
+      `--drop-labels ${given.dropLabels} does nothing: ${recipe.name} drops no labels of ${loaded.name}.`,
+    );
   const [first] = all;
   if (all.some(({ model }) => (model.own ?? model.prediction).name !== teacher.model.prediction.name))
     context.report.note(

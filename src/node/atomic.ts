@@ -44,9 +44,10 @@ const isTemporary = (name: string) => /^\..+\.[0-9a-f]{8}\.tmp$/s.test(name);
 
 /**
  * Removes what writes that were killed left behind in these folders, not below them, and returns the paths. For folders in
- * which no other process writes: those of a run whose lock is held.
+ * which no other process writes, those of a run whose lock is held; or with an age, in milliseconds, from which on a file is
+ * nobody's.
  */
-export async function sweepTemporary(folders: readonly string[]): Promise<string[]> {
+export async function sweepTemporary(folders: readonly string[], age = 0): Promise<string[]> {
   const swept: string[] = [];
   for (const folder of folders) {
     const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
@@ -56,6 +57,7 @@ export async function sweepTemporary(folders: readonly string[]): Promise<string
     for (const entry of entries) {
       if (!entry.isFile() || !isTemporary(entry.name)) continue;
       const path = join(folder, entry.name);
+      if (age > 0 && Date.now() - ((await stat(path).catch(() => undefined))?.mtimeMs ?? 0) < age) continue;
       await rm(path, { force: true });
       swept.push(path);
     }

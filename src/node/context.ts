@@ -1,4 +1,5 @@
 // What every command gets besides its options.
+import type { Comm } from "../comm.ts";
 import type { Runtime } from "../runtime/index.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import { Interrupted } from "./failure.ts";
@@ -10,6 +11,8 @@ export interface Context {
   /** Aborted by Ctrl-C, SIGTERM or SIGHUP (signals.ts). */
   readonly signal: AbortSignal;
   readonly seed: number;
+  /** The processes that train together. Default: this one alone. */
+  readonly comm?: Comm;
 }
 
 /** A context for calls from code: silent, on the CPU, seed 0. */

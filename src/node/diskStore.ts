@@ -1,15 +1,14 @@
 // What a training run makes, in its folder: state, model, pairs, log.
 import { join } from "node:path";
-import { sha256 } from "../hash.ts";
-import type { PairSource, Stage } from "../recipes/recipe.ts";
+import type { Stage } from "../recipes/recipe.ts";
 import type { Card } from "../run/card.ts";
 import type { Done, Progress, Store } from "../run/job.ts";
-import { sampler, samplingGrid } from "../run/sample.ts";
-import { solverByName } from "../solvers/index.ts";
+import type { SampleOptions } from "../run/sample.ts";
 import { loadResult, loadState, type StateIdentity, saveResult, saveState } from "./checkpoint.ts";
 import type { Context } from "./context.ts";
+import { type BaseWeights, saveLowRank } from "./lowRankModel.ts";
 import { saveModel } from "./models.ts";
-import { bytesPerPair, storedPairs } from "./pairsFolder.ts";
+import { storedPairs } from "./pairsFolder.ts";
 import { type RunDir, rewindLog } from "./runDir.ts";
 
 export interface DiskStoreOptions {
@@ -18,46 +17,36 @@ export interface DiskStoreOptions {
   readonly card: (stage: Stage, done: Done) => Card;
   /** Where the pairs of the first stage are kept; default inside the run. */
   readonly pairsDir?: string;
+  /** The teacher's own weights, where only a low-rank change is trained: the model is the two together. */
+  readonly base?: BaseWeights;
+  /** Conditions of pairs by their index, for models that are told more than labels; identity.data says which. */
+  readonly cond?: SampleOptions["cond"];
 }
 
-export function diskStore({ run, identity, card, pairsDir }: DiskStoreOptions, context: Context): Store {
+export function diskStore(options: DiskStoreOptions, context: Context): Store {
+  const { run, identity, card, pairsDir, base } = options;
   return {
     load: () => loadState(run, identity),
     save: (progress) => saveState(run, progress, identity),
     loadResult: (stage, spec) => loadResult(run, stage, spec),
     saveResult: (stage, _, theta) => saveResult(run, stage, theta),
-    saveModel: (stage, theta, done) =>
-      saveModel(run.model, card(stage, done), stage.players[0].spec, theta, stage.network),
+    saveModel: (stage, theta, done) => {
+      const { spec } = stage.players[0];
+      const { lowRank } = stage.network;
+      return lowRank && base
+        ? saveLowRank(run.model, card(stage, done), { base, frozen: lowRank, spec, theta })
+        : saveModel(run.model, card(stage, done), spec, theta, stage.network);
+    },
     pairs: (source, stage) =>
-      pairsOf(
+      storedPairs(
         source,
         stage === 0 && pairsDir ? pairsDir : join(run.path, stage === 0 ? "pairs" : `pairs-${stage}`),
         context,
+        { cond: options.cond, data: identity.data ?? undefined, base: identity.teacher ?? undefined },
       ),
     log: (event) => run.log(event),
     rewind: (progress) => rewindLog(run, (event) => cameBefore(event, progress)),
   };
-}
-
-/** Pairs of a teacher in a folder: those that are there are read, the others made. */
-export async function pairsOf(source: PairSource, folder: string, context: Context) {
-  const { teacher, guidance, solver: name, steps, pairs: n } = source;
-  const { model, params, theta } = teacher;
-  const solver = solverByName(name);
-  // Small enough to lose little, and at most 16 MB.
-  const perShard = Math.max(1, Math.min(256, Math.floor(16e6 / bytesPerPair(model))));
-  const hash = teacher.asked ?? (await sha256(new Uint8Array(theta.buffer, theta.byteOffset, theta.byteLength)));
-  const request = {
-    folder,
-    identity: { teacher: hash, solver: solver.name, steps, guidance, seed: context.seed },
-    n,
-    perShard,
-    seed: context.seed,
-    solver,
-    times: samplingGrid(model.form, teacher.sampler.grid, steps, model.prediction),
-  };
-  const makeSampler = () => sampler(model, params, context.runtime, Math.min(64, perShard), { guidance });
-  return storedPairs(makeSampler, model, request, context);
 }
 
 /** Whether a line of the log stays when a run goes on from there. */

@@ -19,6 +19,12 @@ export function availableMemory(): Available {
   return { free: Math.min(total, process.availableMemory?.() ?? freemem()), total };
 }
 
+/** What one of several processes on a machine may take. */
+export const shared = ({ free, total }: Available, processes: number): Available => ({
+  free: free / processes,
+  total: total / processes,
+});
+
 // Measured: see docs/rematerialization.md.
 const MiB = 2 ** 20;
 /** Node and ONNX Runtime. */
@@ -34,11 +40,17 @@ const COPIES = 3;
 export const processBytes = ({ inputs, outputs, constants, working, nodes }: MemoryEstimate): number =>
   PROCESS + NODE * nodes + inputs + outputs + COPIES * constants + ALLOCATOR * working;
 
+/** Of a program whose constants are mapped from files, as they lie there. */
+export const mappedBytes = ({ inputs, outputs, constants, working, nodes }: MemoryEstimate): number =>
+  PROCESS + NODE * nodes + inputs + outputs + constants + ALLOCATOR * working;
+
 /** Of a training run: it also holds the state that it began with, the last one saved, and one being written. */
 const trainingBytes = (e: MemoryEstimate): number => processBytes(e) + 3 * e.outputs;
 
 export interface MemoryQuestion extends StepOptions {
   readonly ignoreMemory: boolean;
+  /** Whether `batch` is of a piece of the whole batch. */
+  readonly pieces?: boolean;
 }
 
 /**
@@ -62,13 +74,14 @@ export function checkMemory(
   if (PROCESS + 4 * valueBytes(outputs) <= free) return;
   const needed = trainingBytes(estimateMemory(outputs));
   if (needed <= free) return;
-  const advice = [`Training with --batch ${batch} needs about ${gigabytes(needed)} of memory`];
+  const flag = question.pieces ? "--micro-batch" : "--batch";
+  const advice = [`Training with ${flag} ${batch} needs about ${inGigabytes(needed)} of memory`];
   const again = gradientCheckpointing ? needed : bytes(batch, true);
-  if (again < 0.95 * needed) advice.push(`about ${gigabytes(again)} with --gradient-checkpointing`);
+  if (again < 0.95 * needed) advice.push(`about ${inGigabytes(again)} with --gradient-checkpointing`);
   const impossible = needed > total;
-  const there = impossible ? `there are ${gigabytes(total)}` : `${gigabytes(free)} are free`;
+  const there = impossible ? `there are ${inGigabytes(total)}` : `${inGigabytes(free)} are free`;
   const fits = fitting((b) => bytes(b, gradientCheckpointing), batch, needed, free);
-  const smaller = fits === null ? "no smaller batch would fit" : `--batch ${fits} would fit`;
+  const smaller = fits === null ? "no smaller batch would fit" : `${flag} ${fits} would fit`;
   const sentence = `${advice.join(" (")}${advice.length > 1 ? ")" : ""}, but ${there}; ${smaller}.`;
   if (impossible && !ignoreMemory) throw new Error(`${sentence} To try it all the same: --ignore-memory.`);
   report.note(sentence);
@@ -83,4 +96,5 @@ function fitting(bytes: (batch: number) => number, batch: number, needed: number
   return most >= 16 ? most - (most % 16) : most;
 }
 
-const gigabytes = (n: number): string => `${(n / 1e9).toFixed(n < 1e10 ? 1 : 0)} GB`;
+/** "3.8 GB" */
+export const inGigabytes = (n: number): string => `${(n / 1e9).toFixed(n < 1e10 ? 1 : 0)} GB`;

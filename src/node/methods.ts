@@ -1,7 +1,7 @@
 // What `fewstep accelerate` can do follows from the recipes: flags with their texts and defaults, and what belongs to whom.
 import { z } from "zod";
 import { recipes } from "../recipes/index.ts";
-import type { Recipe } from "../recipes/recipe.ts";
+import type { Recipe, SampleKind, Start } from "../recipes/recipe.ts";
 import { UsageError } from "./failure.ts";
 import { defaultOf, flagName, parseOptions } from "./options.ts";
 
@@ -30,6 +30,10 @@ function merged(key: string): z.ZodType {
   const defaults = defaultsIn(having.map(({ name }, i) => [name, defaultOf(schemas[i])]));
   return type.optional().describe(`${text.join(" ")}${defaults && ` (${defaults})`}`);
 }
+
+/** A recipe's options as they are given: what is not given can be told from what is. */
+export const asGiven = ({ options }: AnyRecipe): Readonly<Record<string, z.ZodType>> =>
+  Object.fromEntries(Object.entries(options.shape).map(([key, s]) => [key, withoutDefault(s as z.ZodType).optional()]));
 
 /** Methods by what is said for them, most methods first. */
 function grouped(pairs: readonly (readonly [method: string, said: string])[]): [said: string, methods: string[]][] {
@@ -87,6 +91,32 @@ export function resolveMethod(
   return parseOptions(recipe.options, set);
 }
 
+/**
+ * Throws UsageError with all options that are given and do nothing with the others; given as they would be anyway they
+ * do no harm.
+ */
+export function refuseIdle(
+  recipe: AnyRecipe,
+  options: Readonly<Record<string, unknown>>,
+  given: Readonly<Record<string, unknown>>,
+  preset: Readonly<Record<string, unknown>>,
+  teacher?: Start,
+): void {
+  const usual = (key: string) => preset[key] ?? defaultOf(recipe.options.shape[key] as z.ZodType);
+  const said = Object.entries(recipe.idle?.(options, teacher) ?? {})
+    .filter(([key]) => given[key] !== undefined && String(given[key]) !== String(usual(key)))
+    .map(([key, why]) => `--${flagName(key)} does nothing ${why}`);
+  if (said.length > 0)
+    throw new UsageError(`${recipe.name}: ${said.join("; ")}. Leave ${said.length === 1 ? "it" : "them"} out.`);
+}
+
 /** What a method takes beside its own options where nothing is given. */
-export const presetOf = (recipe: AnyRecipe, preset: "paper" | "small"): Readonly<Record<string, unknown>> =>
-  preset === "small" ? (recipe.small ?? {}) : {};
+export const presetOf = (
+  recipe: AnyRecipe,
+  preset: "paper" | "small",
+  kind: SampleKind,
+): Readonly<Record<string, unknown>> => (preset === "small" ? (recipe.small?.[kind] ?? {}) : {});
+
+/** Points are samples without height and width. */
+export const kindOf = (sampleShape: readonly number[]): SampleKind =>
+  sampleShape.slice(1).every((size) => size === 1) ? "points" : "images";

@@ -1,9 +1,8 @@
 // Models on disk: a folder with card.json and model.safetensors, a run folder, or a folder of diffusers.
 import { readdir, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { type Columns, labelColumn } from "../condition.ts";
-import { decideLabels, type LabelFacts, NULL_LABEL_KEY } from "../diffusers/classes.ts";
-import { describeFolder, readOnnxFolder } from "../diffusers/folder.ts";
+import { type ClassFacts, withLabels, writtenLabel } from "../diffusers/classes.ts";
+import { describeFolder, type FolderParts, readOnnxFolder } from "../diffusers/folder.ts";
 import { checkWeights, modernIndex, openWeights, readParams } from "../diffusers/weights.ts";
 import { sha256With } from "../hash.ts";
 import { collect, type Network } from "../nn/network.ts";
@@ -39,6 +38,8 @@ export interface LoadedModel extends BuiltModel {
 }
 
 const cardFile = "card.json";
+export const CARD_FILE = cardFile;
+
 const weightsFile = WEIGHTS_FILE;
 
 /** How a model is sampled that does not say. */
@@ -163,45 +164,27 @@ async function loadDiffusers(path: string, facts: ClassFacts = {}): Promise<Load
           part: found.part,
           config: (await exists(config)) ? await readJson(config) : {},
           scheduler,
+          facts,
         })
-      : await readUNet(path, await readJson(config), scheduler);
+      : await readUNet({ name: path, unet: await readJson(config), scheduler, facts });
   const rest = await weighed(built, params, found.file);
-  const written = Object(config && (await exists(config)) ? await readJson(config) : {})[NULL_LABEL_KEY] as unknown;
+  const written = writtenLabel((await exists(config)) ? await readJson(config) : {});
   const name = basename(resolve(path));
   const loaded = { ...built, ...rest, path, name, kind: "diffusers", sampler: plainSampler, notes, written } as const;
   return withClasses(loaded, facts);
 }
 
-/** What tells whether the last row of a diffusers folder's labels means "no label"; its configuration may say it too. */
-export type ClassFacts = Pick<LabelFacts, "dataClasses" | "nullClass">;
-
 /**
  * The same model with its classes as these facts tell; models of fewstep know theirs. Throws an Error where they contradict
  * each other.
  */
-export function withClasses<M extends LoadedModel>(loaded: M, facts: ClassFacts): M {
-  const rows = loaded.model.conditions.labels?.rows;
-  if (loaded.kind !== "diffusers") return loaded;
-  const { nullLabel, note } = decideLabels({ rows: rows ?? null, written: loaded.written, ...facts }, loaded.name);
-  if (rows === undefined) return loaded;
-  const labels = labelColumn(rows, { nullLabel: nullLabel !== null });
-  const told = <T extends { readonly conditions: Columns }>(of: T): T => ({
-    ...of,
-    conditions: { ...of.conditions, labels },
-  });
-  const notes = loaded.notes.filter((text) => !text.includes("num_class_embeds"));
-  return {
-    ...loaded,
-    network: told(loaded.network),
-    model: told(loaded.model),
-    notes: note ? [...notes, note] : notes,
-  };
-}
+export const withClasses = <M extends LoadedModel>(loaded: M, facts: ClassFacts): M =>
+  loaded.kind === "diffusers" ? withLabels(loaded, { ...facts, written: loaded.written }, loaded.name) : loaded;
 
 /** What the configurations refuse is refused before the weights are read; those then one tensor after the other. */
-async function readUNet(path: string, unet: unknown, scheduler: unknown) {
-  const described = describeFolder({ name: path, unet, scheduler });
-  const index = modernIndex(await openWeights(folderSource(path), "unet"));
+async function readUNet(parts: Omit<FolderParts, "tensors">) {
+  const described = describeFolder(parts);
+  const index = modernIndex(await openWeights(folderSource(parts.name), "unet"));
   checkWeights(collect(described.network), index);
   return { ...described, params: await readParams(index) };
 }
@@ -235,12 +218,17 @@ export async function saveModel(
   network: Network,
 ): Promise<void> {
   await makeFolder(folder);
-  const { imagesSeen, teacherNfe } = card;
-  const metadata = { format: "pt", imagesSeen: String(imagesSeen), teacherNfe: String(teacherNfe) };
-  await writeSafetensors(join(folder, weightsFile), unflatten(spec, theta), metadata);
+  await writeSafetensors(join(folder, weightsFile), unflatten(spec, theta), progressOf(card));
   if (network.family === "onnx") await writeOnnx(join(folder, ONNX_FILE), join(folder, weightsFile), network.file);
   await writeJson(join(folder, cardFile), card);
 }
+
+/** What weights say themselves of how far their training had come. */
+export const progressOf = ({ imagesSeen, teacherNfe }: Card): Record<string, string> => ({
+  format: "pt",
+  imagesSeen: String(imagesSeen),
+  teacherNfe: String(teacherNfe),
+});
 
 function progressIn({ imagesSeen, teacherNfe }: Readonly<Record<string, string>>): Partial<Card> {
   const [images, nfe] = [Number(imagesSeen), Number(teacherNfe)];

@@ -1,5 +1,7 @@
 // Options are declared once, as a zod schema: flags, help, validation, config files and types all follow from it.
+
 import { z } from "zod";
+import { brief, show } from "../core/show.ts";
 import { UsageError } from "./failure.ts";
 
 /** "teacherSteps" -> "teacher-steps": the name on the command line, in config files and in options.json. */
@@ -53,7 +55,7 @@ export function parseOptions<T extends z.ZodObject>(
   const value = values[key];
   if (value === undefined) throw new UsageError(`${name} is missing${hint(schema, key)}.`);
   const wrong = inner.length > 0 && Array.isArray(value) ? value[Number(inner[0])] : value;
-  const shown = typeof wrong === "number" ? String(wrong) : JSON.stringify(wrong);
+  const shown = show(wrong);
   throw new UsageError(`${name} is ${shown}: expected ${inWords(schema.shape[key] as z.ZodType, issue.code)}.`);
 }
 
@@ -107,7 +109,7 @@ export function valuesOf(
   for (const [flag, value] of Object.entries(json)) {
     const key = keyOf(flag);
     if (!Object.hasOwn(schema.shape, key))
-      throw new UsageError(`${file} has the option "${flag}", which does not exist here.`);
+      throw new UsageError(`${file} has the option "${brief(flag, 80)}", which does not exist here.`);
     values[key] = value;
   }
   return values;

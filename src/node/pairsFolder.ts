@@ -1,128 +1,237 @@
-// Teacher pairs on disk: pairs.json and shards of safetensors. A run that stopped goes on at the first shard that is
-// missing; a damaged shard is made again.
-import { readdir, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+// Teacher pairs on disk: pairs.json and shards of safetensors. Whatever process or machine makes a shard, its bytes are the
+// same. What stopped goes on at the first shard that is missing; a damaged one is made again.
+import { randomBytes } from "node:crypto";
+import { link, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { alone, anyOf, type Comm, fromRoot } from "../comm.ts";
 import { listed, show } from "../core/show.ts";
 import type { TensorData } from "../graph/index.ts";
 import { sha256 } from "../hash.ts";
-import type { NetModel } from "../recipes/recipe.ts";
+import type { NetModel, PairSource } from "../recipes/recipe.ts";
 import { type Pairs, type PairsOptions, shardCount, teacherPairs } from "../run/pairs.ts";
-import type { Sampler } from "../run/sample.ts";
+import { type Sampler, sampler, samplingGrid } from "../run/sample.ts";
+import { solverByName } from "../solvers/index.ts";
 import { makeFolder } from "./atomic.ts";
 import { type Context, checkInterrupt } from "./context.ts";
-import { sentence } from "./failure.ts";
-import { readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";
+import { Interrupted } from "./failure.ts";
+import { readJson, writeJson } from "./files.ts";
+import {
+  asPairs,
+  bytesPerPair,
+  columnsOf,
+  emptyColumns,
+  exists,
+  readShard,
+  shardFile,
+  writeShard,
+} from "./pairShards.ts";
 
 /** What pairs depend on: pairs made otherwise are not mixed with these. */
 export type PairsIdentity = Readonly<Record<string, string | number>>;
 
-const shardFile = (folder: string, shard: number) =>
-  join(folder, `pairs-${String(shard).padStart(5, "0")}.safetensors`);
-
-export interface PairsRequest extends PairsOptions {
-  readonly folder: string;
+/** The pairs of a teacher, without the place where they are kept. */
+export interface PairsPlan extends PairsOptions {
+  readonly model: NetModel;
   readonly identity: PairsIdentity;
+  readonly makeSampler: () => Promise<Sampler>;
+}
+
+/** What a source does not say of pairs whose model is told more than labels, or is a low-rank change of another. */
+export interface PairsTold {
+  readonly cond?: PairsOptions["cond"];
+  /** Where conditions come from: a hash. */
+  readonly data?: string;
+  /** The weights that a low-rank change is of: a hash. */
+  readonly base?: string;
+}
+
+/** `perShard`: default few enough for 16 MB. */
+export async function pairsPlan(
+  source: PairSource,
+  context: Context,
+  perShard?: number,
+  { cond, data, base }: PairsTold = {},
+): Promise<PairsPlan> {
+  const { teacher, guidance, solver: name, steps, pairs: n } = source;
+  const { model, params, theta } = teacher;
+  const { seed, runtime } = context;
+  const solver = solverByName(name);
+  const own = teacher.asked ?? (await sha256(new Uint8Array(theta.buffer, theta.byteOffset, theta.byteLength)));
+  // Of a low-rank change the weights that it is of count too.
+  const hash = teacher.network.lowRank ? `${base} ${own}` : own;
+  const size = perShard ?? Math.max(1, Math.min(256, Math.floor(16e6 / bytesPerPair(model))));
+  return {
+    model,
+    identity: {
+      ...{ teacher: hash, solver: solver.name, steps, guidance, seed },
+      ...(cond && data !== undefined ? { data } : {}),
+    },
+    cond,
+    n,
+    perShard: size,
+    seed,
+    solver,
+    times: samplingGrid(model.form, teacher.sampler.grid, steps, model.prediction),
+    makeSampler: () => sampler(model, params, runtime, Math.min(64, size), { guidance }),
+  };
 }
 
 /**
- * All n pairs, of which those on disk are read and the others made and written.
- * Throws an Error where the folder has pairs of another identity, or files named like pairs that fewstep did not write.
+ * Makes the folder one of these pairs, or finds that it is; where shards of another size are there, that size is kept.
+ * Throws an Error where it has pairs of another identity, or files named like pairs that fewstep did not write.
  */
-export async function storedPairs(
-  makeSampler: () => Promise<Sampler>,
-  model: NetModel,
-  { folder, identity, ...request }: PairsRequest,
-  context: Context,
-): Promise<Pairs> {
+export async function openPairs(folder: string, plan: PairsPlan): Promise<PairsPlan> {
   await makeFolder(folder);
-  await checkIdentity(join(folder, "pairs.json"), { ...identity, perShard: request.perShard });
-  const { n, perShard } = request;
-  const columns = columnsOf(model);
-  const all = emptyColumns(columns, n);
-  const put = (shard: number, { x, noise, cond }: Pairs) => {
-    const given: Readonly<Record<string, TensorData>> = { x, noise, ...cond };
-    for (const [name, { size }] of Object.entries(columns))
-      (all[name] as { set(from: TensorData, at: number): void }).set(given[name], shard * perShard * size);
-  };
+  const perShard = await checkIdentity(folder, plan.identity, plan.perShard);
+  return perShard === plan.perShard ? plan : { ...plan, perShard };
+}
+
+/** Every shard, or those of a part: one of every so many. */
+export const shardsOf = (plan: PairsPlan, { index, count } = { index: 0, count: 1 }): readonly number[] =>
+  Array.from({ length: shardCount(plan) }, (_, shard) => shard).filter((shard) => shard % count === index);
+
+export const pairsIn = ({ n, perShard }: PairsPlan, shard: number): number => Math.min(perShard, n - shard * perShard);
+
+/** Those of these shards that are missing, damaged or of another size. `found` is given the others. */
+export async function missingShards(
+  folder: string,
+  plan: PairsPlan,
+  shards: readonly number[],
+  context: Context,
+  found: (shard: number, pairs: Pairs) => void = () => {},
+): Promise<number[]> {
   const missing: number[] = [];
-  for (let shard = 0; shard < shardCount(request); shard++) {
-    const count = Math.min(perShard, n - shard * perShard);
-    const read = await readShard(shardFile(folder, shard), count, columns, context);
-    if (read) put(shard, read);
+  const columns = columnsOf(plan.model);
+  for (const shard of shards) {
+    const read = await readShard(shardFile(folder, shard), pairsIn(plan, shard), columns, context);
+    if (read) found(shard, read);
     else missing.push(shard);
   }
-  if (missing.length === 0) return asPairs(all);
-  const made = Math.min(n, (shardCount(request) - missing.length) * perShard);
+  return missing;
+}
+
+/** Makes these shards and writes them. `made` is given each. */
+export async function makeShards(
+  folder: string,
+  plan: PairsPlan,
+  missing: readonly number[],
+  context: Context,
+  made: (shard: number, pairs: Pairs) => void = () => {},
+): Promise<void> {
+  if (missing.length === 0) return;
+  const columns = columnsOf(plan.model);
   const line = context.report.progress("pairs");
   const kept = `Finished shards are kept in ${folder} and used when the run goes on.`;
-  const sampler = await makeSampler();
+  const sampler = await plan.makeSampler();
+  const left = missing.reduce((sum, shard) => sum + pairsIn(plan, shard), 0);
   try {
-    const steps = request.times.length - 1;
-    let before = made;
+    const steps = plan.times.length - 1;
+    let before = plan.n - left;
     const onStep: PairsOptions["onStep"] = ({ done }) => {
       checkInterrupt(context, kept);
-      line.update({ done: before + done / steps, total: n, unit: "pairs" });
+      line.update({ done: before + done / steps, total: plan.n, unit: "pairs" });
     };
-    for await (const event of teacherPairs(sampler, { ...request, shards: missing, onStep })) {
+    for await (const event of teacherPairs(sampler, { ...plan, shards: missing, onStep })) {
       await writeShard(shardFile(folder, event.shard), event, columns);
-      put(event.shard, event);
-      before += event.x.length / columns.x.size;
-      context.report.event({ kind: "pairs", shard: event.shard, done: before, total: n });
+      made(event.shard, event);
+      before += pairsIn(plan, event.shard);
+      context.report.event({ kind: "pairs", shard: event.shard, done: before, total: plan.n });
     }
   } finally {
     line.end();
     await sampler.dispose();
   }
+}
+
+/** All pairs that a stage asks for, of which those on disk are read and the others made and written. */
+export async function storedPairs(
+  source: PairSource,
+  folder: string,
+  context: Context,
+  told: PairsTold = {},
+): Promise<Pairs> {
+  const { comm = alone } = context;
+  const wished = await pairsPlan(source, context, undefined, told);
+  const columns = columnsOf(wished.model);
+  const all = emptyColumns(columns, wished.n);
+  const put = (perShard: number) => (shard: number, pairs: Pairs) => {
+    const { x, noise, cond } = pairs;
+    const given: Readonly<Record<string, TensorData>> = { x, noise, ...cond };
+    for (const [name, { size }] of Object.entries(columns))
+      (all[name] as { set(from: TensorData, at: number): void }).set(given[name], shard * perShard * size);
+  };
+  const { missing, perShard } = await fromRoot(comm, async () => {
+    const plan = await openPairs(folder, wished);
+    const missing = await missingShards(folder, plan, shardsOf(plan), context, put(plan.perShard));
+    return { missing, perShard: plan.perShard };
+  });
+  const plan = { ...wished, perShard };
+  if (comm.size === 1) await makeShards(folder, plan, missing, context, put(perShard));
+  else {
+    // What rank 0 has read: only that rank need see the folder.
+    for (const name of Object.keys(columns)) await comm.broadcast(bytesOf(all[name]), 0);
+    await makeTogether(comm, folder, plan, missing, context, put(perShard));
+  }
   return asPairs(all);
 }
 
-interface PairColumn {
-  readonly shape: readonly number[];
-  readonly size: number;
-  readonly dtype: "float32" | "int64";
+/** Rank after rank makes a shard, and all get it; rank 0 writes. */
+async function makeTogether(
+  comm: Comm,
+  folder: string,
+  plan: PairsPlan,
+  missing: readonly number[],
+  context: Context,
+  made: (shard: number, pairs: Pairs) => void,
+): Promise<void> {
+  if (missing.length === 0) return;
+  const columns = columnsOf(plan.model);
+  const line = context.report.progress("pairs");
+  const sampler = await plan.makeSampler();
+  let done = plan.n - missing.reduce((sum, shard) => sum + pairsIn(plan, shard), 0);
+  try {
+    for (let first = 0; first < missing.length; first += comm.size) {
+      const round = missing.slice(first, first + comm.size);
+      const own = round.slice(comm.rank, comm.rank + 1);
+      let mine: Pairs | undefined;
+      for await (const event of teacherPairs(sampler, { ...plan, shards: own })) mine = event;
+      for (const [rank, shard] of round.entries()) {
+        const count = pairsIn(plan, shard);
+        const { x, noise, cond }: Pairs =
+          (rank === comm.rank ? mine : undefined) ?? asPairs(emptyColumns(columns, count));
+        const given: Readonly<Record<string, TensorData>> = { x, noise, ...cond };
+        for (const name of Object.keys(columns)) await comm.broadcast(bytesOf(given[name]), rank);
+        const pairs = { x, noise, cond };
+        if (comm.rank === 0) await writeShard(shardFile(folder, shard), pairs, columns);
+        made(shard, pairs);
+        done += count;
+        line.update({ done, total: plan.n, unit: "pairs" });
+        context.report.event({ kind: "pairs", shard, done, total: plan.n });
+      }
+      const { interrupted } = await anyOf(comm, { interrupted: context.signal.aborted });
+      if (interrupted)
+        throw new Interrupted(`Interrupted. Finished shards are kept in ${folder} and used when the run goes on.`);
+    }
+  } finally {
+    line.end();
+    await sampler.dispose();
+  }
 }
 
-/** What a pair consists of. */
-export function columnsOf({ sampleShape, conditions }: NetModel): Readonly<Record<string, PairColumn>> {
-  const column = (shape: readonly number[], dtype: "float32" | "int64"): PairColumn => ({
-    shape,
-    dtype,
-    size: shape.reduce((a, b) => a * b, 1),
-  });
-  return {
-    x: column(sampleShape, "float32"),
-    noise: column(sampleShape, "float32"),
-    ...Object.fromEntries(
-      Object.entries(conditions).flatMap(([name, c]) => (c.given === "data" ? [[name, column(c.shape, c.dtype)]] : [])),
-    ),
-  };
-}
+const bytesOf = ({ buffer, byteOffset, byteLength }: TensorData): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);
 
-/** Bytes of one pair. */
-export const bytesPerPair = (model: NetModel): number =>
-  Object.values(columnsOf(model)).reduce((sum, { size, dtype }) => sum + size * (dtype === "int64" ? 8 : 4), 0);
-
-const emptyColumns = (columns: Readonly<Record<string, PairColumn>>, n: number): Record<string, TensorData> =>
-  Object.fromEntries(
-    Object.entries(columns).map(([name, { size, dtype }]) => [
-      name,
-      dtype === "int64" ? new BigInt64Array(n * size) : new Float32Array(n * size),
-    ]),
-  );
-
-function asPairs({ x, noise, ...cond }: Readonly<Record<string, TensorData>>): Pairs {
-  return { x: x as Float32Array, noise: noise as Float32Array, cond };
-}
-
-async function checkIdentity(file: string, identity: PairsIdentity): Promise<void> {
+/** Returns how many pairs a shard has here. Several processes may come at once: the first says whose the folder is. */
+async function checkIdentity(folder: string, identity: PairsIdentity, perShard: number): Promise<number> {
+  const file = join(folder, "pairs.json");
   if (!(await exists(file))) {
+    const foreign = (await readdir(folder)).filter((name) => /^pairs-\d+\.safetensors$/.test(name)).sort();
     // Without it nothing says whose they are: they would be read as damaged pairs, and written over.
-    const foreign = (await readdir(dirname(file))).filter((name) => /^pairs-\d+\.safetensors$/.test(name)).sort();
-    if (foreign.length > 0)
+    if (foreign.length > 0 && !(await exists(file)))
       throw new Error(
-        `${dirname(file)} holds ${listed(foreign, 3)} without the pairs.json that says how they were made. Choose another --pairs-dir, or move them away.`,
+        `${folder} holds ${listed(foreign, 3)} without the pairs.json that says how they were made. Choose another --pairs-dir, or move them away.`,
       );
-    return writeJson(file, identity);
+    if (await writeFirst(file, { ...identity, perShard })) return perShard;
   }
   const stored = Object(await readJson(file)) as Record<string, unknown>;
   for (const [key, value] of Object.entries(identity))
@@ -130,70 +239,25 @@ async function checkIdentity(file: string, identity: PairsIdentity): Promise<voi
       throw new Error(
         `${file} says that these pairs were made with ${key} ${show(stored[key])}, not ${show(value)}. Choose another --pairs-dir.`,
       );
+  const size = stored.perShard;
+  if (typeof size === "number" && Number.isInteger(size) && size > 0) return size;
+  throw new Error(`${file} says that a shard has ${show(size)} pairs, expected a whole number from 1.`);
 }
 
-/** Writes a shard with its checksum. */
-export async function writeShard(
-  file: string,
-  { x, noise, cond }: Pairs,
-  columns: Readonly<Record<string, PairColumn>>,
-): Promise<void> {
-  const given: Readonly<Record<string, TensorData>> = { x, noise, ...cond };
-  const n = x.length / columns.x.size;
-  const tensors = Object.fromEntries(
-    Object.entries(columns).map(([name, { shape }]) => [name, { shape: [n, ...shape], data: given[name] }]),
-  );
-  await writeSafetensors(file, tensors, { sha256: await digest(Object.keys(columns).map((name) => given[name])) });
-}
-
-/** Undefined for a shard that is missing, damaged or of another size (a note says so, and it is made again). Throws an Error for a file of others. */
-async function readShard(
-  file: string,
-  count: number,
-  columns: Readonly<Record<string, PairColumn>>,
-  { report }: Context,
-): Promise<Pairs | undefined> {
-  if (!(await exists(file))) return undefined;
-  const stored = await readSafetensors(file).catch((cause: unknown) => new Error(sentence(cause), { cause }));
-  if (!(stored instanceof Error) && stored.metadata.sha256 === undefined)
-    throw new Error(`${file} is a file that fewstep did not write. Choose another --pairs-dir, or move it away.`);
+/** False where the file is there. It appears with its content, by a link where there are links. */
+async function writeFirst(file: string, value: object): Promise<boolean> {
+  const temporary = `${file}-${randomBytes(4).toString("hex")}`;
+  await writeJson(temporary, value);
   try {
-    if (stored instanceof Error) throw stored;
-    const { tensors, metadata } = stored;
-    const found = emptyColumns(columns, 0);
-    for (const [name, { shape, dtype }] of Object.entries(columns)) {
-      const tensor = tensors.get(name);
-      const want = [count, ...shape];
-      if (tensor?.shape.join() !== want.join())
-        throw new Error(
-          `${file} has "${name}" of the shape ${tensor?.shape.join(" x ") ?? "none"}, expected ${want.join(" x ")}.`,
-        );
-      if (tensor.data instanceof BigInt64Array !== (dtype === "int64"))
-        throw new Error(`${file} has "${name}" of another type, expected ${dtype}.`);
-      found[name] = tensor.data as TensorData;
-    }
-    if ((await digest(Object.keys(columns).map((name) => found[name]))) !== metadata.sha256) {
-      // Version 1 wrote labels, all zero, also for models without classes.
-      const labels = tensors.get("labels")?.data;
-      const before = labels instanceof BigInt64Array && !("labels" in columns) ? [labels] : undefined;
-      if (!before || (await digest([found.x, found.noise, ...before])) !== metadata.sha256)
-        throw new Error(`${file} is damaged: its checksum is another.`);
-    }
-    return asPairs(found);
-  } catch (error) {
-    report.note(`${error instanceof Error ? error.message : String(error)} These pairs are made again.`);
-    return undefined;
+    return await link(temporary, file).then(
+      () => true,
+      async (error: unknown) => {
+        if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+        await writeJson(file, value);
+        return true;
+      },
+    );
+  } finally {
+    await rm(temporary, { force: true });
   }
 }
-
-async function digest(columns: readonly TensorData[]): Promise<string> {
-  const bytes = columns.map((array) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
-  const sums = await Promise.all(bytes.map(sha256));
-  return sha256(new TextEncoder().encode(sums.join()));
-}
-
-const exists = (path: string) =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );

@@ -14,6 +14,7 @@ import { figureContext, svgToPng } from "./figures.ts";
 import { writeSafetensors } from "./files.ts";
 import { type LoadedModel, loadModel } from "./models.ts";
 import { claimFile, type Output, samplesMark } from "./outputs.ts";
+import { type Part, partFile, partOf, partText, rangeOf } from "./parts.ts";
 
 const count = z.int().positive();
 
@@ -36,6 +37,7 @@ export const sampleOptions = z.object({
   model: z.string().describe("A model, run or diffusers folder."),
   steps: count.optional().describe("Default: the fewest the model was made for."),
   n: count.default(16).describe("Samples."),
+  part: z.string().optional().describe(partText).meta({ value: "i/n" }),
   class: z.int().nonnegative().optional().describe("The class of all samples; default: one class after the other."),
   ...samplingOptions,
   columns: count.optional().describe("Samples in a row of the picture."),
@@ -54,6 +56,9 @@ export interface Request {
   readonly batch: number;
   readonly stream?: string;
   readonly keepStates?: boolean;
+  /** The first sample, and how many there are in all, where these are a part of them. */
+  readonly from?: number;
+  readonly whole?: number;
 }
 
 export interface Timed extends Samples {
@@ -78,7 +83,7 @@ export async function samplesOf(loaded: LoadedModel, o: Request, context: Contex
         : `--class is ${o.class}, expected 0 to ${rows - 1}${last}.`,
     );
   }
-  const ready = await sampler(model, fromConstants(loaded.params), context.runtime, Math.min(o.n, o.batch), {
+  const ready = await sampler(model, fromConstants(loaded.params), context.runtime, Math.min(o.whole ?? o.n, o.batch), {
     guidance: o.guidance,
   });
   const line = context.report.progress(name);
@@ -86,6 +91,7 @@ export async function samplesOf(loaded: LoadedModel, o: Request, context: Contex
     const begin = performance.now();
     const samples = await sampleAll(ready, {
       n: o.n,
+      from: o.from,
       seed: context.seed,
       solver,
       times,
@@ -104,45 +110,109 @@ export async function samplesOf(loaded: LoadedModel, o: Request, context: Contex
   }
 }
 
+/** Samples with what is needed to write them down. */
+export interface Drawn extends Timed {
+  /** The model's name, as pictures are titled. */
+  readonly name: string;
+  readonly steps: number;
+  readonly solver: string;
+  /** Of one sample, [C, H, W] of pictures. */
+  readonly shape: readonly number[];
+  /** Of one sample's conditions. */
+  readonly condShapes: Readonly<Record<string, readonly number[]>>;
+}
+
+export interface SaveOptions {
+  /** Samples in a row of the picture. Default: about as many as rows. */
+  readonly columns?: number;
+  /** Writes over what fewstep did not write. Default false. */
+  readonly force?: boolean;
+}
+
+/** Whether there is a picture of samples of this shape: pictures themselves, and points of the plane. */
+export const isShown = (shape: readonly number[]): boolean =>
+  isPicture(shape) || (shape[0] === 2 && shape.slice(1).every((size) => size === 1));
+
+const notShown = (shape: readonly number[]): string =>
+  `Samples of the shape ${shape.join(" x ")} are no pictures and no points of a plane`;
+
+/** Draws samples of a loaded model. Throws UsageError for what it cannot take, Interrupted after the signal. */
+export async function draw(
+  loaded: LoadedModel,
+  o: Omit<Request, "steps"> & { readonly steps?: number },
+  context: Context,
+): Promise<Drawn> {
+  const steps = o.steps ?? Math.min(...loaded.sampler.steps);
+  const { sampleShape: shape, conditions } = loaded.model;
+  const condShapes = Object.fromEntries(Object.entries(conditions).map(([name, c]) => [name, c.shape]));
+  const solver = o.solver ?? loaded.sampler.solver;
+  return {
+    ...(await samplesOf(loaded, { ...o, steps }, context)),
+    name: loaded.name,
+    steps,
+    solver,
+    shape,
+    condShapes,
+  };
+}
+
+/** What a name ends with, as what is written there. Throws UsageError for another one. */
+function kindOf(path: string): "png" | "safetensors" {
+  const kind = (["png", "safetensors"] as const).find((one) => path.toLowerCase().endsWith(`.${one}`));
+  if (kind) return kind;
+  throw new UsageError(`${path}: expected a name that ends with .png or .safetensors.`);
+}
+
+/**
+ * Whether samples (of this `shape`, where it is known) can be saved there. Throws UsageError for a name of another kind, and an Error for a file
+ * that fewstep did not write.
+ */
+export async function claimSamples(
+  path: string,
+  { force = false, option = "The path", kind = kindOf(path) }: SaveOptions & Partial<Output> = {},
+  shape?: readonly number[],
+): Promise<string> {
+  if (kind === "png" && shape && !isShown(shape))
+    throw new UsageError(`${notShown(shape)}: save them as .safetensors.`);
+  return claimFile(path, { option, kind, force });
+}
+
+/**
+ * Writes a picture (.png), or the numbers with the noise they came from and their conditions (.safetensors). Throws as
+ * `claimSamples`.
+ */
+export async function saveSamples(path: string, drawn: Drawn, options: SaveOptions = {}): Promise<void> {
+  const { x, start, cond, count: n, shape, condShapes, name, steps } = drawn;
+  const kind = kindOf(path);
+  if (kind === "png") {
+    const image = await picture(x, shape, `${name}, ${steps} steps`, options.columns);
+    return writeAtomic(await claimSamples(path, options, shape), image);
+  }
+  const given = Object.entries(cond).map(([key, data]) => [key, { shape: [n, ...condShapes[key]], data }] as const);
+  const tensors = {
+    x: { shape: [n, ...shape], data: x },
+    noise: { shape: [n, ...shape], data: start },
+    ...Object.fromEntries(given),
+  };
+  await writeSafetensors(await claimSamples(path, options, shape), tensors, samplesMark);
+}
+
 /** Draws samples, writes the picture and, where asked for, the numbers. */
-export async function sampleModel(o: SampleCommandOptions, context: Context): Promise<Timed> {
+export async function sampleModel(given: SampleCommandOptions, context: Context): Promise<Timed> {
+  const o = ofPart(given, partOf(given.part));
   const loaded = await loadModel(o.model, { nullClass: o.nullClass });
   for (const note of loaded.notes) context.report.note(note);
-  for (const note of loaded.notes) context.report.note(note);
   const shape = loaded.model.sampleShape;
-  const shown = isPicture(shape) || (shape[0] === 2 && shape.slice(1).every((size) => size === 1));
-  const what = `Samples of the shape ${shape.join(" x ")} are no pictures and no points of a plane`;
-  if (!shown && o.save === undefined) throw new Error(`${what}: give --save to have their numbers.`);
-  const claim = async () => {
-    const to = (option: string, kind: Output["kind"]) => ({ option, kind, force: o.force });
-    return {
-      out: shown ? await claimFile(o.out, to("--out", "png")) : undefined,
-      save: o.save === undefined ? undefined : await claimFile(o.save, to("--save", "safetensors")),
-    };
-  };
-  await claim();
-  const steps = o.steps ?? Math.min(...loaded.sampler.steps);
-  const samples = await samplesOf(loaded, { ...o, steps }, context);
-  const { x, start, cond, nfe, seconds } = samples;
-  const image = shown ? await picture(x, shape, `${loaded.name}, ${steps} steps`, o.columns) : undefined;
-  // Once more: sampling may have taken hours.
-  const { out, save } = await claim();
-  if (out && image) await writeAtomic(out, image);
-  if (!shown) context.report.note(`${what}: there is no ${o.out}.`);
-  if (save) {
-    const tensors = {
-      x: { shape: [o.n, ...shape], data: x },
-      noise: { shape: [o.n, ...shape], data: start },
-      ...Object.fromEntries(
-        Object.entries(cond).map(([name, data]) => [
-          name,
-          { shape: [o.n, ...loaded.model.conditions[name].shape], data },
-        ]),
-      ),
-    };
-    await writeSafetensors(save, tensors, samplesMark);
-  }
-  const solver = o.solver ?? loaded.sampler.solver;
+  const shown = isShown(shape);
+  if (!shown && o.save === undefined) throw new Error(`${notShown(shape)}: give --save to have their numbers.`);
+  // Before hours of sampling, and again when writing.
+  if (shown) await claimSamples(o.out, { force: o.force, option: "--out", kind: "png" });
+  if (o.save !== undefined) await claimSamples(o.save, { force: o.force, option: "--save", kind: "safetensors" });
+  const drawn = await draw(loaded, o, context);
+  const { steps, nfe, solver, seconds } = drawn;
+  if (shown) await saveSamples(o.out, drawn, o);
+  else context.report.note(`${notShown(shape)}: there is no ${o.out}.`);
+  if (o.save !== undefined) await saveSamples(o.save, drawn, o);
   context.report.event({
     kind: "samples",
     model: loaded.path,
@@ -157,7 +227,20 @@ export async function sampleModel(o: SampleCommandOptions, context: Context): Pr
   context.report.result(
     `${shown ? o.out : o.save}: ${o.n} samples of ${loaded.name} with ${solver}, ${nfe} network evaluations each, ${seconds.toFixed(2)} s.`,
   );
-  return samples;
+  return drawn;
+}
+
+/** The samples of a part, in files of their own; those of all parts are the samples of one process. */
+function ofPart(
+  o: SampleCommandOptions,
+  part: Part | undefined,
+): SampleCommandOptions & Pick<Request, "from" | "whole"> {
+  if (!part) return o;
+  const range = rangeOf(part, o.n);
+  if (range.n === 0)
+    throw new UsageError(`Part ${part.index}/${part.count} of ${o.n} samples is empty: take at most ${o.n} parts.`);
+  const named = (path: string) => partFile(path, part);
+  return { ...o, ...range, whole: o.n, out: named(o.out), ...(o.save === undefined ? {} : { save: named(o.save) }) };
 }
 
 async function picture(

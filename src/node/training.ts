@@ -1,6 +1,8 @@
 // A training run on disk, for `train` and `accelerate`: common options, the run folder, and what is told on the way.
+import { hostname } from "node:os";
 import { isAbsolute, resolve } from "node:path";
 import { z } from "zod";
+import { agree, alone, fromRoot, gather } from "../comm.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { lossCurve } from "../figures/lossCurve.ts";
 import { adamwDefaults } from "../optim/adamw.ts";
@@ -9,18 +11,20 @@ import type { Card } from "../run/card.ts";
 import { contentHash } from "../run/contentHash.ts";
 import { BudgetSpent, type Done, imagesIn, type Job, runJob, type Schedule } from "../run/job.ts";
 import { outline, type Stages } from "../run/outline.ts";
+import { sharedStore } from "../run/sharedStore.ts";
+import { sharesOf } from "../run/shares.ts";
 import { NotFinite } from "../run/train.ts";
 import { sweepTemporary } from "./atomic.ts";
 import type { StateIdentity } from "./checkpoint.ts";
 import type { Context } from "./context.ts";
-import { diskStore } from "./diskStore.ts";
+import { type DiskStoreOptions, diskStore } from "./diskStore.ts";
 import { EXACT } from "./exact.ts";
-import { Interrupted, UsageError } from "./failure.ts";
+import { Interrupted, UsageError, usage } from "./failure.ts";
 import { figureContext, saveFigure } from "./figures.ts";
 import { writeJson } from "./files.ts";
 import { formatSpeed } from "./format.ts";
-import { acquireLock } from "./lock.ts";
-import { checkMemory } from "./memory.ts";
+import { acquireLock, type Lock } from "./lock.ts";
+import { availableMemory, checkMemory, shared } from "./memory.ts";
 import { toConfig } from "./options.ts";
 import type { Preview } from "./previews.ts";
 import { createRun, makeRun, type RunDir, type RunName, readLog, runAt } from "./runDir.ts";
@@ -41,7 +45,10 @@ export const trainingOptions = {
     .positive()
     .optional()
     .describe("Budget as time: the first steps are measured to turn it into images, and it ends then at the latest."),
-  batch: count.default(64).describe("Images per step."),
+  batch: count.default(64).describe("Images per step, of all processes together."),
+  microBatch: count
+    .optional()
+    .describe("Images that a process computes at a time, adding up their gradients: less memory; default all it has."),
   lr: z.number().positive().optional().describe("Learning rate (AdamW)."),
   warmup: z.int().nonnegative().default(20).describe("Steps in which the learning rate rises."),
   decay: z.enum(["cosine", "constant"]).default("cosine").describe("What the learning rate does after that."),
@@ -60,6 +67,15 @@ export const trainingOptions = {
   saveMinutes: z.number().positive().default(3).describe("Minutes after which a checkpoint is due in any case."),
   previewEvery: z.int().nonnegative().optional().describe("Images between pictures; 0: none; default at checkpoints."),
   resume: z.string().optional().describe("Goes on with this run folder.").meta({ value: "run" }),
+  rankTimeout: z
+    .number()
+    .positive()
+    .optional()
+    .describe("Seconds that several processes (mpirun, srun) wait for one of them; default 600."),
+  checkRanks: z
+    .boolean()
+    .default(false)
+    .describe("Compares what several processes hold after every step, and not at checkpoints alone."),
   ignoreMemory: z.boolean().default(false).describe("Starts even if the memory that is needed is not there."),
   dryRun: z.boolean().default(false).describe("Prints the resolved options and stops."),
 };
@@ -76,6 +92,9 @@ export const mayChange = [
   "saveMinutes",
   "previewEvery",
   "gradientCheckpointing",
+  "microBatch",
+  "rankTimeout",
+  "checkRanks",
   "ignoreMemory",
   "dryRun",
 ];
@@ -94,6 +113,8 @@ export const recorded = (
     run: undefined,
     dryRun: undefined,
     ignoreMemory: undefined,
+    rankTimeout: undefined,
+    checkRanks: undefined,
     minutes: options.images ? undefined : options.minutes,
   }),
   seed,
@@ -127,7 +148,12 @@ export interface Launch {
   readonly preview: (run: RunDir) => Preview;
   /** What is said when the run has its folder. */
   readonly about: (run: RunDir, images: number) => string;
+  /** As in DiskStoreOptions. */
   readonly pairsDir?: string;
+  readonly base?: DiskStoreOptions["base"];
+  readonly cond?: DiskStoreOptions["cond"];
+  /** What to do with the result. */
+  readonly next?: (run: RunDir) => string;
 }
 
 export interface RunResult {
@@ -146,7 +172,17 @@ export async function launch(l: Launch, context: Context): Promise<RunResult> {
   const begun = performance.now();
   const rate = { kind: o.decay, peak: o.lr, warmup: o.warmup, final: 0.1 } as const;
   const [first] = outline(l.stages);
-  checkMemory(first, { ...o, adamw: adamwDefaults }, context);
+  const comm = context.comm ?? alone;
+  const { rows, share } = usage(() => sharesOf(o.batch, comm, o.microBatch));
+  const hosts = await gather(comm, hostname());
+  const available = shared(availableMemory(), hosts.filter((host) => host === hostname()).length);
+  const asked = { ...o, batch: rows[0].count, pieces: share !== 1, adamw: adamwDefaults };
+  checkMemory(first, asked, context, available);
+  const identity: StateIdentity = {
+    ...(l.teacher === undefined ? {} : { teacher: l.teacher }),
+    ...(data ? { data: await contentHash(data) } : {}),
+  };
+  await agree(comm, identity);
   const schedule = { ...o, rate };
   const images = o.images ?? (await measured(l, schedule, context));
   const saveEvery = o.saveEvery ?? Math.ceil(images / 10);
@@ -155,22 +191,27 @@ export async function launch(l: Launch, context: Context): Promise<RunResult> {
     resume,
     dryRun,
     ignoreMemory,
+    rankTimeout,
+    checkRanks,
     run: _,
     ...stored
   } = { ...resolved, previewEvery: o.previewEvery ?? saveEvery };
   const written = recorded(l.command, stored, context);
-  const identity: StateIdentity = {
-    ...(l.teacher === undefined ? {} : { teacher: l.teacher }),
-    ...(data ? { data: await contentHash(data) } : {}),
-  };
-  const run = await openRun(o, l.name, written);
-  const lock = await acquireLock(run.path);
+  let lock: Lock | undefined;
+  const { path } = await fromRoot(comm, async () => {
+    const opened = await openRun(o, l.name, written);
+    lock = await acquireLock(opened.path);
+    return { path: opened.path };
+  });
+  const run = runAt(path);
+  const keeps = comm.rank === 0;
   try {
-    await sweepTemporary([run.path, run.samples, run.model, run.state]);
+    if (keeps) await sweepTemporary([run.path, run.samples, run.model, run.state]);
     report.event({ kind: "run", path: run.path });
     report.note(l.about(run, images));
     const card = (stage: Stage, done: Done) => l.card(stage, done, stored);
-    const store = diskStore({ run, identity, card, pairsDir: l.pairsDir }, context);
+    const disk = diskStore({ run, identity, card, pairsDir: l.pairsDir, base: l.base, cond: l.cond }, context);
+    const store = sharedStore(disk, comm);
     const job: Job = {
       stages: l.stages,
       data,
@@ -178,17 +219,22 @@ export async function launch(l: Launch, context: Context): Promise<RunResult> {
       seed,
       runtime,
       store,
-      preview: withCurve(run, l.preview(run)),
+      comm,
+      checkRanks,
+      ...(keeps ? { preview: withCurve(run, l.preview(run)) } : {}),
       signal: context.signal,
       saveSeconds: 60 * o.saveMinutes,
       ...(o.minutes === undefined ? {} : { deadline: begun + 60_000 * o.minutes }),
     };
-    await drive(job, l, run, written, context);
+    const writeOptions = async () => {
+      if (keeps) await writeJson(run.optionsFile, written);
+    };
+    await drive(job, l, run, writeOptions, context);
   } finally {
-    await lock.release();
+    await lock?.release();
   }
   report.event({ kind: "done", path: run.path, model: run.model });
-  report.note(`Done: ${run.model}. See it with: fewstep sample ${run.path} --out grid.png`);
+  report.note(`Done: ${run.model}. ${l.next?.(run) ?? `See it with: fewstep sample ${run.path} --out grid.png`}`);
   return { run, model: run.model };
 }
 
@@ -200,10 +246,12 @@ async function openRun(o: TrainingOptions, name: RunName, written: object): Prom
 async function measured(
   l: Launch,
   schedule: Omit<Schedule, "images" | "saveEvery" | "previewEvery">,
-  { report, runtime, seed }: Context,
+  { report, runtime, seed, comm = alone }: Context,
 ): Promise<number> {
   const minutes = l.options.minutes ?? 1;
-  const { images, perSecond } = await imagesIn(minutes, { stages: l.stages, data: l.data, schedule, seed, runtime });
+  const job = { stages: l.stages, data: l.data, schedule, seed, runtime, comm };
+  const own = await imagesIn(minutes, job);
+  const { images, perSecond } = await fromRoot(comm, () => own);
   report.note(
     `${minutes} minutes are about ${images.toLocaleString("en-US")} images at ${formatSpeed(perSecond)} images/s.`,
   );
@@ -211,14 +259,20 @@ async function measured(
 }
 
 /** Tells what happens, and writes down the options once the run is known to go on. */
-async function drive(job: Job, l: Launch, run: RunDir, written: object, { report }: Context): Promise<void> {
+async function drive(
+  job: Job,
+  l: Launch,
+  run: RunDir,
+  writeOptions: () => Promise<void>,
+  { report }: Context,
+): Promise<void> {
   let line = report.progress(l.method);
   let good = 0;
   try {
     for await (const event of runJob(job)) {
       switch (event.kind) {
         case "stage":
-          if (event.index === 0) await writeJson(run.optionsFile, written);
+          if (event.index === 0) await writeOptions();
           if (event.count > 1) {
             line.end();
             report.note(`Stage ${event.index + 1} of ${event.count}: ${event.name}.`);
@@ -227,12 +281,13 @@ async function drive(job: Job, l: Launch, run: RunDir, written: object, { report
           report.event(event);
           break;
         case "resumed":
-          await writeJson(run.optionsFile, written);
+          await writeOptions();
+          report.event(event);
           report.note(`Going on at step ${event.step} of ${event.steps} in ${run.path}.`);
           break;
         case "step":
           report.event({ ...event });
-          line.update({ done: event.images, total: event.total, loss: event.loss });
+          line.update({ done: event.images, total: event.total, loss: event.loss ?? undefined });
           break;
         case "checkpoint":
           good = event.step;

@@ -42,7 +42,7 @@ export const meanVelocity =
     );
     const v = draws.note("velocity", guidedVelocity(model, p, pair, z, cond, o.guidance));
     // Along (dz, dr, dt) = (v, 0, 1).
-    const moving = t.moving();
+    const moving = t.moving(model.form);
     const span = moving.clock.with([r], (now, before) => now - before, 1);
     const u = draws.note("value", read(predict(model, p, z, moving.clock, { ...cond, span }), straightRow));
     const { columns, rates } = moving.columns();

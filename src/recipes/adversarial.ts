@@ -3,12 +3,13 @@
 
 import { z } from "zod";
 import type { Draws } from "../draws.ts";
-import { add, mul, stopGradient } from "../graph/index.ts";
+import { mul, stopGradient } from "../graph/index.ts";
 import { discriminatorLoss, generatorLoss, knowsNothing } from "../objectives/adversarial.ts";
 import { meanOfSample } from "../objectives/regress.ts";
 import { fold } from "../random.ts";
-import { CRITIC, discriminator, evenTimes, samplesOf } from "./critics.ts";
-import { distanceOf, evenly, option, passes, stageOf, student } from "./parts.ts";
+import { CRITIC, evenTimes, samplesOf } from "./critics.ts";
+import { type Discriminator, discriminator } from "./discriminator.ts";
+import { distanceOf, evenly, idle, idleScale, option, passes, stageOf, student, sumOf } from "./parts.ts";
 import { type Player, recipe, type Table } from "./recipe.ts";
 
 export const adversarial = recipe({
@@ -36,51 +37,67 @@ export const adversarial = recipe({
     pairs: option.pairs(4096),
   }),
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
-  small: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, teacherSteps: 32, pairs: 16384, images: 409600 },
-  needs: (o) => ["data", "pairs", "features", "weights", ...(o.guidance === 1 ? [] : ["guidance" as const])],
-  teacherNfe: (o) => ({ perImage: 3, perPair: o.teacherSteps * passes(o.guidance) }),
+  small: {
+    points: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, teacherSteps: 32, pairs: 16384, images: 409600 },
+    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, teacherSteps: 20, pairs: 4096, images: 9600 },
+  },
+  needs: (o) => [
+    ...(o.gan > 0 ? (["data", "features", "weights"] as const) : []),
+    "pairs",
+    ...(o.guidance === 1 ? [] : ["guidance" as const]),
+  ],
+  teacherNfe: (o) => ({ perImage: o.gan > 0 ? 3 : 0, perPair: o.teacherSteps * passes(o.guidance) }),
+  idle: (o) => ({
+    ...idleScale(o),
+    ...idle(o.regression === 0, "with --regression 0", "distance", "distanceScale"),
+    ...idle(o.gan === 0, "with --gan 0", "ganLoss", "features", "criticRate"),
+  }),
   *stages(teacher, o, seed) {
+    if (o.regression === 0 && o.gan === 0)
+      throw new RangeError(
+        "With --regression 0 and --gan 0 there is nothing to learn from. Expected one of them above 0.",
+      );
     const { model, params } = teacher;
-    const judge = discriminator(teacher, model, o.features, fold(seed, "heads"));
+    const judge = o.gan > 0 ? discriminator(teacher, model, o.features, fold(seed, "heads")) : undefined;
     const distance = distanceOf(o);
     const samples = (table: Table, draws: Draws) =>
       samplesOf(model, evenTimes(1, model.form), table, draws, () => draws.data("noise"));
+    const asked = (table: Table) => ({ network: params, heads: table(CRITIC) });
     const moves = student(teacher, (table, draws) => {
-      const x = samples(table, draws);
-      draws.note("value", x);
-      const apart = draws.note("losses_regression", meanOfSample(distance(x, draws.note("target", draws.data("x")))));
-      const logits = judge.judge({ network: params, heads: table(CRITIC) }, x, { t: "t", noise: "noise_2" }, "", draws);
-      const gan = draws.note("losses_gan", generatorLoss(o.ganLoss, logits));
-      return add(mul(apart, o.regression), mul(gan, o.gan));
+      const x = draws.note("value", samples(table, draws));
+      const apart = () =>
+        draws.note("losses_regression", meanOfSample(distance(x, draws.note("target", draws.data("x")))));
+      const fooled = (by: Discriminator) =>
+        generatorLoss(o.ganLoss, by.judge(asked(table), x, { t: "t", noise: "noise_2" }, "", draws));
+      return sumOf(
+        o.regression > 0 ? mul(apart(), o.regression) : undefined,
+        judge && mul(draws.note("losses_gan", fooled(judge)), o.gan),
+      );
     });
-    const critic: Player = {
+    const critic = (by: Discriminator): Player => ({
       name: CRITIC,
-      spec: judge.spec,
-      start: judge.start,
+      spec: by.spec,
+      start: by.start,
       optimizer: { rate: o.criticRate },
       loss(table, draws) {
+        const at = (noise: string) => ({ t: "critic_t", noise });
         const x = stopGradient(samples(table, draws));
-        const p = { network: params, heads: table(CRITIC) };
-        const fake = judge.judge(p, x, { t: "critic_t", noise: "critic_noise_fake" }, "", draws);
-        const real = judge.judge(
-          p,
-          draws.data("real_x"),
-          { t: "critic_t", noise: "critic_noise_real" },
-          "real_",
-          draws,
-        );
+        const fake = by.judge(asked(table), x, at("critic_noise_fake"), "", draws);
+        const real = by.judge(asked(table), draws.data("real_x"), at("critic_noise_real"), "real_", draws);
         return draws.note("discriminator", discriminatorLoss(o.ganLoss, fake, real));
       },
-    };
+    });
     const { teacherSolver: solver, teacherSteps: steps, pairs, guidance } = o;
     yield stageOf(teacher, {
       name: "adversarial",
       model,
-      players: [moves, critic],
-      source: { data: "real_", pairs: { prefix: "", teacher, guidance, solver, steps, pairs } },
+      players: [moves, ...(judge ? [critic(judge)] : [])],
+      source: {
+        ...(judge ? { data: "real_" } : {}),
+        pairs: { prefix: "", teacher, guidance, solver, steps, pairs },
+      },
       sampler: evenly([1]),
-      watch: ["discriminator"],
-      nothing: { discriminator: knowsNothing(o.ganLoss) },
+      ...(judge ? { watch: ["discriminator"], nothing: { discriminator: knowsNothing(o.ganLoss) } } : {}),
     });
   },
 });

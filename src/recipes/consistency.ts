@@ -9,8 +9,8 @@ import { type Boundary, consistent, endOf } from "../objectives/boundary.ts";
 import { consistency as consistencyLoss } from "../objectives/consistency.ts";
 import { read } from "../pair.ts";
 import { solve } from "../solve.ts";
-import { distanceOf, evenly, option, passes, stageOf, student } from "./parts.ts";
-import { recipe, STUDENT, type Stage, type Start } from "./recipe.ts";
+import { distanceOf, evenly, idle, idleScale, option, passes, stageOf, student } from "./parts.ts";
+import { type Idle, recipe, STUDENT, type Stage, type Start } from "./recipe.ts";
 
 export const consistencyOptions = {
   grid: z.int().min(2).default(40).describe("Points of the time grid; the student is compared one point apart."),
@@ -22,6 +22,8 @@ export const consistencyOptions = {
   distance: option.distance("pseudo-huber"),
   distanceScale: option.distanceScale(),
 };
+export const idleTarget = ({ target }: { readonly target: string }): Idle =>
+  idle(target === "student", "with --target student", "targetDecay");
 const schema = z.object({
   ...consistencyOptions,
   distill: z.boolean().default(true).describe("Follows the teacher; without, it learns from data alone."),
@@ -77,9 +79,18 @@ export const consistency = recipe({
   },
   options: schema,
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
-  small: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, grid: 40, targetDecay: 0.95, images: 614400 },
+  small: {
+    points: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, grid: 40, targetDecay: 0.95, images: 614400 },
+    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, grid: 8, targetDecay: 0.9, images: 16_000 },
+  },
   needs: (o) => ["data", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   teacherNfe: (o) => ({ perImage: o.distill ? passes(o.guidance) : 0, perPair: 0 }),
+  idle: (o) => ({
+    ...idleScale(o),
+    ...idleTarget(o),
+    ...idle(o.boundary === "jump", "with --boundary jump", "sigmaData"),
+    ...idle(!o.distill, "with --no-distill", "guidance"),
+  }),
   *stages(teacher, o) {
     yield follow(teacher, o, { name: "consistency", sampler: evenly([1, 2, 4], "lcm"), share: 1 });
   },

@@ -1,17 +1,14 @@
-// What methods with a second network share: a generator's samples, a critic that follows them, a discriminator.
+// What methods with a second network share: a generator's samples, and a critic that follows them.
 
-import { times } from "../clock.ts";
 import { type Form, startScale, uniform } from "../core/index.ts";
-import type { Draws } from "../draws.ts";
-import { concat, input, mul, type Tensor } from "../graph/index.ts";
-import type { Model } from "../model.ts";
-import { features, headSpec, heads, middleFeatures } from "../nn/features.ts";
-import { initialize } from "../nn/initialize.ts";
-import type { ParamSpec, Params } from "../nn/params.ts";
+import type { CondKind, Draws } from "../draws.ts";
+import { mul, stopGradient, type Tensor } from "../graph/index.ts";
+import type { Params } from "../nn/params.ts";
+import { distance } from "../objectives/distances.ts";
 import { generate } from "../objectives/distribution.ts";
-import { noised, read } from "../pair.ts";
-import type { Key } from "../random.ts";
-import { type NetModel, STUDENT, type Start, type Table } from "./recipe.ts";
+import { regress } from "../objectives/regress.ts";
+import { noised, type RowAt } from "../pair.ts";
+import { type NetModel, STUDENT, type Table } from "./recipe.ts";
 
 export const CRITIC = "critic";
 
@@ -49,52 +46,23 @@ export function timesOf(
   return stepTimes;
 }
 
-export interface Discriminator {
-  /** Of the heads. */
-  readonly spec: readonly ParamSpec[];
-  readonly start: Float32Array;
-  /** Logits [B, 1] of x, noised at a time and with a noise of these names. */
-  judge(
-    p: { network: Params; heads: Params },
-    x: Tensor,
-    at: { t: string; noise: string },
-    prefix: string,
-    draws: Draws,
-  ): readonly Tensor[];
-}
-
-/** Heads on the features of a network. `named`: where they look; default: its middle. */
-export function discriminator(start: Start, model: NetModel, named: readonly string[], seed: Key): Discriminator {
-  const names = named.length > 0 ? named : middleFeatures(start.network);
-  if (!names)
-    throw new RangeError(
-      "An ONNX file does not say what is computed inside, and a discriminator looks there. Use another method.",
-    );
-  const [x, cond] = onePass(model);
-  const spec = headSpec(model, start.spec, names, times(1), x, cond);
-  const see = features(model, names);
-  return {
-    spec,
-    start: initialize(spec, seed),
-    judge(p, sample, at, prefix, draws) {
-      const t = draws.clock(at.t, inside);
-      const state = read(noised(t, sample, draws.normal(at.noise)), (time) => model.form.at(time));
-      const logits = heads(
-        p.heads,
-        names,
-        see(p.network, draws.note(`state_${at.noise}`, state), t, draws.cond("full", prefix)),
-      );
-      draws.note(`logits_${at.noise}`, concat(logits, 1));
-      return logits;
-    },
+/** How a critic follows the student: it denoises its samples x, compared in mean square at a row: [B]. */
+export function following(model: NetModel, compare: RowAt, cond: CondKind) {
+  const { tMin, tMax } = model.form;
+  const follow = regress(model, { compare, distance: distance({ kind: "mse" }) });
+  return (p: Params, x: Tensor, draws: Draws): Tensor => {
+    const t = draws.clock("critic_t", uniform({ from: tMin, to: tMax }));
+    return follow(p, noised(t, stopGradient(x), draws.normal("critic_noise")), draws.cond(cond), draws);
   };
 }
 
-/** Inputs of one sample, for shapes. */
-function onePass(model: Model<Params>): [Tensor, Record<string, Tensor>] {
-  const cond = Object.entries(model.conditions).map(([name, { shape, dtype }]) => [
-    name,
-    input(name, [1, ...shape], dtype),
-  ]);
-  return [input("x", [1, ...model.sampleShape]), Object.fromEntries(cond)];
+/** Several vectors as one. */
+export function joined(...parts: readonly Float32Array[]): Float32Array {
+  const out = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
 }

@@ -2,19 +2,18 @@
 // difference of two predictions: the teacher's, and that of a critic that follows the student.
 
 import { z } from "zod";
-import { uniform } from "../core/index.ts";
 import type { Draws } from "../draws.ts";
-import { add, mul, square, stopGradient, sub, type Tensor } from "../graph/index.ts";
+import { mul, square, stopGradient, sub, type Tensor } from "../graph/index.ts";
 import { guided, predict } from "../model.ts";
 import type { Params } from "../nn/params.ts";
-import { discriminatorLoss, generatorLoss, knowsNothing } from "../objectives/adversarial.ts";
-import { distance } from "../objectives/distances.ts";
+import { knowsNothing } from "../objectives/adversarial.ts";
 import { matching } from "../objectives/distribution.ts";
-import { meanOfSample, regress } from "../objectives/regress.ts";
-import { dataRow, noised, noiseRow, read } from "../pair.ts";
+import { meanOfSample } from "../objectives/regress.ts";
+import { dataRow, noiseRow, read } from "../pair.ts";
 import { fold } from "../random.ts";
-import { CRITIC, type Discriminator, discriminator, inside, samplesOf, timesOf } from "./critics.ts";
-import { atTimes, evenly, option, passes, stageOf, student } from "./parts.ts";
+import { CRITIC, following, inside, joined, samplesOf, timesOf } from "./critics.ts";
+import { ownDiscriminator } from "./discriminator.ts";
+import { atTimes, evenly, idle, option, passes, stageOf, student, sumOf } from "./parts.ts";
 import { type NetModel, type Player, recipe, STUDENT, type Table } from "./recipe.ts";
 
 const weight = (what: string, d: number) => z.number().nonnegative().default(d).describe(what);
@@ -50,15 +49,28 @@ export const dmd = recipe({
   }),
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
   small: {
-    batch: 256,
-    lr: 0.001,
-    ema: 0.99,
-    warmup: 50,
-    teacherSteps: 32,
-    pairs: 16384,
-    regression: 1,
-    criticRate: 2,
-    images: 614400,
+    points: {
+      batch: 256,
+      lr: 0.001,
+      ema: 0.99,
+      warmup: 50,
+      teacherSteps: 32,
+      pairs: 16384,
+      regression: 1,
+      criticRate: 2,
+      images: 614400,
+    },
+    images: {
+      batch: 32,
+      lr: 4e-4,
+      ema: 0.99,
+      warmup: 20,
+      teacherSteps: 20,
+      pairs: 4096,
+      regression: 1,
+      criticRate: 2,
+      images: 9600,
+    },
   },
   needs: (o) => [
     ...(o.gan > 0 ? (["data", "features"] as const) : ["data" as const]),
@@ -69,46 +81,38 @@ export const dmd = recipe({
     perImage: passes(o.guidance) / o.every,
     perPair: o.regression > 0 ? o.teacherSteps * passes(o.guidance) : 0,
   }),
+  idle: (o) => ({
+    ...idle(o.regression === 0, "with --regression 0", "teacherSteps", "teacherSolver", "pairs"),
+    ...idle(o.gan === 0, "with --gan 0", "ganCritic", "features"),
+  }),
   *stages(teacher, o, seed) {
-    const { model, spec, theta } = teacher;
+    const { model, spec, theta, params } = teacher;
     const times = timesOf(o, model.form);
-    const real = { model: guided(model, o.guidance), params: teacher.params };
-    const judge = o.gan > 0 ? discriminator(teacher, model, o.features, fold(seed, "heads")) : undefined;
-    /** The discriminator is the mean of its heads, on the critic's own features. */
-    const judged = (by: Discriminator, table: Table, x: Tensor, t: string, noise: string, draws: Draws) =>
-      averaged(by.judge({ network: table(CRITIC), heads: table(CRITIC) }, x, { t, noise }, "", draws));
+    const samples = (table: Table, draws: Draws) => samplesOf(model, times, table, draws);
+    const judge = o.gan > 0 ? ownDiscriminator(teacher, o.features, fold(seed, "heads")) : undefined;
+    const real = { model: guided(model, o.guidance), params };
     const moves = student(
       teacher,
       (table, draws) => {
-        const x = samplesOf(model, times, table, draws);
+        const [x, t] = [samples(table, draws), draws.clock("t", inside)];
         const fake = { model, params: table(CRITIC) };
-        const t = draws.clock("t", inside);
-        let loss = matching("dmd", real, fake, x, draws.cond("full"), t, draws.normal("noise_2"), draws);
-        if (o.regression > 0) loss = add(loss, mul(onPairs(model, table(STUDENT), draws), o.regression));
-        if (judge) {
-          const logits = judged(judge, table, x, "t_gan", "noise_gan", draws);
-          loss = add(loss, mul(draws.note("losses_gan", generatorLoss("logistic", logits)), o.gan));
-        }
-        return loss;
+        const matched = matching("dmd", real, fake, x, draws.cond("full"), t, draws.normal("noise_2"), draws);
+        const regressed = o.regression > 0 ? mul(onPairs(model, table(STUDENT), draws), o.regression) : undefined;
+        const fooled = judge && mul(judge.fooled(table, x, draws), o.gan);
+        return sumOf(matched, regressed, fooled);
       },
       { every: o.every },
     );
-    const follow = regress(model, { compare: noiseRow, distance: distance({ kind: "mse" }) });
+    const follow = following(model, noiseRow, "full");
     const critic: Player = {
       name: CRITIC,
       spec: [...spec, ...(judge?.spec ?? [])],
-      start: joined(theta, judge?.start),
+      start: joined(theta, ...(judge ? [judge.start] : [])),
       optimizer: { rate: o.criticRate },
       loss(table, draws) {
-        const x = stopGradient(samplesOf(model, times, table, draws));
-        const t = draws.clock("critic_t", uniform({ from: model.form.tMin, to: model.form.tMax }));
-        const pair = noised(t, x, draws.normal("critic_noise"));
-        const loss = draws.note("losses_diffusion", follow(table(CRITIC), pair, draws.cond("full"), draws));
-        if (!judge) return loss;
-        const ofFake = judged(judge, table, x, "critic_t_gan", "critic_noise_fake", draws);
-        const ofReal = judged(judge, table, draws.data("x"), "critic_t_gan", "critic_noise_real", draws);
-        const gan = draws.note("losses_gan", discriminatorLoss("logistic", ofFake, ofReal));
-        return add(loss, mul(draws.note("discriminator", gan), o.ganCritic));
+        const x = stopGradient(samples(table, draws));
+        const followed = draws.note("losses_diffusion", follow(table(CRITIC), x, draws));
+        return sumOf(followed, judge && mul(judge.told(table, x, draws), o.ganCritic));
       },
     };
     const { teacherSolver: solver, teacherSteps, pairs, guidance } = o;
@@ -132,19 +136,4 @@ function onPairs(model: NetModel, p: Params, draws: Draws): Tensor {
   const seen = predict(model, p, draws.data("pair_noise"), start, draws.cond("full", "pair_"));
   const apart = sub(draws.note("regressed", read(seen, dataRow)), draws.data("pair_x"));
   return draws.note("losses_regression", meanOfSample(square(apart)));
-}
-
-/** The mean over heads, as the one logit that it is in DMD2. */
-const averaged = (logits: readonly Tensor[]) => [
-  mul(
-    logits.reduce((a, b) => add(a, b)),
-    1 / logits.length,
-  ),
-];
-
-function joined(a: Float32Array, b: Float32Array = new Float32Array(0)): Float32Array {
-  const out = new Float32Array(a.length + b.length);
-  out.set(a);
-  out.set(b, a.length);
-  return out;
 }

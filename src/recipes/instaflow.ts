@@ -3,9 +3,9 @@
 import { z } from "zod";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { dataRow } from "../pair.ts";
-import { distanceOf, evenly, option, passes, regressing, stageOf } from "./parts.ts";
+import { distanceOf, evenly, idleScale, option, passes, regressing, stageOf } from "./parts.ts";
 import { recipe } from "./recipe.ts";
-import { rectify, reflowOptions } from "./reflow.ts";
+import { idleStart, rectify, reflowOptions } from "./reflow.ts";
 
 export const instaflow = recipe({
   name: "instaflow",
@@ -22,19 +22,33 @@ export const instaflow = recipe({
   }),
   training: { lr: 1.5e-4, ema: 0.99, images: 64_000 },
   small: {
-    batch: 256,
-    lr: 0.001,
-    ema: 0.99,
-    warmup: 50,
-    start: "snr-matched",
-    teacherSteps: 32,
-    pairs: 16384,
-    distillDistance: "mse",
-    images: 614400,
+    points: {
+      batch: 256,
+      lr: 0.001,
+      ema: 0.99,
+      warmup: 50,
+      start: "snr-matched",
+      teacherSteps: 32,
+      pairs: 16384,
+      distillDistance: "mse",
+      images: 614400,
+    },
+    images: {
+      batch: 32,
+      lr: 4e-4,
+      ema: 0.99,
+      warmup: 20,
+      start: "snr-matched",
+      teacherSteps: 20,
+      pairs: 2048,
+      atNoise: 0.5,
+      images: 16_000,
+    },
   },
   needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   // Two sets of pairs: the teacher's, and those of the straight flow.
   teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * (passes(o.guidance) + 1) }),
+  idle: (o, teacher) => ({ ...(o.distillDistance === "mse" ? idleScale(o) : {}), ...idleStart(teacher) }),
   *stages(teacher, o) {
     const flow = yield rectify(teacher, o, { name: "reflow", share: 1 - o.distillShare });
     const { model } = flow;

@@ -11,7 +11,7 @@ import { consistency } from "../objectives/consistency.ts";
 import { noised, read } from "../pair.ts";
 import { solve } from "../solve.ts";
 import { told } from "./grow.ts";
-import { distanceOf, evenly, option, stageOf, student } from "./parts.ts";
+import { distanceOf, evenly, idle, idleScale, option, stageOf, student } from "./parts.ts";
 import { recipe, STUDENT } from "./recipe.ts";
 
 export const lcm = recipe({
@@ -33,10 +33,25 @@ export const lcm = recipe({
     distanceScale: option.distanceScale(),
   }),
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
-  small: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, grid: 50, images: 614400 },
+  small: {
+    points: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, grid: 50, images: 614400 },
+    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, grid: 20, guidanceMin: 1, guidanceMax: 4, images: 16_000 },
+  },
   needs: () => ["data", "network"],
   teacherNfe: () => ({ perImage: 2, perPair: 0 }),
+  idle: (o, teacher) => ({
+    ...idleScale(o),
+    ...idle(
+      teacher !== undefined && !canBeGuided(teacher.model.conditions),
+      "with a teacher that cannot be guided",
+      ...["guidanceMin", "guidanceMax", "embedding"],
+    ),
+  }),
   *stages(teacher, o, seed) {
+    if (o.guidanceMin > o.guidanceMax)
+      throw new RangeError(
+        `--guidance-min ${o.guidanceMin} is more than --guidance-max ${o.guidanceMax}. Expected the lesser one first.`,
+      );
     const guidable = canBeGuided(teacher.model.conditions);
     const start = guidable ? told(teacher, { guidance: o.embedding }, seed) : teacher;
     const { model, timeInput } = start;

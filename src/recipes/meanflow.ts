@@ -6,10 +6,10 @@ import { logitNormal, normalCdf } from "../core/index.ts";
 import { independent } from "../couplings/independent.ts";
 import { meanVelocity } from "../objectives/meanVelocity.ts";
 import { told } from "./grow.ts";
-import { evenly, passes, stageOf, student } from "./parts.ts";
+import { evenly, idle, passes, stageOf, student } from "./parts.ts";
 import { recipe, STUDENT } from "./recipe.ts";
-import { startOption, straightened } from "./reflow.ts";
-import { afterSettling, settled, settleOptions } from "./settle.ts";
+import { idleStart, startOption, straightened } from "./reflow.ts";
+import { afterSettling, idleSettling, settled, settleOptions } from "./settle.ts";
 
 export const meanflow = recipe({
   name: "meanflow",
@@ -31,19 +31,38 @@ export const meanflow = recipe({
   }),
   training: { lr: 1e-4, ema: 0.99, images: 128_000 },
   small: {
-    batch: 256,
-    lr: 0.001,
-    ema: 0.99,
-    warmup: 50,
-    start: "snr-matched",
-    equal: 0.5,
-    timeScale: 5,
-    timeMean: 0,
-    timeStd: 1.5,
-    images: 614400,
+    points: {
+      batch: 256,
+      lr: 0.001,
+      ema: 0.99,
+      warmup: 50,
+      start: "snr-matched",
+      equal: 0.5,
+      timeScale: 5,
+      timeMean: 0,
+      timeStd: 1.5,
+      images: 614400,
+    },
+    images: {
+      batch: 32,
+      lr: 4e-4,
+      ema: 0.99,
+      warmup: 20,
+      start: "snr-matched",
+      equal: 0.5,
+      timeScale: 5,
+      timeMean: 0,
+      timeStd: 1.5,
+      images: 16_000,
+    },
   },
   needs: (o) => ["data", "network", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   teacherNfe: (o) => ({ perImage: passes(o.guidance) - 1 + (o.timeScale === undefined ? 0 : o.settle), perPair: 0 }),
+  idle: (o, teacher) => ({
+    ...idleStart(teacher),
+    ...idleSettling(o, teacher),
+    ...idle(o.weightPower === 0, "with --weight-power 0", "weightOffset"),
+  }),
   *stages(teacher, o, seed) {
     const start = told(straightened(yield* settled(teacher, o), o.start), { span: true }, seed);
     const { model } = start;

@@ -4,10 +4,11 @@ import { z } from "zod";
 import { type Form, tickWindows, type Windows } from "../core/index.ts";
 import type { Coupling } from "../couplings/coupling.ts";
 import type { CondKind } from "../draws.ts";
+import { add, type Tensor } from "../graph/index.ts";
 import { type Distance, distance } from "../objectives/distances.ts";
 import { type RegressOptions, regress } from "../objectives/regress.ts";
 import type { SamplerSpec } from "../run/card.ts";
-import { type Need, type NetModel, type Player, STUDENT, type Stage, type Start } from "./recipe.ts";
+import { type Idle, type Need, type NetModel, type Player, STUDENT, type Stage, type Start } from "./recipe.ts";
 
 const count = z.int().positive();
 
@@ -31,6 +32,17 @@ export function distanceOf(o: { distance: "mse" | "pseudo-huber" | "huber"; dist
     o.distance === "huber" ? { kind: "huber", delta: o.distanceScale } : { kind: "pseudo-huber", c: o.distanceScale },
   );
 }
+
+/** Options that do nothing, where that is `so`. */
+export const idle = (so: boolean, why: string, ...options: readonly string[]): Idle =>
+  so ? Object.fromEntries(options.map((name) => [name, why])) : {};
+
+export const idleScale = ({ distance }: { readonly distance: string }): Idle =>
+  idle(distance === "mse", "with --distance mse", "distanceScale");
+
+/** The sum of those terms of a loss that there are. */
+export const sumOf = (...terms: readonly (Tensor | undefined)[]): Tensor =>
+  terms.filter((term) => term !== undefined).reduce((sum, term) => add(sum, term));
 
 /** Network passes of one evaluation. */
 export const passes = (guidance: number): number => (guidance === 1 ? 1 : 2);
@@ -95,19 +107,23 @@ export const blindAtNoise = (form: Form): boolean => form.at(form.tMax)[0] === 0
 export const windowed = {
   training: { lr: 1e-4, ema: 0.99, images: 32_000 },
   small: {
-    batch: 256,
-    lr: 0.001,
-    ema: 0.99,
-    warmup: 50,
-    teacherSteps: 4,
-    teacherSolver: "dpm++2m",
-    atStarts: 0.5,
-    images: 307200,
+    points: {
+      batch: 256,
+      lr: 0.001,
+      ema: 0.99,
+      warmup: 50,
+      teacherSteps: 4,
+      teacherSolver: "dpm++2m",
+      atStarts: 0.5,
+      images: 307200,
+    },
+    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, teacherSteps: 4, atStarts: 0.6, images: 11_200 },
   },
   needs: (o: { readonly guidance: number }): readonly Need[] => [
     "data",
     ...(o.guidance === 1 ? [] : (["guidance"] as const)),
   ],
+  idle: idleScale,
   teacherNfe: (o: { readonly guidance: number; readonly teacherSteps: number }) => ({
     perImage: o.teacherSteps * passes(o.guidance),
     perPair: 0,

@@ -47,6 +47,7 @@ export const perflow = recipe({
     distanceScale: option.distanceScale(),
   }),
   ...windowed,
+  small: { ...windowed.small, images: { ...windowed.small.images, weight: "endpoint" } },
   resolve: (teacher, o) => ({ ...o, predict: o.predict ?? inherited(teacher) }),
   *stages(teacher, o) {
     const windows = uniformWindows(o.windows);

@@ -8,7 +8,7 @@ import { stopGradient } from "../graph/index.ts";
 import { regress } from "../objectives/regress.ts";
 import { dataRow, read } from "../pair.ts";
 import { solve } from "../solve.ts";
-import { distanceOf, evenly, option, stageOf, student } from "./parts.ts";
+import { distanceOf, evenly, idleScale, option, stageOf, student } from "./parts.ts";
 import { recipe, STUDENT } from "./recipe.ts";
 
 export const progressive = recipe({
@@ -30,12 +30,21 @@ export const progressive = recipe({
     distanceScale: option.distanceScale(),
   }),
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
-  small: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, images: 614400 },
+  small: {
+    points: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, images: 614400 },
+    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, images: 16_000 },
+  },
   needs: () => ["data"],
   teacherNfe: () => ({ perImage: 2, perPair: 0 }),
+  idle: idleScale,
   *stages(teacher, o) {
+    const halved = Array.from({ length: 1 + Math.floor(Math.log2(o.from)) }, (_, k) => Math.floor(o.from / 2 ** k));
+    if (!halved.includes(o.to))
+      throw new RangeError(
+        `${o.from} steps become ${halved.join(", ")} by halving. Expected --to to be one of them, not ${o.to}.`,
+      );
     let from = teacher;
-    for (let n = o.from; n >= o.to; n = Math.floor(n / 2)) {
+    for (const n of halved.filter((steps) => steps >= o.to)) {
       const { model, params } = from;
       const { form } = model;
       const weigh = o.weight === "snr+1" ? snrPlusOne : truncatedSnr;

@@ -92,6 +92,11 @@ export interface Stage {
 /** "weights": what is inside the teacher, so that the student has to begin as it. */
 export type Need = "data" | "pairs" | "classes" | "guidance" | "features" | "network" | "weights";
 
+/** What small data are made of: points have an MLP and big batches, images a convolutional network and few. */
+export type SampleKind = "points" | "images";
+
+export type Idle = Readonly<Record<string, string>>;
+
 export interface Recipe<S extends z.ZodObject = z.ZodObject, N extends string = string> {
   readonly name: N;
   /** One sentence. */
@@ -107,10 +112,15 @@ export interface Recipe<S extends z.ZodObject = z.ZodObject, N extends string = 
   /** Learning rate, decay of the kept average, budget in images, where these are not given. */
   readonly training: { readonly lr: number; readonly ema: number; readonly images: number };
   /** Options, its own and those of training, for small data and minutes: the defaults are the paper's. */
-  readonly small?: Readonly<Record<string, string | number>>;
+  readonly small?: Readonly<Record<SampleKind, Readonly<Record<string, string | number>>>>;
   needs(o: z.output<S>): readonly Need[];
   /** The teacher's network evaluations: per image of training, and per stored pair. */
   teacherNfe(o: z.output<S>): { readonly perImage: number; readonly perPair: number };
+  /**
+   * Options that do nothing with these, and why: { distanceScale: "with --distance mse" }. To give one is an error. What
+   * depends on the teacher is told when it is known.
+   */
+  idle?(o: z.output<S>, teacher?: Start): Idle;
   /** Options that follow from the teacher where they are not given. */
   resolve?(teacher: Teacher, o: z.output<S>): z.output<S>;
   /** What is done in turn; a stage is answered with its kept weights. `seed` is for parameters that begin at random. */

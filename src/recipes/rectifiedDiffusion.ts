@@ -5,7 +5,7 @@ import { z } from "zod";
 import { uniform, withAtoms } from "../core/index.ts";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { dataRow } from "../pair.ts";
-import { distanceOf, evenly, option, passes, regressing, stageOf } from "./parts.ts";
+import { distanceOf, evenly, idleScale, option, passes, regressing, stageOf } from "./parts.ts";
 import { recipe, type Stage, type Start } from "./recipe.ts";
 
 export const rectifiedDiffusionOptions = {
@@ -53,18 +53,22 @@ export const rectifiedDiffusion = recipe({
   options: schema,
   training: { lr: 1.5e-4, ema: 0.99, images: 32_000 },
   small: {
-    batch: 256,
-    lr: 0.001,
-    ema: 0.99,
-    warmup: 50,
-    teacherSteps: 32,
-    pairs: 16384,
-    atNoise: 0.5,
-    distance: "mse",
-    images: 409600,
+    points: {
+      batch: 256,
+      lr: 0.001,
+      ema: 0.99,
+      warmup: 50,
+      teacherSteps: 32,
+      pairs: 16384,
+      atNoise: 0.5,
+      distance: "mse",
+      images: 409600,
+    },
+    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, teacherSteps: 20, pairs: 4096, atNoise: 0.5, images: 11_200 },
   },
   needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * passes(o.guidance) }),
+  idle: idleScale,
   *stages(teacher, o) {
     yield retrain(teacher, o);
   },

@@ -2,8 +2,8 @@
 // first-order path the prediction of the data is consistent already, so the second stage begins near its end.
 
 import { z } from "zod";
-import { consistencyOptions, follow } from "./consistency.ts";
-import { evenly, passes } from "./parts.ts";
+import { consistencyOptions, follow, idleTarget } from "./consistency.ts";
+import { evenly, idle, idleScale, passes } from "./parts.ts";
 import { recipe } from "./recipe.ts";
 import { rectifiedDiffusionOptions, retrain } from "./rectifiedDiffusion.ts";
 
@@ -31,15 +31,29 @@ export const rectifiedDiffusionCd = recipe({
   }),
   training: { lr: 1.5e-4, ema: 0.99, images: 64_000 },
   small: {
-    batch: 256,
-    lr: 0.001,
-    ema: 0.99,
-    warmup: 50,
-    teacherSteps: 32,
-    pairs: 16384,
-    atNoise: 0.5,
-    distance: "mse",
-    images: 614400,
+    points: {
+      batch: 256,
+      lr: 0.001,
+      ema: 0.99,
+      warmup: 50,
+      teacherSteps: 32,
+      pairs: 16384,
+      atNoise: 0.5,
+      distance: "mse",
+      images: 614400,
+    },
+    images: {
+      batch: 32,
+      lr: 4e-4,
+      ema: 0.99,
+      warmup: 20,
+      teacherSteps: 20,
+      pairs: 4096,
+      atNoise: 0.5,
+      grid: 8,
+      targetDecay: 0.9,
+      images: 16_000,
+    },
   },
   needs: (o) => [
     "data",
@@ -50,6 +64,11 @@ export const rectifiedDiffusionCd = recipe({
     o.rectify > 0
       ? { perImage: 1 - o.rectify, perPair: o.teacherSteps * passes(o.guidance) }
       : { perImage: passes(o.guidance), perPair: 0 },
+  idle: (o) => ({
+    ...idleScale(o),
+    ...idleTarget(o),
+    ...idle(o.rectify === 0, "with --rectify 0", "teacherSteps", "teacherSolver", "atNoise", "pairs"),
+  }),
   *stages(teacher, o) {
     const first = o.rectify > 0 ? yield retrain(teacher, o, o.rectify) : teacher;
     // What the first stage learned has the guidance in it; without one, the teacher is guided here.

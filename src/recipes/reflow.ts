@@ -6,8 +6,8 @@ import { linear, uniform, velocity, withAtoms } from "../core/index.ts";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { inForm, networkModel } from "../model.ts";
 import { straightRow } from "../pair.ts";
-import { distanceOf, evenly, option, passes, regressing, stageOf } from "./parts.ts";
-import { recipe, type Stage, type Start } from "./recipe.ts";
+import { distanceOf, evenly, idle, idleScale, option, passes, regressing, stageOf } from "./parts.ts";
+import { type Idle, recipe, type Stage, type Start } from "./recipe.ts";
 
 export const startOption = z
   .enum(["naive", "snr-matched"])
@@ -37,6 +37,9 @@ export function straightened(start: Start, how: Options["start"]): Start {
   if (how === "snr-matched") return { ...start, model: inForm(model, linear()) };
   return { ...start, model: networkModel(network, linear(), velocity, straightTime), timeInput: straightTime };
 }
+
+export const idleStart = (teacher?: Start): Idle =>
+  idle(teacher?.model.form.spec.kind === "linear", "with a teacher on straight paths", "start");
 
 /** One round; `times` may pin it to pure noise. */
 export function rectify(teacher: Start, o: Options, round: { readonly name: string; readonly share: number }): Stage {
@@ -69,18 +72,33 @@ export const reflow = recipe({
   options: z.object({ rounds: z.int().positive().default(1).describe("Rounds of reflow."), ...reflowOptions }),
   training: { lr: 1.5e-4, ema: 0.99, images: 32_000 },
   small: {
-    batch: 256,
-    lr: 0.001,
-    ema: 0.99,
-    warmup: 50,
-    start: "snr-matched",
-    teacherSteps: 32,
-    pairs: 16384,
-    atNoise: 0.5,
-    images: 409600,
+    points: {
+      batch: 256,
+      lr: 0.001,
+      ema: 0.99,
+      warmup: 50,
+      start: "snr-matched",
+      teacherSteps: 32,
+      pairs: 16384,
+      atNoise: 0.5,
+      images: 409600,
+    },
+    images: {
+      batch: 32,
+      lr: 4e-4,
+      ema: 0.99,
+      warmup: 20,
+      start: "snr-matched",
+      teacherSteps: 20,
+      pairs: 4096,
+      atNoise: 0.5,
+      images: 16_000,
+    },
   },
   needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],
-  teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * passes(o.guidance) }),
+  // The pairs of later rounds are made without guidance.
+  teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * (passes(o.guidance) + o.rounds - 1) }),
+  idle: (o, teacher) => ({ ...idleScale(o), ...idleStart(teacher) }),
   *stages(teacher, o) {
     let from = teacher;
     for (let k = 1; k <= o.rounds; k++) {

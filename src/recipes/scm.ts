@@ -8,9 +8,9 @@ import { stopGradient } from "../graph/index.ts";
 import { guided, inForm, predict } from "../model.ts";
 import { tangentLoss, trig, vRow } from "../objectives/tangent.ts";
 import { read } from "../pair.ts";
-import { evenly, option, passes, stageOf, student } from "./parts.ts";
+import { evenly, idle, option, passes, stageOf, student } from "./parts.ts";
 import { type NetModel, recipe, STUDENT } from "./recipe.ts";
-import { afterSettling, settled, settleOptions } from "./settle.ts";
+import { afterSettling, idleSettling, settled, settleOptions } from "./settle.ts";
 
 export const scm = recipe({
   name: "scm",
@@ -23,7 +23,11 @@ export const scm = recipe({
   options: z.object({
     distill: z.boolean().default(true).describe("Follows the teacher; without, it learns from data alone."),
     guidance: option.guidance(),
-    tangentWarmup: z.int().nonnegative().default(1000).describe("Steps over which the tangent's second part comes in."),
+    tangentWarmup: z
+      .int()
+      .nonnegative()
+      .default(1000)
+      .describe("Steps of training, whatever the batch and the budget, over which the tangent's second part comes in."),
     normalize: z.boolean().default(true).describe("Divides the tangent by its norm plus c."),
     tangentOffset: z.number().nonnegative().default(0.1).describe("Added to the tangent's norm."),
     timeMean: z.number().default(-1).describe("Mean of ln(sigma/alpha) of times."),
@@ -31,9 +35,17 @@ export const scm = recipe({
     ...settleOptions,
   }),
   training: { lr: 1e-4, ema: 0.99, images: 128_000 },
-  small: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, tangentWarmup: 500, timeScale: 5, images: 614400 },
+  small: {
+    points: { batch: 256, lr: 0.001, ema: 0.99, warmup: 50, tangentWarmup: 500, timeScale: 5, images: 614400 },
+    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, tangentWarmup: 100, timeScale: 5, images: 16_000 },
+  },
   needs: (o) => ["data", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   teacherNfe: (o) => ({ perImage: o.distill ? passes(o.guidance) : 0, perPair: 0 }),
+  idle: (o, teacher) => ({
+    ...idleSettling(o, teacher),
+    ...idle(!o.normalize, "with --no-normalize", "tangentOffset"),
+    ...idle(!o.distill, "with --no-distill", "guidance"),
+  }),
   *stages(teacher, o) {
     const onTrig = (model: NetModel) => (model.form.spec.kind === "cosine" ? model : inForm(model, trig));
     const start = yield* settled(teacher, o);

@@ -9,8 +9,8 @@ import { square, stopGradient, sub } from "../graph/index.ts";
 import { inForm, networkModel, predict } from "../model.ts";
 import { meanOfSample } from "../objectives/regress.ts";
 import { read } from "../pair.ts";
-import { evenly, stageOf, student } from "./parts.ts";
-import { STUDENT, type Stage, type Start } from "./recipe.ts";
+import { evenly, idle, stageOf, student } from "./parts.ts";
+import { type Idle, STUDENT, type Stage, type Start } from "./recipe.ts";
 
 export const settleOptions = {
   timeScale: z
@@ -35,6 +35,13 @@ export interface SettleOptions {
 
 const unchanged = (teacher: Start, { timeScale }: SettleOptions) =>
   timeScale === undefined || timeScale === teacher.timeInput.scale;
+
+export const idleSettling = (o: SettleOptions, teacher?: Start): Idle =>
+  idle(
+    o.timeScale === undefined || (teacher !== undefined && unchanged(teacher, o)),
+    "without another --time-scale than the teacher's",
+    "settle",
+  );
 
 /** What is left of the budget after it; 1 where the time scale is the teacher's. */
 export const afterSettling = (teacher: Start, o: SettleOptions): number => (unchanged(teacher, o) ? 1 : 1 - o.settle);

@@ -2,18 +2,13 @@
 // low-rank change of the teacher follows the student, and the samples move by the difference of the two.
 
 import { z } from "zod";
-import { uniform } from "../core/index.ts";
-import { stopGradient } from "../graph/index.ts";
 import { guided } from "../model.ts";
 import { initialize } from "../nn/initialize.ts";
 import { blockLayers, lowRank, lowRankSpec } from "../nn/lowRank.ts";
-import { distance } from "../objectives/distances.ts";
 import { matching } from "../objectives/distribution.ts";
-import { regress } from "../objectives/regress.ts";
-import { noised } from "../pair.ts";
 import { fold } from "../random.ts";
-import { CRITIC, evenTimes, inside, samplesOf } from "./critics.ts";
-import { evenly, option, passes, stageOf, student } from "./parts.ts";
+import { CRITIC, evenTimes, following, inside, samplesOf } from "./critics.ts";
+import { evenly, idle, option, passes, stageOf, student } from "./parts.ts";
 import { type Player, recipe, type Table } from "./recipe.ts";
 
 export const swiftbrush = recipe({
@@ -36,9 +31,13 @@ export const swiftbrush = recipe({
     criticRate: z.number().positive().default(10).describe("The critic's learning rate, as a factor of the student's."),
   }),
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
-  small: { batch: 256, lr: 0.0003, ema: 0.99, warmup: 50, rank: 0, criticRate: 4, images: 614400 },
+  small: {
+    points: { batch: 256, lr: 0.0003, ema: 0.99, warmup: 50, rank: 0, criticRate: 4, images: 614400 },
+    images: { batch: 32, lr: 4e-4, ema: 0.99, warmup: 20, rank: 0, criticRate: 4, images: 12_800 },
+  },
   needs: (o) => [...(o.guidance === 1 ? [] : ["guidance" as const]), ...(o.rank > 0 ? ["weights" as const] : [])],
   teacherNfe: (o) => ({ perImage: passes(o.guidance), perPair: 0 }),
+  idle: (o) => idle(o.rank === 0, "with --rank 0", "alpha", "layers"),
   *stages(teacher, o, seed) {
     const { model, spec, theta, params } = teacher;
     const layers = o.layers.length > 0 ? o.layers : blockLayers(spec);
@@ -54,18 +53,14 @@ export const swiftbrush = recipe({
     });
     const criticSpec = o.rank === 0 ? spec : lowRankSpec(spec, change);
     // ‖alpha·eps − alpha·noise‖²: eps as the paper weighs it.
-    const follow = regress(model, { compare: (t) => [0, model.form.at(t)[0]], distance: distance({ kind: "mse" }) });
+    const follow = following(model, (t) => [0, model.form.at(t)[0]], "dropped-together");
     const critic: Player = {
       name: CRITIC,
       spec: criticSpec,
       start: o.rank === 0 ? theta : initialize(criticSpec, fold(seed, "critic")),
       optimizer: { rate: o.criticRate, weightDecay: 0 },
-      loss(table, draws) {
-        const x = stopGradient(samplesOf(model, evenTimes(1, model.form), table, draws));
-        const t = draws.clock("critic_t", uniform({ from: model.form.tMin }));
-        const pair = noised(t, x, draws.normal("critic_noise"));
-        return follow(criticParams(table), pair, draws.cond("dropped-together"), draws);
-      },
+      loss: (table, draws) =>
+        follow(criticParams(table), samplesOf(model, evenTimes(1, model.form), table, draws), draws),
     };
     yield stageOf(teacher, {
       name: "swiftbrush",

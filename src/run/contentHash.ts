@@ -8,6 +8,7 @@ const AT_ONCE = 256;
 /** SHA-256, in hexadecimal. Pictures count by their 8-bit values, points of the plane by all their bits. */
 export async function contentHash(data: Dataset): Promise<string> {
   const { size, shape, classes } = data;
+  if (data.identity !== undefined) return data.identity;
   const picture = shape[1] * shape[2] > 1;
   const sums: string[] = [`${size} ${shape.join("x")} ${classes}`];
   for (let from = 0; from < size; from += AT_ONCE) {

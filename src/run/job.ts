@@ -1,16 +1,19 @@
 // A training run from beginning to end: its stages, their pairs, checkpoints, log, cards and pictures, going on where it
 // stopped. It knows no file system: a `Store` keeps things, on a disk or in a browser.
 
+import { alone, anyOf, type Comm } from "../comm.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { Precision } from "../graph/index.ts";
 import type { RateSchedule } from "../optim/schedule.ts";
 import { passes } from "../recipes/parts.ts";
 import { type PairSource, STUDENT, type Stage } from "../recipes/recipe.ts";
 import type { Runtime } from "../runtime/index.ts";
+import { checkStages } from "./check.ts";
 import { endOfStage, outline, type Stages, stepsOf } from "./outline.ts";
 import type { Pairs } from "./pairs.ts";
+import { checkRanks } from "./ranks.ts";
 import { batchesOf } from "./source.ts";
-import { checkPlayers, freshState, keptOf, type TrainEvent, type TrainState, train } from "./train.ts";
+import { freshState, keptOf, type TrainEvent, type TrainState, train } from "./train.ts";
 import { watcher } from "./watch.ts";
 
 export interface Schedule {
@@ -26,6 +29,8 @@ export interface Schedule {
   /** Images between checkpoints, and between pictures; 0: no pictures. */
   readonly saveEvery: number;
   readonly previewEvery: number;
+  /** Samples that a process computes at a time; default: its share of the batch. */
+  readonly microBatch?: number;
 }
 
 /** Where a run stands. */
@@ -67,6 +72,13 @@ export interface Job {
   readonly seed: number;
   readonly runtime: Runtime;
   readonly store: Store;
+  /**
+   * The processes that train together, each with this job: all get the same from their stores, and only those of the first
+   * need to keep anything. Default: this one alone.
+   */
+  readonly comm?: Comm;
+  /** Compares the ranks' states after every step. */
+  readonly checkRanks?: boolean;
   /** A picture of the student with these weights; a sentence or path that says where it is. */
   readonly preview?: (stage: Stage, theta: Float32Array, images: number) => Promise<string | undefined>;
   /** The run saves its current step and ends. */
@@ -91,7 +103,8 @@ interface Logged {
   readonly step: number;
   /** Seen in all stages so far. */
   readonly images: number;
-  readonly loss: number;
+  /** The student's last; null until it moves for the first time. */
+  readonly loss: number | null;
   readonly norm: number | null;
   readonly rate: number;
 }
@@ -107,6 +120,12 @@ export async function* runJob(job: Job): AsyncGenerator<JobEvent> {
   const names = outline(job.stages);
   const steps = stepsOf(names, schedule.images, schedule.batch);
   const found = await store.load();
+  // Everything that is known to go wrong is said before anything is changed.
+  checkStages(names, { batch: schedule.batch, ...(found ? { from: found } : {}) });
+  if (found && found.state.step > steps[found.stage])
+    throw new BudgetSpent(
+      `${names[found.stage].name} has seen ${found.state.step * schedule.batch} images already, more than the budget's ${steps[found.stage] * schedule.batch}.`,
+    );
   if (found) await store.rewind(found);
   const finished: { name: string; images: number; pairNfe: number }[] = [];
   const generator = job.stages();
@@ -120,11 +139,6 @@ export async function* runJob(job: Job): AsyncGenerator<JobEvent> {
       theta = await store.loadResult(index, spec);
     } else {
       const resumed = found?.stage === index ? found.state : undefined;
-      if (resumed && resumed.step > steps[index])
-        throw new BudgetSpent(
-          `${stage.name} has seen ${resumed.step * schedule.batch} images already, more than the budget's ${steps[index] * schedule.batch}.`,
-        );
-      if (resumed) checkPlayers(stage, resumed);
       yield { kind: "stage", name: stage.name, index, count: names.length };
       if (resumed) yield { kind: "resumed", stage: stage.name, step: resumed.step, steps: steps[index] };
       const end = yield* runStage(job, stage, index, steps, resumed ?? freshState(stage), images, finished);
@@ -189,15 +203,23 @@ async function* runStage(
   const pictures = Math.max(1, Math.round(schedule.previewEvery / batch));
   const log = logger(store, index, before, Math.max(1, Math.floor(count / 500)));
   const watch = watcher(stage, start.step);
-  const options = { ...schedule, steps: count, seed, stage: index };
+  const comm = job.comm ?? alone;
+  const options = { ...schedule, steps: count, seed, stage: index, comm };
   for await (const event of train(stage, data, runtime, start, options)) {
     if (event.kind !== "step") continue;
-    const interrupted = signal?.aborted === true;
-    const late = job.deadline !== undefined && performance.now() >= job.deadline;
+    // Clocks and signals are each rank's own, and what follows from them is done by all.
+    const { interrupted, late, old } = await anyOf(comm, {
+      interrupted: signal?.aborted === true,
+      late: job.deadline !== undefined && performance.now() >= job.deadline,
+      old: performance.now() - saved > 1000 * (job.saveSeconds ?? 180),
+    });
     const stops = interrupted || late || event.step === count;
-    const due = event.step % every === 0 || stops || performance.now() - saved > 1000 * (job.saveSeconds ?? 180);
+    const due = event.step % every === 0 || stops || old;
+    if (comm.size > 1 && (due || job.checkRanks)) await checkRanks(comm, event.step, await event.snapshot());
     const logged = await log(event, due);
-    const shown = { step: event.step, images: before + event.images, loss: event.loss, rate: event.rate };
+    // NaN: the student, which moves in some steps only, has not moved yet.
+    const loss = Number.isNaN(event.loss) ? null : event.loss;
+    const shown = { step: event.step, images: before + event.images, loss, rate: event.rate };
     yield { kind: "step", stage: stage.name, total: batch * count + before, norm: logged.norm, ...shown };
     const wrong = watch(event.notes);
     if (wrong) {
@@ -257,7 +279,8 @@ export async function imagesIn(
     schedule,
     seed,
     runtime,
-  }: Pick<Job, "stages" | "data" | "seed" | "runtime"> & {
+    comm,
+  }: Pick<Job, "stages" | "data" | "seed" | "runtime" | "comm"> & {
     readonly schedule: Omit<Schedule, "images" | "saveEvery" | "previewEvery">;
   },
 ): Promise<{ readonly images: number; readonly perSecond: number }> {
@@ -268,7 +291,7 @@ export async function imagesIn(
   const pairs = stage.source.pairs && standIn(stage, size);
   const feed = batchesOf(stage, { data, pairs }, { seed, stage: 0, batch });
   const marks: number[] = [];
-  const options = { ...schedule, steps: 4, seed };
+  const options = { ...schedule, steps: 4, seed, comm };
   for await (const event of train(stage, feed, runtime, freshState(stage), options))
     if (event.kind === "step") marks.push(performance.now());
   const perStep = (marks[3] - marks[0]) / 3 / 60_000;

@@ -6,7 +6,7 @@ import type { NetModel, Teacher } from "../recipes/recipe.ts";
 import type { Runtime } from "../runtime/index.ts";
 import { solverByName } from "../solvers/index.ts";
 import type { SamplerSpec } from "./card.ts";
-import { sampleAll, sampler, samplingGrid } from "./sample.ts";
+import { type SampleOptions, sampleAll, sampler, samplingGrid } from "./sample.ts";
 
 export interface PreviewRow {
   readonly name: string;
@@ -31,7 +31,12 @@ export function shownSamples({ sampleShape, conditions }: NetModel): number {
 export async function previewRows(
   { model, params }: Teacher,
   rows: readonly PreviewRow[],
-  { n, seed, runtime }: { readonly n: number; readonly seed: number; readonly runtime: Runtime },
+  {
+    n,
+    seed,
+    runtime,
+    cond,
+  }: { readonly n: number; readonly seed: number; readonly runtime: Runtime; readonly cond?: SampleOptions["cond"] },
 ): Promise<readonly Shown[]> {
   const out: Shown[] = [];
   for (const row of rows) {
@@ -43,6 +48,7 @@ export async function previewRows(
         seed,
         solver: solverByName(row.sampler.solver),
         times,
+        cond,
         stream: "preview",
       });
       out.push({ name: row.name, x });

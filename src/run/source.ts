@@ -14,38 +14,61 @@ export interface Sources {
   readonly pairs?: Pairs;
 }
 
-/** The batch of a step, from 0; it depends on seed, stage and step alone. */
+/** Consecutive rows of a step's batch. */
+export interface Rows {
+  readonly from: number;
+  readonly count: number;
+}
+
+/** The batch of a step, from 0, or some rows of it; it depends on seed, stage and step alone. */
+export type Batches = (step: number, rows?: Rows) => Batch;
+
 export function batchesOf(
   { source, model }: Pick<Stage, "source" | "model">,
   { data, pairs }: Sources,
   { seed, stage, batch }: { readonly seed: number; readonly stage: number; readonly batch: number },
-): (step: number) => Batch {
+): Batches {
   // The first stage draws as a run of one stage does.
   const root = stage === 0 ? key(seed) : fold(key(seed), "stage", stage);
-  const parts: ((step: number) => Batch)[] = [];
+  const parts: Batches[] = [];
   if (source.data !== undefined) {
     if (!data) throw new RangeError("This stage learns from data, and none was given.");
     const stream = batches(data, fold(root, "data"), batch);
-    parts.push((step) => {
-      const { x, labels } = stream.batchAt(step);
-      return { [`${source.data}x`]: x, [`${source.data}labels`]: labels };
+    parts.push((step, rows) => {
+      const { x, labels, cond } = data.batch(only(stream.indicesAt(step), rows));
+      return { [`${source.data}x`]: x, ...prefixed({ labels, ...cond }, source.data) };
     });
   }
   if (source.pairs) {
     if (!pairs) throw new RangeError("This stage learns from pairs, and none were made.");
     parts.push(pairBatches(pairs, source.pairs.prefix, sizeOf(model.sampleShape), root, batch));
   }
-  if (source.conditions !== undefined) {
+  if (source.conditions !== undefined && isTold(model)) {
+    if (!data) throw new RangeError("This stage learns from the texts of data, and none was given.");
+    const stream = batches(data, fold(root, "conditions"), batch);
+    parts.push((step, rows) => {
+      const { labels, cond } = data.batch(only(stream.indicesAt(step), rows));
+      return prefixed({ labels, ...cond }, source.conditions);
+    });
+  } else if (source.conditions !== undefined) {
     const classes = classCount(model.conditions);
-    parts.push((step) => ({
-      [`${source.conditions}labels`]: BigInt64Array.from(
-        randint(fold(root, "labels", step), batch, Math.max(1, classes)),
-        BigInt,
-      ),
-    }));
+    parts.push((step, rows) => {
+      const labels = randint(fold(root, "labels", step), batch, Math.max(1, classes));
+      return { [`${source.conditions}labels`]: BigInt64Array.from(only(labels, rows), BigInt) };
+    });
   }
-  return (step) => Object.assign({}, ...parts.map((part) => part(step)));
+  return (step, rows) => Object.assign({}, ...parts.map((part) => part(step, rows)));
 }
+
+/** Whether something comes with the data that could not be made up, as labels can. */
+const isTold = ({ conditions }: Stage["model"]): boolean =>
+  Object.entries(conditions).some(([name, { given }]) => given === "data" && name !== "labels");
+
+const prefixed = (columns: Batch, prefix = ""): Batch =>
+  Object.fromEntries(Object.entries(columns).map(([name, values]) => [`${prefix}${name}`, values]));
+
+const only = <T extends { subarray(from: number, to: number): T }>(all: T, rows: Rows | undefined): T =>
+  rows ? all.subarray(rows.from, rows.from + rows.count) : all;
 
 function pairBatches(
   { x, noise, cond }: Pairs,
@@ -53,11 +76,11 @@ function pairBatches(
   size: number,
   root: ReturnType<typeof key>,
   batch: number,
-): (step: number) => Batch {
+): Batches {
   const n = x.length / size;
   const order = batches(indexDataset(n), fold(root, prefix === "" ? "data" : `data ${prefix}`), batch);
-  return (step) => {
-    const indices = order.indicesAt(step);
+  return (step, rows) => {
+    const indices = only(order.indicesAt(step), rows);
     const columns = Object.entries({ x, noise, ...cond });
     return Object.fromEntries(columns.map(([name, all]) => [`${prefix}${name}`, rowsOf(all, indices, all.length / n)]));
   };

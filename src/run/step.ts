@@ -2,7 +2,7 @@
 // or as two for several processes: gradients, to be averaged over the processes, and the update.
 
 import { type DataColumns, drawsOf, type HostDraws } from "../draws.ts";
-import { asFloat32, constant, input, mean, type Outputs, type Tensor, vjp } from "../graph/index.ts";
+import { asFloat32, constant, input, mean, mul, type Outputs, type Tensor, vjp } from "../graph/index.ts";
 import { fromParts, inputVector, type Params } from "../nn/params.ts";
 import { rematerialized } from "../nn/remat.ts";
 import { type AdamWOptions, adamw } from "../optim/adamw.ts";
@@ -19,6 +19,8 @@ export interface StepOptions {
   readonly scaleLoss?: boolean;
   /** Computes the networks' blocks again in the backward pass: less memory, more time. Default false. */
   readonly gradientCheckpointing?: boolean;
+  /** Where the program has a piece of the batch: its share, a factor of the gradients, which are then added up. Default 1. */
+  readonly share?: number;
 }
 
 export interface StepProgram {
@@ -70,12 +72,30 @@ export function stepProgram(stage: Stage, due: readonly Player[], o: StepOptions
   return { outputs: { ...outputs, ...watched(stage, draws) }, draws };
 }
 
+/**
+ * What the losses of all players draw, and what is wrong with what they ask for: players, averages or data that the stage
+ * does not have. Nothing is differentiated.
+ */
+export function askedBy(stage: Stage, batch: number): { readonly draws: HostDraws; readonly wrong: readonly string[] } {
+  const { draws, table } = begin(stage, { batch });
+  const wrong = stage.players.flatMap((player) => {
+    try {
+      player.loss(table, draws);
+      return [];
+    } catch (error) {
+      if (error instanceof RangeError) return [error.message.replace(/\.$/, "")];
+      throw error;
+    }
+  });
+  return { draws, wrong };
+}
+
 /** The first half: "<player>.gradient" [P] (times lossScale, if there is one), ".loss" and ".losses". */
 export function gradientProgram(stage: Stage, due: readonly Player[], o: StepOptions, own?: HostDraws): StepProgram {
   const { draws, table, parts, factor } = begin(stage, o, own);
   const outputs: Record<string, Tensor | readonly Tensor[]> = {};
   for (const player of due) {
-    const { gradient, losses, loss } = gradientOf(player, table, parts, draws, factor);
+    const { gradient, losses, loss } = gradientOf(player, table, parts, draws, factor, o.share);
     Object.assign(outputs, { [`${player.name}.gradient`]: gradient });
     Object.assign(outputs, { [`${player.name}.loss`]: loss, [`${player.name}.losses`]: losses });
   }
@@ -96,7 +116,8 @@ export function updateProgram(due: readonly Player[], o: StepOptions): Outputs<s
 
 type Parts = (name: string) => readonly Tensor[];
 
-function begin(stage: Stage, { batch, scaleLoss, gradientCheckpointing }: StepOptions, own?: HostDraws) {
+type Begin = Pick<StepOptions, "batch" | "scaleLoss" | "gradientCheckpointing">;
+function begin(stage: Stage, { batch, scaleLoss, gradientCheckpointing }: Begin, own?: HostDraws) {
   const draws = own ?? drawsOf(batch, stage.model.sampleShape, stage.model.conditions, columnsOf(stage));
   const vectors = new Map<string, readonly Tensor[]>();
   const player = (name: string): Player => {
@@ -122,10 +143,18 @@ function begin(stage: Stage, { batch, scaleLoss, gradientCheckpointing }: StepOp
   return { draws, parts, table, factor: scaleLoss ? input("lossScale", []) : undefined };
 }
 
-function gradientOf(player: Player, table: Table, parts: Parts, draws: HostDraws, factor: Tensor | undefined) {
+function gradientOf(
+  player: Player,
+  table: Table,
+  parts: Parts,
+  draws: HostDraws,
+  factor: Tensor | undefined,
+  share = 1,
+) {
   const losses = player.loss(table, draws);
   const loss = mean(losses);
-  const gradient = vjp([loss], [factor ?? constant(1)], parts(`${player.name}.theta`)).map(asFloat32);
+  const seed = factor && share !== 1 ? mul(factor, constant(share)) : (factor ?? constant(share));
+  const gradient = vjp([loss], [seed], parts(`${player.name}.theta`)).map(asFloat32);
   return { gradient, losses, loss };
 }
 

@@ -1,9 +1,11 @@
 // Runs training steps: one program for every set of players that are due together, compiled when it is first needed.
 
+import type { Comm } from "../comm.ts";
 import type { HostDraws } from "../draws.ts";
 import type { Precision, TensorData } from "../graph/index.ts";
 import type { Player, Stage } from "../recipes/recipe.ts";
 import type { Feed, Held, Program, Runtime } from "../runtime/index.ts";
+import { type Reduction, reduction } from "./reduce.ts";
 import { gradientProgram, type StepOptions, stateNames, stepProgram, updateProgram } from "./step.ts";
 
 export interface StepMade {
@@ -16,11 +18,11 @@ export interface StepMade {
 
 export interface Stepper {
   draws(due: readonly Player[]): HostDraws;
-  /** `into`: buffers for the new vectors of these players. */
+  /** `drawn`: for every piece of the batch; `into`: buffers for the new vectors of these players. */
   run(
     due: readonly Player[],
     state: Readonly<Record<string, Held>>,
-    drawn: Readonly<Record<string, TensorData>>,
+    drawn: Iterable<Readonly<Record<string, TensorData>>>,
     into: Readonly<Record<string, Held>>,
   ): Promise<StepMade>;
   dispose(): Promise<void>;
@@ -30,15 +32,24 @@ type Compiled = Program<string, string>;
 interface Ready {
   readonly draws: HostDraws;
   readonly program: () => Promise<readonly Compiled[]>;
+  readonly reduction?: Reduction;
 }
+
+/**
+ * "fused": gradients and update in one program. "split": in two. With a `Comm` in two, and the gradients of the batch's
+ * pieces are added up between them.
+ */
+export type Pieces = "fused" | "split" | Comm;
 
 export function stepper(
   stage: Stage,
   runtime: Runtime,
   options: StepOptions,
   precision: Precision,
-  split: boolean,
+  pieces: Pieces,
 ): Stepper {
+  const split = pieces !== "fused";
+  const comm = typeof pieces === "string" ? undefined : pieces;
   const known = new Map<string, Ready>();
   const open: Compiled[] = [];
   const ready = (due: readonly Player[]): Ready => {
@@ -51,15 +62,19 @@ export function stepper(
       const keep = due.flatMap(stateNames);
       const programs: Compiled[] = [];
       for (const [i, what] of (split ? [outputs, updateProgram(due, options)] : [outputs]).entries()) {
-        const kept = split && i === 0 ? due.map(({ name }) => `${name}.gradient`) : keep;
+        // What is added up here comes to the host.
+        const gradients = comm ? [] : due.map(({ name }) => `${name}.gradient`);
+        const kept = split && i === 0 ? gradients : keep;
         const program = await runtime.compile<string, string>(what, { keep: kept, precision });
         open.push(program);
         programs.push(program);
       }
       return programs;
     };
+    const numbers = Object.keys(outputs).filter((name) => name.endsWith(".loss") || name.startsWith("note."));
     const made: Ready = {
       draws,
+      ...(comm ? { reduction: reduction(due, numbers, options.share ?? 1, comm) } : {}),
       program: () => {
         compiled ??= compile();
         return compiled;
@@ -71,16 +86,23 @@ export function stepper(
   return {
     draws: (due) => ready(due).draws,
     async run(due, state, drawn, into) {
-      const programs = await ready(due).program();
-      let feeds: Readonly<Record<string, Held>> = { ...state, ...drawn };
+      const { program, reduction: sums } = ready(due);
+      const [first, second] = await program();
       const fetched: Record<string, { readonly data: Held }> = {};
-      for (const program of programs) {
-        const writes = Object.fromEntries(Object.entries(into).filter(() => program === programs[programs.length - 1]));
-        Object.assign(fetched, await program.run(taken(program, feeds), writes));
-        feeds = { ...feeds, ...Object.fromEntries(Object.entries(fetched).map(([name, { data }]) => [name, data])) };
+      let piece = 0;
+      for (const one of drawn) {
+        const target = sums?.into(piece) ?? (second ? {} : into);
+        Object.assign(fetched, await first.run(taken(first, { ...state, ...one }), target));
+        sums?.add(piece++, (output) => Number((fetched[output].data as Feed)[0]));
       }
-      if (split) for (const { name } of due) runtime.release(fetched[`${name}.gradient`].data);
-      const number = (output: string) => Number((fetched[output].data as Feed)[0]);
+      const reduced = await sums?.reduce();
+      if (second) {
+        const gradients = due.map(({ name }) => `${name}.gradient`);
+        const given = reduced?.gradients ?? Object.fromEntries(gradients.map((name) => [name, fetched[name].data]));
+        Object.assign(fetched, await second.run(taken(second, { ...state, ...given }), into));
+        for (const name of gradients) runtime.release(fetched[name].data);
+      }
+      const number = (output: string) => reduced?.numbers[output] ?? Number((fetched[output].data as Feed)[0]);
       return {
         number,
         held: Object.fromEntries(due.flatMap(stateNames).map((name) => [name, fetched[name].data])),

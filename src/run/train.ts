@@ -1,6 +1,6 @@
 // The training loop: an async generator of events. It holds the state, and reads and writes no files.
 
-import type { Batch } from "../draws.ts";
+import { alone, type Comm } from "../comm.ts";
 import type { Precision, TensorData } from "../graph/index.ts";
 import { initialize } from "../nn/initialize.ts";
 import type { ParamSpec } from "../nn/params.ts";
@@ -11,6 +11,8 @@ import { type RateSchedule, rateAt } from "../optim/schedule.ts";
 import { fold, key } from "../random.ts";
 import { KEPT, type Player, STUDENT, type Stage } from "../recipes/recipe.ts";
 import type { Held, Runtime } from "../runtime/index.ts";
+import { drawnOf, sharesOf } from "./shares.ts";
+import type { Batches } from "./source.ts";
 import { averagesOf, stateNames } from "./step.ts";
 import { type Stepper, stepper } from "./stepper.ts";
 
@@ -55,13 +57,17 @@ export interface TrainOptions {
   readonly precision?: Precision;
   /** Gradients and update as two programs, as several processes need them. Default false. */
   readonly split?: boolean;
+  /** The processes that share the batch: each computes its rows, and all hold the same state. Default: this one alone. */
+  readonly comm?: Comm;
+  /** Samples that a process computes at a time, which divide its share of the batch; default: all of that. */
+  readonly microBatch?: number;
 }
 
 export interface TrainEvent {
   readonly kind: "step" | "save";
   readonly step: number;
   readonly images: number;
-  /** The student's; in steps in which it does not move, its last one. */
+  /** The student's; in steps in which it does not move, its last one, and NaN before it moved. */
   readonly loss: number;
   /** Norm of the student's gradient before clipping. */
   readonly norm: number;
@@ -119,7 +125,7 @@ export const keptOf = (state: TrainState): Float32Array => state.players[STUDENT
  */
 export async function* train(
   stage: Stage,
-  data: (step: number) => Batch,
+  data: Batches,
   runtime: Runtime,
   start: TrainState,
   o: TrainOptions,
@@ -128,8 +134,11 @@ export async function* train(
   const { precision = "float32", saveEvery = o.steps } = o;
   let lossScale = precision === "float16" ? (start.scale ?? firstLossScale) : undefined;
   const adam = o.adamw ?? adamwDefaults;
-  const options = { ...o, adamw: adam, scaleLoss: lossScale !== undefined };
-  const steps: Stepper = stepper(stage, runtime, options, precision, o.split ?? false);
+  const { comm = alone } = o;
+  const { rows, share } = sharesOf(o.batch, comm, o.microBatch);
+  const options = { ...o, batch: rows[0].count, share, adamw: adam, scaleLoss: lossScale !== undefined };
+  const pieces = share === 1 ? (o.split ? "split" : "fused") : comm;
+  const steps: Stepper = stepper(stage, runtime, options, precision, pieces);
   const root = o.stage ? fold(key(o.seed), "stage", o.stage) : key(o.seed);
   // Two sets of buffers, read and written in turn; on the device, where that has a memory of its own.
   const vectors = stage.players.flatMap(stateNames);
@@ -162,10 +171,9 @@ export async function* train(
           scalars[`${player.name}.average.${average}.decay`] = one(emaDecay(moves, limit));
         }
       }
-      const batch = data(step - 1);
-      const feeds = (draws: Stepper["draws"]) => draws(due).feeds({ root, step }, batch, o.dropLabels);
       const written = due.flatMap(stateNames);
-      const made = await steps.run(due, { ...now, ...scalars }, feeds(steps.draws), pick(next, written));
+      const drawn = drawnOf(steps.draws(due), rows, { root, step, of: o.batch, drop: o.dropLabels }, data);
+      const made = await steps.run(due, { ...now, ...scalars }, drawn, pick(next, written));
       const players = Object.fromEntries(
         due.map(({ name }) => [name, { loss: made.number(`${name}.loss`), norm: made.number(`${name}.norm`) }]),
       );
@@ -213,7 +221,13 @@ export async function* train(
 const SMALLEST_SCALE = 2 ** -10;
 
 /** Throws a RangeError, one sentence for all that is wrong, before anything is computed. */
-export function checkPlayers({ players, name }: Stage, { players: states }: TrainState): void {
+export function checkPlayers(stage: Stage, state: TrainState): void {
+  const wrong = wrongPlayers(stage, state);
+  if (wrong.length > 0) throw new RangeError(`${stage.name} cannot be trained: ${wrong.join("; ")}.`);
+}
+
+/** What is wrong with the players of a stage, and with a state for them. */
+export function wrongPlayers({ players }: Stage, { players: states }: TrainState): readonly string[] {
   const wrong: string[] = [];
   const seen = new Set<string>();
   for (const player of players) {
@@ -248,7 +262,7 @@ export function checkPlayers({ players, name }: Stage, { players: states }: Trai
   for (const player of Object.keys(states))
     if (!seen.has(player)) wrong.push(`the state has a player "${player}" that this stage has not`);
   if (players[0]?.name !== STUDENT) wrong.push(`the first player is "${players[0]?.name}", expected "${STUDENT}"`);
-  if (wrong.length > 0) throw new RangeError(`${name} cannot be trained: ${wrong.join("; ")}.`);
+  return wrong;
 }
 
 /** Throws where a device returned nothing: a loss of exactly 0 with weights that stay, or are all gone. */

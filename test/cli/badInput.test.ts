@@ -175,6 +175,39 @@ describe("options", () => {
     await expect(stat(at("students"))).rejects.toThrow("ENOENT");
     await expect(stat(at("pairs"))).rejects.toThrow("ENOENT");
   });
+  test("options that do nothing with the others, and a teacher that says nothing at pure noise", async () => {
+    const points = ["--data", "toy:moons@64", "--batch", "8", "--images", "8", "--out", at("none")];
+    const asked = (method: string, ...more: string[]) =>
+      wrong("accelerate", model, "--method", method, ...points, ...more);
+    expect(await asked("dmd", "--regression", "0", "--pairs", "64", "--gan-critic", "0.5")).toBe(
+      "dmd: --pairs does nothing with --regression 0; --gan-critic does nothing with --gan 0. Leave them out.",
+    );
+    expect(await asked("perflow", "--distance-scale", "0.1", "--dry-run")).toBe(
+      "perflow: --distance-scale does nothing with --distance mse. Leave it out.",
+    );
+    expect(await asked("lcm", "--guidance-max", "4")).toMatch(/--guidance-max does nothing with a teacher that cannot/);
+    expect(await asked("progressive", "--from", "8", "--to", "3")).toMatch(/8 steps become 8, 4, 2, 1 by halving/);
+    const cosine = at("cosine");
+    const made = ["--data", "toy:moons@64", "--form", "cosine", "--prediction", "eps", "--width", "8", "--depth", "1"];
+    const trained = await fewstep(
+      "train",
+      ...made,
+      "--batch",
+      "8",
+      "--images",
+      "8",
+      "--preview-every",
+      "0",
+      "--run",
+      cosine,
+    );
+    expect(trained.code, trained.err).toBe(0);
+    for (const method of ["perflow", "lcm", "dmd"])
+      expect(await wrong("accelerate", cosine, "--method", method, ...points)).toMatch(
+        new RegExp(`^${method} starts at pure noise, and there eps says nothing of the data on the form cosine`),
+      );
+    await expect(stat(at("none"))).rejects.toThrow("ENOENT");
+  });
   test("config files: flags win; unknown names and wrong values are errors", async () => {
     const config = at("config.json");
     await writeFile(config, JSON.stringify({ batch: 4, "save-every": 8, form: "cosine", prediction: "v" }));

@@ -247,8 +247,11 @@ test("an option's name, type and default come from its schema", async () => {
   expect(commands.map(({ name }) => name)).toEqual([
     "train",
     "accelerate",
+    "pairs",
     "sample",
     "evaluate",
+    "compare",
+    "generate",
     "delta",
     "info",
     "doctor",

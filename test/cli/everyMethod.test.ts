@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { loadState } from "../../src/node/checkpoint.ts";
+import { methodNamed } from "../../src/node/methods.ts";
 import { loadModel } from "../../src/node/models.ts";
+import { flagName } from "../../src/node/options.ts";
 import { runAt } from "../../src/node/runDir.ts";
 import { recipes } from "../../src/recipes/index.ts";
 import { fewstep, scratchOnce } from "./fewstep.ts";
@@ -161,6 +163,11 @@ describe.each(recipes.map(({ name }) => [name] as const))("%s", (name) => {
     expect(err).toMatch(/Going on at step 2 of [23] in /);
     const { card } = await loadModel(run);
     expect(card?.teacherNfe).toBe((card?.imagesSeen ?? 0) * nfe[0] + nfe[1]);
+    // What the recipe says a pair costs is what its stages made.
+    const recipe = methodNamed(name);
+    const stored = card?.recipe.options ?? {};
+    const own = Object.keys(recipe.options.shape).map((key) => [key, stored[flagName(key)]]);
+    expect(recipe.teacherNfe(recipe.options.parse(Object.fromEntries(own))).perPair * PAIRS).toBe(nfe[1]);
     const pictures = (await readdir(join(run, "samples"))).filter((file) => file.endsWith(".svg"));
     expect(pictures.length).toBeGreaterThan(0);
     const svg = await readFile(join(run, "samples", pictures.at(-1) ?? ""), "utf8");

@@ -221,7 +221,7 @@ test("globMatcher", () => {
     "b-10.tar",
   ]);
   expect(fits("x(1)+[2].tar", ["x(1)+[2].tar", "x1"])).toEqual(["x(1)+[2].tar"]);
-  expect(() => globMatcher("{5..3}")).toThrow("The range {5..3} has -1 numbers");
+  expect(() => globMatcher("{5..3}")).toThrow("The range {5..3} runs backwards, expected the smaller number first.");
 });
 
 describe("safetensors on disk", () => {

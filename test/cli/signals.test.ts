@@ -25,7 +25,7 @@ describe("stopOnSignals", () => {
   test.each(stopSignals)("%s is said once and aborts; any second signal exits with 130", (signal) => {
     const { process, listeners, seen } = fake(false);
     const stop = stopOnSignals(process);
-    expect([...listeners.keys()]).toEqual(["SIGINT", "SIGTERM", "SIGHUP"]);
+    expect([...listeners.keys()]).toEqual(["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"]);
     listeners.get(signal)?.();
     expect([seen(), stop.signal.aborted]).toEqual([{ text: `${stopping}\n`, code: -1 }, true]);
     listeners.get("SIGTERM")?.();

@@ -1,11 +1,24 @@
 // --preset small: its options exist, take effect, and yield to what is given.
-import { describe, expect, test } from "vitest";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { accelerateOptions, accelerateTeacher } from "../../src/node/accelerate.ts";
 import type { Context } from "../../src/node/context.ts";
 import { methodNamed, methods, presetOf } from "../../src/node/methods.ts";
 import { flagName } from "../../src/node/options.ts";
 import { silent } from "../../src/node/reporter.ts";
 import { trainingOptions } from "../../src/node/training.ts";
+import { toyTeacher } from "./toyTeachers.ts";
+
+/** A teacher of points, made here, and one of images. */
+const teachers = { points: "", images: "assets/mnist-teacher" };
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "fewstep-presets-"));
+  teachers.points = (await toyTeacher("mlp", folder)).teacher;
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
 
 /** What --dry-run prints. */
 async function resolved(given: object): Promise<Record<string, unknown>> {
@@ -25,13 +38,15 @@ async function resolved(given: object): Promise<Record<string, unknown>> {
 }
 
 describe.each(methods)("%s", (method) => {
-  const small = presetOf(methodNamed(method), "small");
-
-  test("its preset has options that exist, and every one takes effect", async () => {
+  test.each([
+    "points",
+    "images",
+  ] as const)("its preset for %s has options that exist, and every one takes effect", async (kind) => {
+    const small = presetOf(methodNamed(method), "small", kind);
     const own = methodNamed(method).options.shape;
     expect(Object.keys(small).filter((key) => !(key in own) && !(key in trainingOptions))).toEqual([]);
     expect(Object.keys(small).length).toBeGreaterThan(0);
-    const options = await resolved({ method, preset: "small" });
+    const options = await resolved({ method, preset: "small", teacher: teachers[kind] });
     for (const [key, value] of Object.entries(small)) expect(options[flagName(key)], key).toBe(value);
     expect(options.preset).toBe("small");
   });
@@ -48,7 +63,10 @@ describe.each(methods)("%s", (method) => {
       dropLabels: 0.25,
     };
     const { dropLabels, ...rest } = given;
-    expect(await resolved({ method, preset: "small", ...given })).toMatchObject({ ...rest, "drop-labels": dropLabels });
+    expect(await resolved({ method, preset: "small", teacher: teachers.points, ...given })).toMatchObject({
+      ...rest,
+      "drop-labels": dropLabels,
+    });
   });
 
   test("without it the defaults are the paper's", async () => {
@@ -66,7 +84,7 @@ describe.each(methods)("%s", (method) => {
 });
 
 test("minutes given: the preset's images are no second budget", async () => {
-  const options = await resolved({ method: "consistency", preset: "small", minutes: 3 });
+  const options = await resolved({ method: "consistency", preset: "small", teacher: teachers.points, minutes: 3 });
   expect(options.minutes).toBe(3);
   expect(options.images).toBeUndefined();
 });

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
-import { labelColumn } from "../../src/condition.ts";
+import { classCount, labelColumn, nullLabel } from "../../src/condition.ts";
 import { readSafetensors } from "../../src/data/safetensors.ts";
 import { type FolderParts, readFolder, readScheduler } from "../../src/diffusers/index.ts";
 
@@ -32,6 +32,22 @@ test("the MNIST teacher: table form, eps, timesteps 0 to 999, labels 0 to 10", (
   expect(network.conditions).toEqual({ labels: labelColumn(11) });
   expect(params.size).toBe(tensors.size);
   expect(notes).toEqual([]);
+});
+
+test("its labels are decided by the rule of the command line", () => {
+  const read = (written: object, facts?: FolderParts["facts"]) => {
+    const { _null_label, ...unet } = parts.unet as Record<string, unknown>;
+    const { network, model, notes } = readFolder({ ...parts, unet: { ...unet, ...written }, facts });
+    expect(network.conditions).toEqual(model.conditions);
+    return [classCount(model.conditions), nullLabel(model.conditions), notes.length];
+  };
+  expect(read({})).toEqual([11, null, 1]);
+  expect(read({ _null_label: 10 })).toEqual([10, 10, 0]);
+  expect(read({ _null_label: null })).toEqual([11, null, 0]);
+  expect(read({}, { nullClass: true })).toEqual([10, 10, 0]);
+  expect(read({}, { dataClasses: 10 })).toEqual([10, 10, 0]);
+  expect(read({}, { dataClasses: 11 })).toEqual([11, null, 0]);
+  expect(() => read({}, { dataClasses: 5 })).toThrow(/nothing tells whether the last row means "no class"/);
 });
 
 describe("schedulers", () => {

@@ -60,7 +60,12 @@ describe("buildNetwork", () => {
   });
 
   it.each<[string, string, object, string]>([
-    ["an unknown family", "vit", {}, 'There is no network family "vit"; known are mlp, dit, unet2d, exact and onnx.'],
+    [
+      "an unknown family",
+      "vit",
+      {},
+      'There is no network family "vit"; known are mlp, dit, unet2d, unet2d-condition, exact and onnx.',
+    ],
     ["an unknown option", "mlp", { widht: 4 }, 'mlp: "widht": 4 is not supported; remove the key if it has no effect.'],
     [
       "a wrong type",

@@ -22,6 +22,7 @@ export const kinds = [
   "vae-extras",
   "inpaint",
   "multiview",
+  "safety-checker",
   "method",
   "method-steps",
 ] as const;

@@ -265,6 +265,8 @@ export function fixedDraws(
       return x;
     },
     feeds: () => ({ ...feeds, ...all.feeds(times) }),
+    tryEnds: () => undefined,
+    drops: () => false,
     given: () => ({ ...feeds, ...all.feeds(times) }),
   };
 }

@@ -30,9 +30,9 @@ export function randomWeights(spec: readonly ParamSpec[], seed: number): Map<str
 }
 
 const letters = [..."abcdefghijklmnopqrstuvwxyz"];
-const words = [...letters, ...letters.map((c) => `${c}</w>`), "<|startoftext|>", "<|endoftext|>"];
+export const tinyWords = [...letters, ...letters.map((c) => `${c}</w>`), "<|startoftext|>", "<|endoftext|>"];
 export const tinyTokenizer = clipTokenizer({
-  vocab: Object.fromEntries(words.map((word, id) => [word, id])),
+  vocab: Object.fromEntries(tinyWords.map((word, id) => [word, id])),
   merges: "#version: 0.2\n",
 });
 
@@ -43,7 +43,7 @@ export const tinyText = readClipTextConfig({
   intermediate_size: 16,
   num_attention_heads: 2,
   num_hidden_layers: 2,
-  vocab_size: words.length,
+  vocab_size: tinyWords.length,
   eos_token_id: 2,
   projection_dim: 6,
 });

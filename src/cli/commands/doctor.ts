@@ -7,12 +7,54 @@ import { z } from "zod";
 import { add, input } from "../../graph/index.ts";
 import type { Context } from "../../node/context.ts";
 import { sentence } from "../../node/failure.ts";
+import { generateOptions } from "../../node/generate/options.ts";
+import { type Finding, preflight } from "../../node/generate/preflight.ts";
 import { availableMemory } from "../../node/memory.ts";
 import { nodeRuntime } from "../../runtime/node.ts";
 import { version } from "../../version.ts";
 import { command } from "../command.ts";
 
-const doctorOptions = z.object({});
+const {
+  width,
+  height,
+  steps,
+  batch,
+  guidance,
+  tiling,
+  sampler,
+  scheduler,
+  prediction,
+  windows,
+  variant,
+  base,
+  vae,
+  safety,
+} = generateOptions.shape;
+const doctorOptions = z.object({
+  model: z
+    .string()
+    .optional()
+    .describe(
+      "A text-to-image model: what it needs, before anything of it is loaded. Without: what this machine can do.",
+    ),
+  ...{
+    width,
+    height,
+    steps,
+    batch,
+    guidance,
+    tiling,
+    sampler,
+    scheduler,
+    prediction,
+    windows,
+    variant,
+    base,
+    vae,
+    safety,
+  },
+});
+type DoctorOptions = z.output<typeof doctorOptions>;
 
 /** Node from 20.19 on, as package.json says. */
 const OLDEST_NODE = [20, 19] as const;
@@ -153,11 +195,30 @@ export async function examine({ report }: Pick<Context, "report">): Promise<Diag
   return found;
 }
 
+/** Says what a model needs as it is found. Throws an Error that names the limit that would be hit. */
+export async function examineModel(
+  o: DoctorOptions & { readonly model: string },
+  context: Context,
+): Promise<Finding[]> {
+  const found: Finding[] = [];
+  for await (const finding of preflight({ ...o, noise: undefined }, context)) {
+    found.push(finding);
+    const { name, ok, text, fields } = finding;
+    context.report.event({ kind: "check", name, ok, text, ...fields });
+    context.report.result(`${ok === null ? "  " : ok ? "ok" : "NO"}  ${name.padEnd(13)}  ${text}`);
+  }
+  const broken = found.filter(({ ok }) => ok === false).map(({ name }) => name);
+  context.report.event({ kind: "done", ok: broken.length === 0, broken });
+  if (broken.length > 0) throw new Error(`${o.model} would fail here: ${broken.join(", ")} (see above).`);
+  return found;
+}
+
 export const doctorCommand = command({
   name: "doctor",
-  summary: "Say what this machine can do: versions, memory, limits, devices.",
-  positional: [],
+  summary: "Say what this machine can do, or what a text-to-image model needs of it.",
+  positional: ["model"],
   options: doctorOptions,
   standalone: true,
-  run: (_, context: Context) => examine(context),
+  run: ({ model, ...o }, context: Context) =>
+    model === undefined ? examine(context) : examineModel({ ...o, model }, context),
 });

@@ -2,15 +2,19 @@
 import type { Command } from "../command.ts";
 import { deltaCommand } from "./delta.ts";
 import { doctorCommand } from "./doctor.ts";
+import { generateCommand } from "./generate.ts";
 import { infoCommand } from "./info.ts";
+import { pairsCommand } from "./pairs.ts";
 import { accelerateCommand, compareCommand, evaluateCommand, sampleCommand, trainCommand } from "./verbs.ts";
 
 export const commands: readonly Command[] = [
   trainCommand,
   accelerateCommand,
+  pairsCommand,
   sampleCommand,
   evaluateCommand,
   compareCommand,
+  generateCommand,
   deltaCommand,
   infoCommand,
   doctorCommand,

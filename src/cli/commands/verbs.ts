@@ -13,6 +13,7 @@ export const trainCommand = command({
   positional: [],
   options: trainOptions,
   mayChange,
+  together: "ranks",
   run: trainTeacher,
 });
 
@@ -22,6 +23,7 @@ export const accelerateCommand = command({
   positional: ["teacher"],
   options: accelerateOptions,
   mayChange,
+  together: "ranks",
   run: accelerateTeacher,
 });
 
@@ -30,6 +32,7 @@ export const sampleCommand = command({
   summary: "Draw samples of a model.",
   positional: ["model"],
   options: sampleOptions,
+  together: "parts",
   run: sampleModel,
 });
 

@@ -50,7 +50,7 @@ export function createScheduler(
 ): DiffusersScheduler {
   if (typeof className !== "string")
     throw new RangeError(
-      `The scheduler's _class_name is ${show(className)}. Expected one of ${schedulerNames.join(", ")}.`,
+      `The scheduler's _class_name is ${show(className, 40)}. Expected one of ${schedulerNames.join(", ")}.`,
     );
   const name = className as SchedulerName;
   const options = readOptions(name, config);
@@ -58,7 +58,7 @@ export function createScheduler(
     sampling.timesteps?.length ??
     (sampling.sigmas ? sampling.sigmas.length - (name === "EulerDiscreteScheduler" ? 1 : 0) : steps);
   if (!Number.isInteger(count) || count < 1 || count > MOST)
-    throw new RangeError(`Number of steps of ${name} is ${count}. Expected a whole number from 1 to ${MOST}.`);
+    throw new RangeError(`Number of steps of ${name} is ${show(count)}. Expected a whole number from 1 to ${MOST}.`);
   return { name, ...classes[name]({ name, options, steps: count, sampling }) };
 }
 

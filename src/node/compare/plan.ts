@@ -215,7 +215,9 @@ export function optionsOf(plan: Plan, entry: Entry, teacher: string): Asked {
     ...((entry.student ?? plan.student) ? { student: entry.student ?? plan.student } : {}),
     ...(minutes === undefined ? { images } : { minutes }),
   };
-  const resolve = (more: object) => resolveOptions(parsed({ ...given, ...more }));
+  // The teacher may be one that is still to be trained, so what its samples are is told by the data.
+  const kind = plan.data.startsWith("toy:") ? "points" : "images";
+  const resolve = (more: object) => resolveOptions(parsed({ ...given, ...more }), kind);
   const first = resolve({});
   const { perImage, perPair } = recipe.teacherNfe(first.asked);
   const makes = first.needs.includes("pairs");

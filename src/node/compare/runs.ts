@@ -10,10 +10,10 @@ import { version } from "../../version.ts";
 import { prepare } from "../accelerate.ts";
 import { makeFolder } from "../atomic.ts";
 import { type Context, checkInterrupt } from "../context.ts";
-import { pairsOf } from "../diskStore.ts";
 import { readJson, writeJson } from "../files.ts";
 import { type LoadedModel, loadModel, saveModel } from "../models.ts";
 import { toConfig } from "../options.ts";
+import { storedPairs } from "../pairsFolder.ts";
 import { trainTeacher } from "../train.ts";
 import { launch } from "../training.ts";
 import { type Asked, type Entry, optionsOf, type Plan, trainingOf } from "./plan.ts";
@@ -221,11 +221,15 @@ async function train({ folder, seed, asked }: PlannedRun, path: string, bench: B
 }
 
 /** Makes the pairs that are not there, and returns the seconds that all of them took. */
-async function timedPairs(source: Parameters<typeof pairsOf>[0], folder: string, context: Context): Promise<number> {
+async function timedPairs(
+  source: Parameters<typeof storedPairs>[0],
+  folder: string,
+  context: Context,
+): Promise<number> {
   const file = join(folder, "seconds.json");
   if (await exists(file)) return Number((Object(await readJson(file)) as { seconds: number }).seconds);
   const begun = performance.now();
-  await pairsOf(source, folder, context);
+  await storedPairs(source, folder, context);
   const seconds = (performance.now() - begun) / 1000;
   await writeJson(file, { seconds });
   return seconds;

@@ -1,12 +1,22 @@
 // The arithmetic of a program: multiplications and additions of its matrix products and convolutions.
 
-import type { Outputs } from "../src/graph/emitter.ts";
-import { type Node, sizeOf } from "../src/graph/tensor.ts";
-import { computedNodes } from "../src/graph/walk.ts";
+import type { Outputs } from "./emitter.ts";
+import { type Node, sizeOf } from "./tensor.ts";
+import { computedNodes } from "./walk.ts";
 
 /** Floating point operations of one run; pointwise work and normalizations are not counted. */
-export const flops = (outputs: Outputs): number =>
-  computedNodes(Object.values(outputs).flat()).reduce((sum, node) => sum + 2 * products(node), 0);
+export const flops = (outputs: Outputs): number => {
+  const { convolutions, matrices } = operations(outputs);
+  return convolutions + matrices;
+};
+
+/** The same, of convolutions and of matrix products. */
+export function operations(outputs: Outputs): { readonly convolutions: number; readonly matrices: number } {
+  const sum = { convolutions: 0, matrices: 0 };
+  for (const node of computedNodes(Object.values(outputs).flat()))
+    sum[node.op.startsWith("conv2d") ? "convolutions" : "matrices"] += 2 * products(node);
+  return sum;
+}
 
 /** Multiply-adds of a node. */
 function products({ op, attrs, inputs, outputs }: Node): number {

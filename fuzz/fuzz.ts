@@ -1,0 +1,72 @@
+// npm run fuzz -- --seconds N: nearly right inputs for every parser, and what became of them.
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { formatInputs } from "./keep.ts";
+import { rngFor } from "./random.ts";
+import { fuzz, type Row } from "./run.ts";
+import { table } from "./table.ts";
+import { parsers, targets } from "./targets/index.ts";
+
+const { values } = parseArgs({
+  options: {
+    seconds: { type: "string" },
+    inputs: { type: "string" },
+    seed: { type: "string", default: "1" },
+    parser: { type: "string", multiple: true },
+    keep: { type: "string", default: "fuzz-failures" },
+    docs: { type: "string" },
+  },
+});
+const number = (name: "seconds" | "inputs" | "seed") => {
+  const value = values[name] === undefined ? undefined : Number(values[name]);
+  if (value !== undefined && !(value >= 0)) throw new Error(`--${name} is ${values[name]}, expected a number from 0.`);
+  return value;
+};
+const unknown = values.parser?.find((name) => !parsers.includes(name));
+if (unknown !== undefined) throw new Error(`There is no parser "${unknown}", expected one of ${parsers.join(", ")}.`);
+const options = {
+  parsers: values.parser ?? parsers,
+  seed: number("seed") ?? 1,
+  inputs: number("inputs"),
+  seconds: number("seconds") ?? (values.inputs === undefined ? 60 : undefined),
+};
+
+let said = 0;
+const rows = await fuzz({
+  ...options,
+  onProgress({ parser, inputs, seconds, found }) {
+    if (performance.now() - said < 10_000) return;
+    said = performance.now();
+    console.error(`${parser}: ${inputs} inputs in ${seconds.toFixed(0)} s, ${found.length} found`);
+  },
+});
+for (const row of rows) await report(row);
+console.log(table(rows));
+if (values.docs !== undefined) {
+  const path = resolve(values.docs);
+  const marks = ["<!-- fuzz -->", "<!-- end of fuzz -->"];
+  const text = readFileSync(path, "utf8");
+  const [before, after] = [text.slice(0, text.indexOf(marks[0])), text.slice(text.indexOf(marks[1]))];
+  const how = `Seed ${options.seed}, Node ${process.versions.node}, ${cpus()[0]?.model ?? "unknown processor"}, ${new Date().toISOString().slice(0, 10)}.`;
+  writeFileSync(path, `${before}${marks[0]}\n${how}\n\n${table(rows)}\n${after}`);
+}
+process.exitCode = rows.some(({ found }) => found.length > 0) ? 1 : 0;
+
+/** Says what was found and keeps the inputs, up to five of each kind. */
+async function report({ parser, found }: Row): Promise<void> {
+  const kinds = new Map<string, number>();
+  for (const { verdict, index, note } of found) {
+    const seen = kinds.get(verdict) ?? 0;
+    kinds.set(verdict, seen + 1);
+    if (seen >= 5) continue;
+    const target = await targets[parser]();
+    const input = await target.make(rngFor(parser, options.seed, index));
+    const path = join(values.keep, parser, `${verdict}-${options.seed}-${index}`);
+    mkdirSync(dirname(path), { recursive: true });
+    const { name, bytes } = formatInputs(input);
+    writeFileSync(`${path}${name}`, bytes);
+    console.log(`${parser} ${index} ${verdict}: ${note}`);
+  }
+}
