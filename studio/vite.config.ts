@@ -2,17 +2,9 @@
 import { resolve } from "node:path";
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vite";
+import { alias } from "./alias.ts";
 
 const root = import.meta.dirname;
-const source = (path: string) => resolve(root, "../src", path);
-
-/** The package under its own name, from its sources: as in tsconfig.json. */
-const alias = [
-  { find: /^fewstep\/browser$/, replacement: source("browser.ts") },
-  { find: /^fewstep\/recipes$/, replacement: source("authors.ts") },
-  { find: /^fewstep\/(core|graph|metrics|solvers|diffusers)$/, replacement: source("$1/index.ts") },
-];
-
 /** Two threads need these; without them the page runs on one. */
 const isolated = {
   "Cross-Origin-Opener-Policy": "same-origin",

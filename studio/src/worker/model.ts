@@ -4,15 +4,18 @@ import {
   collect,
   flatten,
   type ParamMap,
-  parseCard,
+  type FolderModel,
   modelOf,
+  parseCard,
+  readFolder,
+  readOnnxFolder,
   readSafetensors,
   type Start,
   startOf,
   unflatten,
   writeSafetensors,
 } from "fewstep/browser";
-import type { ModelParts } from "./protocol.ts";
+import type { ModelFiles, ModelParts } from "./protocol.ts";
 
 /** Throws an Error, one sentence, for files that are no model or do not fit each other. */
 export function openModel({ card: given, weights }: { readonly card: unknown; readonly weights: Uint8Array }): {
@@ -40,4 +43,16 @@ export function openModel({ card: given, weights }: { readonly card: unknown; re
 export function weightsFile(spec: Start["spec"], theta: Float32Array, card: Card): ModelParts {
   const metadata = { format: "pt", imagesSeen: String(card.imagesSeen), teacherNfe: String(card.teacherNfe) };
   return { card, weights: writeSafetensors(unflatten(spec, theta), metadata) };
+}
+
+/** Any model, with what a user should read of it. Throws an Error, one sentence. */
+export function openFiles(files: ModelFiles): { readonly start: Start; readonly notes: readonly string[] } {
+  if (files.kind === undefined || files.kind === "fewstep") return { start: openModel(files).start, notes: [] };
+  const { name, scheduler } = files;
+  const found: FolderModel =
+    files.kind === "onnx"
+      ? readOnnxFolder({ name, part: files.part, file: files.file, externalData: new Map(), config: files.config, scheduler })
+      : readFolder({ name, unet: files.unet, scheduler, tensors: readSafetensors(files.weights, name).tensors });
+  const spec = collect(found.network);
+  return { start: startOf({ ...found, spec, theta: flatten(spec, found.params) }), notes: found.notes };
 }

@@ -9,6 +9,36 @@ export interface ModelParts {
   readonly weights: Uint8Array;
 }
 
+/** A model as others have it: fewstep's folder, diffusers' with a UNet2DModel, or one with an ONNX network. */
+export type ModelFiles =
+  | (ModelParts & { readonly kind?: "fewstep" })
+  | {
+      readonly kind: "diffusers";
+      readonly name: string;
+      /** unet/config.json and scheduler/scheduler_config.json, parsed. */
+      readonly unet: unknown;
+      readonly scheduler: unknown;
+      readonly weights: Uint8Array;
+    }
+  | {
+      readonly kind: "onnx";
+      readonly name: string;
+      readonly part: string;
+      readonly file: Uint8Array;
+      readonly config: unknown;
+      readonly scheduler: unknown;
+    };
+
+export interface ModelFacts {
+  readonly parameters: number;
+  readonly sampleShape: readonly number[];
+  readonly classes: number;
+  /** Steps that it was made for. */
+  readonly steps: readonly number[];
+  readonly fewest: number;
+  readonly notes: readonly string[];
+}
+
 /** Where the worker computes, for people to read. */
 export interface DeviceInfo {
   readonly device: string;
@@ -51,6 +81,21 @@ export interface Measures {
   readonly firstOrder: number | null;
 }
 
+export interface OnnxAsk {
+  /** Undefined: the file of before. */
+  readonly file?: Uint8Array;
+  readonly seed: number;
+  readonly label?: number;
+}
+
+export interface OnnxSampled {
+  /** [n, ...shape] */
+  readonly x: Float32Array;
+  readonly shape: readonly number[];
+  readonly classes: boolean;
+  readonly seconds: number;
+}
+
 export interface TrainAsk {
   readonly method: string;
   /** Undefined: a teacher from scratch. */
@@ -90,7 +135,9 @@ export interface RunRecord {
 /** Each call with what it takes, what it gives, and what it tells on the way. */
 export interface Calls {
   open: { ask: Record<never, never>; give: DeviceInfo; tell: never };
-  model: { ask: { readonly slot: string } & ModelParts; give: { readonly parameters: number }; tell: never };
+  model: { ask: { readonly slot: string; readonly files: ModelFiles }; give: ModelFacts; tell: never };
+  /** A sampler that `fewstep export --to onnx` wrote: noise in, samples out. */
+  onnx: { ask: OnnxAsk; give: OnnxSampled; tell: never };
   /** Undefined: a newer question came. */
   sample: { ask: SampleAsk; give: Sampled | undefined; tell: Sampled };
   measure: { ask: MeasureAsk; give: Measures | undefined; tell: never };

@@ -1,5 +1,6 @@
 // Samples and measures the models that the page shows. What a reader waits for goes before what fills the table.
 import {
+  classCount,
   fold,
   key,
   measurePaths,
@@ -13,10 +14,11 @@ import {
   type Start,
   solverByName,
 } from "fewstep/browser";
+import { windowsFromSpec } from "fewstep/core";
 import { rows, slicedWasserstein } from "fewstep/metrics";
 import { turn } from "../lib/message.ts";
-import { openModel } from "./model.ts";
-import type { Calls, MeasureAsk, Measures, SampleAsk, Sampled } from "./protocol.ts";
+import { openFiles } from "./model.ts";
+import type { Calls, MeasureAsk, Measures, ModelFacts, SampleAsk, Sampled } from "./protocol.ts";
 
 /** Points that go through the network together. */
 const BATCH = 1024;
@@ -65,12 +67,21 @@ export function samplers(runtime: Runtime) {
   });
 
   return {
-    async model({ slot, ...parts }: Calls["model"]["ask"]) {
-      const { start, card } = openModel(parts);
+    async model({ slot, files }: Calls["model"]["ask"]): Promise<ModelFacts> {
+      const { start, notes } = openFiles(files);
       const before = slots.get(slot);
-      slots.set(slot, { start, spec: card.sampler, ready: new Map() });
+      slots.set(slot, { start, spec: start.sampler, ready: new Map() });
       for (const old of before?.ready.values() ?? []) void exclusive(async () => (await old).dispose()).catch(() => {});
-      return { parameters: start.theta.length };
+      const { model, sampler, theta } = start;
+      const inGrid = sampler.grid.kind === "windows" ? windowsFromSpec(sampler.grid.windows).count : 1;
+      return {
+        parameters: theta.length,
+        sampleShape: model.sampleShape,
+        classes: classCount(model.conditions),
+        steps: sampler.steps,
+        fewest: Math.max(inGrid, model.form.windows?.count ?? 1),
+        notes,
+      };
     },
 
     async sample(ask: SampleAsk, tell: (part: Sampled) => void): Promise<Sampled | undefined> {

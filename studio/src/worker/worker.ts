@@ -1,6 +1,7 @@
 // The worker: takes questions in turn, except those that stop or hurry another.
 import { message } from "../lib/message.ts";
 import type { Answer, CallName, Calls, Question } from "./protocol.ts";
+import { onnxSampler } from "./onnx.ts";
 import { openRuntime } from "./runtime.ts";
 import { samplers } from "./sampling.ts";
 import { trainer } from "./training.ts";
@@ -13,7 +14,7 @@ const scope = self as unknown as {
 type Handlers = { [K in CallName]: (ask: Calls[K]["ask"], tell: (v: Calls[K]["tell"]) => void) => Promise<Calls[K]["give"]> };
 
 async function handlers(): Promise<Handlers> {
-  const { runtime, info } = await openRuntime();
+  const { runtime, info, ort } = await openRuntime();
   const sampling = samplers(runtime);
   const training = trainer(runtime);
   return {
@@ -21,6 +22,7 @@ async function handlers(): Promise<Handlers> {
     model: sampling.model,
     sample: sampling.sample,
     measure: sampling.measure,
+    onnx: onnxSampler(ort),
     train: training.train,
     pause: training.pause,
     stop: training.stop,
