@@ -56,7 +56,9 @@ const digits = {
 async function keep(run: string, to: string): Promise<void> {
   await makeFolder(to);
   const { tensors, metadata } = await readSafetensors(join(run, "model", "model.safetensors"));
-  const half = new Map([...tensors].map(([name, t]: [string, StoredTensor]) => [name, { ...t, dtype: "F16" as const }]));
+  const half = new Map(
+    [...tensors].map(([name, t]: [string, StoredTensor]) => [name, { ...t, dtype: "F16" as const }]),
+  );
   await writeAtomic(join(to, "model.safetensors"), writeSafetensors(half, metadata));
   await writeAtomic(join(to, "card.json"), await readFile(join(run, "model", "card.json")));
 }

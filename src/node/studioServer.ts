@@ -1,7 +1,7 @@
 // The studio's page on 127.0.0.1, and with it one folder to look at. Read only: nothing is written, nothing outside the two
 // folders is read, and pages of other names (DNS rebinding) are refused.
 import { createReadStream } from "node:fs";
-import { readdir, realpath, stat } from "node:fs/promises";
+import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { basename, extname, join, relative, resolve, sep } from "node:path";
 
@@ -105,7 +105,8 @@ async function answer(request: IncomingMessage, response: ServerResponse, places
   const parts = partsOf(request.url ?? "/");
   if (!parts) return send(response, 400, "The path is none of a file here.");
   const head = request.method === "HEAD";
-  if (parts[0] !== "run") return sendFile(response, root, parts.length === 0 ? ["index.html"] : parts, types, head);
+  if (parts.length === 0 || parts.join() === "index.html") return sendPage(response, root, run !== undefined, head);
+  if (parts[0] !== "run") return sendFile(response, root, parts, types, head);
   if (run === undefined) return send(response, 404, "No run folder was given.");
   if (parts.length > 1) return sendFile(response, run, parts.slice(1), shownTypes, head);
   const files = await filesIn(run);
@@ -141,6 +142,13 @@ const headers = {
 
 function send(response: ServerResponse, code: number, text: string, more: Record<string, string> = {}): void {
   response.writeHead(code, { ...headers, "content-type": "text/plain; charset=utf-8", ...more }).end(`${text}\n`);
+}
+
+/** The page, told whether there is a run to ask for. */
+async function sendPage(response: ServerResponse, root: string, withRun: boolean, head: boolean): Promise<void> {
+  const text = await readFile(join(root, "index.html"), "utf8");
+  const told = withRun ? text.replace('<div id="app"', '<div id="app" data-run') : text;
+  response.writeHead(200, { ...headers, "content-type": types[".html"] }).end(head ? undefined : told);
 }
 
 async function sendFile(

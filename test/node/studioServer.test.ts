@@ -52,7 +52,12 @@ const get = (path: string, options: { method?: string; headers?: Record<string, 
         text += part;
       });
       answer.on("end", () =>
-        done({ code: answer.statusCode ?? 0, type: answer.headers["content-type"] ?? "", text, headers: answer.headers }),
+        done({
+          code: answer.statusCode ?? 0,
+          type: answer.headers["content-type"] ?? "",
+          text,
+          headers: answer.headers,
+        }),
       );
     });
     asked.on("error", fail);
@@ -76,7 +81,10 @@ it("serves the page and the run, with the headers that threads need", async () =
 it("lists the run without hidden files and without links that lead out", async () => {
   const { code, text } = await get("/run/");
   expect(code).toBe(200);
-  expect(JSON.parse(text)).toEqual({ name: "run", files: ["evil.html", "inner.json", "model/card.json", "ümlaut 1.png"] });
+  expect(JSON.parse(text)).toEqual({
+    name: "run",
+    files: ["evil.html", "inner.json", "model/card.json", "ümlaut 1.png"],
+  });
 });
 
 it("never shows a run's file as a page", async () => {
@@ -111,7 +119,9 @@ it.each([
 it("gives nothing for a path that is a whole address", async () => {
   const answer = await new Promise<string>((done, fail) => {
     const socket = connect(port, "127.0.0.1", () =>
-      socket.write(`GET http://127.0.0.1:${port}/run/../outside.txt HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: close\r\n\r\n`),
+      socket.write(
+        `GET http://127.0.0.1:${port}/run/../outside.txt HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: close\r\n\r\n`,
+      ),
     );
     let text = "";
     socket.on("data", (part) => {
@@ -127,7 +137,13 @@ it("is there on 127.0.0.1 and answers to its own names alone", async () => {
   expect(server.address).toBe(`http://127.0.0.1:${port}/`);
   for (const host of [`127.0.0.1:${port}`, `localhost:${port}`, `LOCALHOST:${port}`])
     expect((await get("/", { headers: { host } })).code).toBe(200);
-  for (const host of ["evil.example", `evil.example:${port}`, "127.0.0.1", `127.0.0.1:${port + 1}`, `127.0.0.1.evil:${port}`])
+  for (const host of [
+    "evil.example",
+    `evil.example:${port}`,
+    "127.0.0.1",
+    `127.0.0.1:${port + 1}`,
+    `127.0.0.1.evil:${port}`,
+  ])
     expect(await get("/run/", { headers: { host } })).toMatchObject({ code: 403 });
   expect((await get("/run/", { headers: { origin: "http://evil.example" } })).code).toBe(403);
   expect((await get("/run/", { headers: { origin: `http://127.0.0.1:${port}` } })).code).toBe(200);

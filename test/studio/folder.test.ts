@@ -9,20 +9,29 @@ const folder = (files: Record<string, string>): Folder => ({
 });
 
 it("finds models in a run, in a folder of runs, and by themselves", () => {
-  const found = (files: string[]) => modelsIn(folder(Object.fromEntries(files.map((f) => [f, ""])))).map(({ run }) => run);
+  const found = (files: string[]) =>
+    modelsIn(folder(Object.fromEntries(files.map((f) => [f, ""])))).map(({ run }) => run);
   expect(found(["model/card.json", "model/model.safetensors", "log.jsonl"])).toEqual([""]);
   expect(found(["card.json", "model.safetensors"])).toEqual([""]);
-  expect(found(["b/model/card.json", "b/model/model.safetensors", "a/model/card.json", "a/model/model.safetensors"])).toEqual(["a", "b"]);
+  expect(
+    found(["b/model/card.json", "b/model/model.safetensors", "a/model/card.json", "a/model/model.safetensors"]),
+  ).toEqual(["a", "b"]);
   expect(found(["model/card.json"])).toEqual([]);
 });
 
 it("lists a run's pictures by what was seen", () => {
-  const files = { "a/samples/000002000.png": "", "a/samples/000000100.png": "", "a/samples/x.png": "", "b/samples/1.png": "" };
+  const files = {
+    "a/samples/000002000.png": "",
+    "a/samples/000000100.png": "",
+    "a/samples/x.png": "",
+    "b/samples/1.png": "",
+  };
   expect(previewsIn(folder(files), "a").map(({ images }) => images)).toEqual([100, 2000]);
 });
 
 it("reads a log, without a line that was cut off", () => {
-  const text = '{"kind":"step","images":64,"loss":0.5,"rate":1e-3}\n{"kind":"warning"}\n{"kind":"step","images":128,"loss":null}\n{"kind":"st';
+  const text =
+    '{"kind":"step","images":64,"loss":0.5,"rate":1e-3}\n{"kind":"warning"}\n{"kind":"step","images":128,"loss":null}\n{"kind":"st';
   expect(readLog(text)).toEqual([
     { images: 64, loss: 0.5, rate: 1e-3 },
     { images: 128, loss: null, rate: null },
@@ -39,8 +48,20 @@ it("says what a folder lacks", async () => {
 });
 
 it("reads the reports of compare and evaluate, and nothing else", () => {
-  const row = { name: "perflow", role: "student", steps: 4, nfe: 4, values: { endpoint: { mean: 0.5, deviation: 0.1, values: [0.4, 0.6] } } };
-  const comparison = { software: "fewstep", kind: "comparison", plan: { title: "Two" }, rows: [row], notes: ["n is small."] };
+  const row = {
+    name: "perflow",
+    role: "student",
+    steps: 4,
+    nfe: 4,
+    values: { endpoint: { mean: 0.5, deviation: 0.1, values: [0.4, 0.6] } },
+  };
+  const comparison = {
+    software: "fewstep",
+    kind: "comparison",
+    plan: { title: "Two" },
+    rows: [row],
+    notes: ["n is small."],
+  };
   expect(readReport(comparison)).toEqual({
     title: "Two",
     metrics: ["endpoint"],

@@ -2,11 +2,13 @@ import { expect, it } from "vitest";
 import { accelerateOptions } from "../../src/node/accelerateOptions.ts";
 import { methodNamed as byName, presetOf as nodePreset, resolveMethod } from "../../src/node/methods.ts";
 import { commandOf } from "../../studio/src/lib/command.ts";
-import { fieldsOf, methodNamed, methodNames, resolveOptions, TEACHER } from "../../studio/src/lib/methods.ts";
+import { fieldsOf, methodInfos, methodNamed, resolveOptions } from "../../studio/src/lib/methods.ts";
+import { methodNames, TEACHER } from "../../studio/src/lib/models.ts";
 
 const students = methodNames.filter((name) => name !== TEACHER);
 
 it("offers the teacher and every method", () => {
+  expect(methodNames).toEqual(methodInfos().map(({ name }) => name));
   expect(methodNames[0]).toBe("diffusion");
   expect(students).toHaveLength(14);
 });
@@ -51,7 +53,14 @@ it("says a command whose options the command line takes", () => {
   expect(command).toBe(
     "fewstep accelerate teacher --method perflow --data toy:moons --preset small --teacher-solver dpm++2m --windows 8 --seed 3",
   );
-  const parsed = accelerateOptions.safeParse({ teacher: "teacher", method: "perflow", data: "toy:moons", preset: "small", windows: 8, teacherSolver: "dpm++2m" });
+  const parsed = accelerateOptions.safeParse({
+    teacher: "teacher",
+    method: "perflow",
+    data: "toy:moons",
+    preset: "small",
+    windows: 8,
+    teacherSolver: "dpm++2m",
+  });
   expect(parsed.success).toBe(true);
   const own = commandOf({ method: TEACHER, data: { name: "drawn", own: true }, options: {}, seed: 0 });
   expect(own).toMatch(/^# Points .* no reader[^\n]*\nfewstep train --data <your points> /);

@@ -1,10 +1,13 @@
 // The built page in a real Chromium, served as `fewstep studio` serves it: particles move, training runs and stops.
-import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { unzipSync } from "fflate";
 import type { Browser, Page } from "playwright-core";
 import { build } from "vite";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { loadModel } from "../../src/node/models.ts";
+import { readLog } from "../../src/node/runDir.ts";
 import { type StudioServer, serveStudio } from "../../src/node/studioServer.ts";
 import { chromiumPath, openBrowser } from "./browser.ts";
 
@@ -12,9 +15,12 @@ import { chromiumPath, openBrowser } from "./browser.ts";
 const screenshots = process.env.FEWSTEP_SCREENSHOTS;
 
 if (chromiumPath === undefined)
-  it.skipIf(process.env.CI !== "true")("THE STUDIO IS NOT TESTED: there is no Chromium (set CHROMIUM to its path)", () => {
-    throw new Error("CI=true, and there is no Chromium: install the package chromium.");
-  });
+  it.skipIf(process.env.CI !== "true")(
+    "THE STUDIO IS NOT TESTED: there is no Chromium (set CHROMIUM to its path)",
+    () => {
+      throw new Error("CI=true, and there is no Chromium: install the package chromium.");
+    },
+  );
 else
   describe("the studio", { timeout: 120_000 }, () => {
     let place = "";
@@ -49,15 +55,24 @@ else
         return count;
       });
     const stepsDone = (page: Page) =>
-      page.locator(".status").getAttribute("data-step", { timeout: 1000 }).then(Number, () => 0);
+      page
+        .locator(".status")
+        .getAttribute("data-step", { timeout: 1000 })
+        .then(Number, () => 0);
 
     beforeAll(async () => {
       place = await mkdtemp(join(tmpdir(), "fewstep-page-"));
       const [root, run] = [join(import.meta.dirname, "../../studio"), join(place, "run")];
-      await build({ root, configFile: join(root, "vite.config.ts"), logLevel: "error", build: { outDir: join(place, "page") } });
+      await build({
+        root,
+        configFile: join(root, "vite.config.ts"),
+        logLevel: "error",
+        build: { outDir: join(place, "page") },
+      });
       await mkdir(run);
       await cp(join(root, "static/models/moons/perflow"), join(run, "model"), { recursive: true });
-      const line = (images: number) => JSON.stringify({ kind: "step", step: images / 64, images, loss: 1 / images, rate: 1e-3 });
+      const line = (images: number) =>
+        JSON.stringify({ kind: "step", step: images / 64, images, loss: 1 / images, rate: 1e-3 });
       await writeFile(join(run, "log.jsonl"), `${[64, 128, 256].map(line).join("\n")}\n`);
       server = await serveStudio({ page: join(place, "page"), run, port: 0 });
       browser = await openBrowser();
@@ -74,22 +89,24 @@ else
       await expect.poll(() => moved(page), { timeout: 30_000, interval: 50 }).toBeGreaterThan(500);
       const seconds = (performance.now() - begin) / 1000;
       console.log(`the first particles moved after ${seconds.toFixed(1)} s`);
-      await expect.poll(() => page.locator("figcaption p").allTextContents(), { timeout: 20_000 }).toEqual([
-        "4 steps, 4 network evaluations",
-        "4 steps, 4 network evaluations",
-        "4 steps, 4 network evaluations",
-      ]);
+      await expect
+        .poll(() => page.locator("figcaption p").allTextContents(), { timeout: 20_000 })
+        .toEqual([
+          "4 steps, 4 network evaluations",
+          "4 steps, 4 network evaluations",
+          "4 steps, 4 network evaluations",
+        ]);
       await shot(page, "argument-light");
       await page.context().close();
     });
 
     it("takes another number of steps, another seed, and keeps them in its address", async () => {
       const page = await open("#data=moons&t=0");
-      await page.getByText("64", { exact: true }).click();
-      await expect.poll(() => page.locator("figcaption p").first().textContent(), { timeout: 60_000 }).toBe(
-        "64 steps, 64 network evaluations",
-      );
-      await page.getByText("1", { exact: true }).first().click();
+      await page.locator("fieldset label", { hasText: /^\s*64\s*$/ }).click();
+      await expect
+        .poll(() => page.locator("figcaption p").first().textContent(), { timeout: 60_000 })
+        .toBe("64 steps, 64 network evaluations");
+      await page.locator("fieldset label", { hasText: /^\s*1\s*$/ }).click();
       await expect
         .poll(() => page.locator("figcaption p").allTextContents(), { timeout: 30_000 })
         .toEqual([
@@ -111,7 +128,9 @@ else
 
     it("marks one particle in all three", async () => {
       const page = await open("#t=0");
-      await expect.poll(() => page.locator("figcaption p").nth(2).textContent(), { timeout: 30_000 }).toContain("4 steps");
+      await expect
+        .poll(() => page.locator("figcaption p").nth(2).textContent(), { timeout: 30_000 })
+        .toContain("4 steps");
       const ink = () =>
         page.evaluate(() =>
           [...document.querySelectorAll<HTMLCanvasElement>(".plane canvas:last-of-type")].map((canvas) => {
@@ -130,7 +149,9 @@ else
 
     it("trains twenty steps, pauses, stops, and gives the run as a folder", async () => {
       const page = await open("#data=moons&t=0&o.images=25600");
-      await expect.poll(() => page.locator("figcaption p").nth(1).textContent(), { timeout: 30_000 }).toContain("4 steps");
+      await expect
+        .poll(() => page.locator("figcaption p").nth(1).textContent(), { timeout: 30_000 })
+        .toContain("4 steps");
       await page.getByRole("button", { name: "Train", exact: true }).click();
       await expect.poll(() => stepsDone(page), { timeout: 60_000 }).toBeGreaterThanOrEqual(20);
       const said = await page.locator(".status").textContent();
@@ -147,17 +168,36 @@ else
       await expect.poll(() => stepsDone(page), { timeout: 30_000 }).toBeGreaterThan(paused);
       await page.getByRole("button", { name: "Stop" }).click();
       await expect.poll(() => page.locator(".status").textContent(), { timeout: 10_000 }).toMatch(/^\s*Stopped after/);
-      const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: /Run folder/ }).click()]);
+      const [file] = await Promise.all([
+        page.waitForEvent("download"),
+        page.getByRole("button", { name: /Run folder/ }).click(),
+      ]);
       expect(file.suggestedFilename()).toBe("00000-perflow-moons.zip");
       await file.saveAs(join(place, "run.zip"));
+      const files = unzipSync(new Uint8Array(await readFile(join(place, "run.zip"))));
+      for (const [name, bytes] of Object.entries(files)) {
+        await mkdir(dirname(join(place, "saved", name)), { recursive: true });
+        await writeFile(join(place, "saved", name), bytes);
+      }
+      const student = await loadModel(join(place, "saved", "00000-perflow-moons"));
+      const teacher = await loadModel(join(place, "saved", "teacher"));
+      expect(student.card?.recipe.method).toBe("perflow");
+      expect(student.card?.imagesSeen).toBeGreaterThanOrEqual(20 * 256);
+      expect(student.card?.base).toBe(teacher.hash);
+      expect(student.theta.some((value, i) => value !== teacher.theta[i])).toBe(true);
+      expect(await readLog(join(place, "saved", "00000-perflow-moons", "log.jsonl"))).not.toEqual([]);
       await page.getByRole("button", { name: "Reset" }).click();
-      await expect.poll(() => page.locator("figcaption p").nth(1).textContent(), { timeout: 30_000 }).toContain("4 steps");
+      await expect
+        .poll(() => page.locator("figcaption p").nth(1).textContent(), { timeout: 30_000 })
+        .toContain("4 steps");
       await page.context().close();
     });
 
     it("opens the run that it is served with", async () => {
       const page = await open("#tab=runs");
-      await expect.poll(() => page.getByRole("tabpanel").textContent(), { timeout: 30_000 }).toContain("A student made by PeRFlow");
+      await expect
+        .poll(() => page.getByRole("tabpanel").textContent(), { timeout: 30_000 })
+        .toContain("A student made by PeRFlow");
       await expect.poll(() => page.locator("tbody canvas").count(), { timeout: 30_000 }).toBe(2);
       await expect.poll(() => page.locator(".curve canvas").count()).toBe(1);
       await shot(page, "runs");
@@ -176,7 +216,9 @@ else
 
     it("is as usable on a phone and in the dark", async () => {
       const page = await open("", { viewport: { width: 390, height: 844 }, colorScheme: "dark", hasTouch: true });
-      await expect.poll(() => page.locator("figcaption p").nth(2).textContent(), { timeout: 30_000 }).toContain("4 steps");
+      await expect
+        .poll(() => page.locator("figcaption p").nth(2).textContent(), { timeout: 30_000 })
+        .toContain("4 steps");
       expect(await page.evaluate(() => document.documentElement.getAttribute("data-theme"))).toBe("dark");
       // Nothing is wider than the screen.
       expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);

@@ -6,7 +6,8 @@ const image = (width: number, height = width) => {
   fill(pixels, [0, 0, 0]);
   return pixels;
 };
-const red = (pixels: { width: number; data: Uint32Array }, x: number, y: number) => pixels.data[y * pixels.width + x] & 255;
+const red = (pixels: { width: number; data: Uint32Array }, x: number, y: number) =>
+  pixels.data[y * pixels.width + x] & 255;
 const lit = ({ data }: { data: Uint32Array }) => [...data].filter((p) => (p & 0xffffff) !== 0).length;
 
 it("places a point where it belongs: y goes up", () => {

@@ -3,7 +3,10 @@ import { pointsAlong, readCsv, readNpy, readPoints, standardized } from "../../s
 import { csvOf } from "../../studio/src/lib/save.ts";
 
 const text = (s: string) => new TextEncoder().encode(s);
-const circle = Array.from({ length: 60 }, (_, i) => [10 + 3 * Math.cos(i / 60 * 2 * Math.PI), 5 + 3 * Math.sin(i / 60 * 2 * Math.PI)]);
+const circle = Array.from({ length: 60 }, (_, i) => [
+  10 + 3 * Math.cos((i / 60) * 2 * Math.PI),
+  5 + 3 * Math.sin((i / 60) * 2 * Math.PI),
+]);
 
 it.each([
   ["commas and a head", "x,y\n1,2\n-3.5,4e-1\n"],
@@ -65,7 +68,16 @@ it("spreads points evenly along strokes", () => {
   const n = 3000;
   const uniform = Float64Array.from({ length: n }, (_, i) => (i + 0.5) / n);
   const still = new Float64Array(2 * n);
-  const strokes = [[[0, 0], [3, 0]], [[0, 2], [0, 1]]] as const;
+  const strokes = [
+    [
+      [0, 0],
+      [3, 0],
+    ],
+    [
+      [0, 2],
+      [0, 1],
+    ],
+  ] as const;
   const points = pointsAlong(strokes, { n, width: 0, uniform, normal: still });
   const first = Array.from({ length: n }, (_, i) => i).filter((i) => Math.abs(points[2 * i + 1]) < 1e-9);
   expect(first.length / n).toBeCloseTo(0.75, 2);

@@ -1,14 +1,18 @@
 // fewstep studio: the page where one sees why few steps are enough, on this machine alone.
 import { join } from "node:path";
 import { z } from "zod";
-import { serveStudio } from "../../node/studioServer.ts";
 import type { Context } from "../../node/context.ts";
+import { serveStudio } from "../../node/studioServer.ts";
 import { command } from "../command.ts";
 
 const PAGE = join(import.meta.dirname, "../../studio");
 
 export const studioOptions = z.object({
-  run: z.string().optional().describe("A run, a folder of runs or a comparison's report to look at.").meta({ value: "dir" }),
+  run: z
+    .string()
+    .optional()
+    .describe("A run, a folder of runs or a comparison's report to look at.")
+    .meta({ value: "dir" }),
   port: z.int().nonnegative().max(65_535).default(4173).describe("Of 127.0.0.1; 0: any that is free."),
   page: z.string().default(PAGE).describe("The folder of the built page, where it is another.").meta({ value: "dir" }),
 });

@@ -1,5 +1,5 @@
 // The command that repeats what was trained in the page.
-import { TEACHER } from "./methods.ts";
+import { TEACHER } from "./models.ts";
 
 export interface Repeat {
   readonly method: string;
@@ -22,9 +22,16 @@ export function commandOf({ method, data, options, seed }: Repeat): string {
   const from = data.own ? "<your points>" : `toy:${data.name}`;
   const what =
     method === TEACHER
-      ? ["train", `--data ${data.own ? from : safe(from)}`, "--form cosine --prediction v --width 64 --depth 3", "--batch 256 --lr 0.002 --ema 0.99 --warmup 50"]
+      ? [
+          "train",
+          `--data ${data.own ? from : safe(from)}`,
+          "--form cosine --prediction v --width 64 --depth 3",
+          "--batch 256 --lr 0.002 --ema 0.99 --warmup 50",
+        ]
       : ["accelerate teacher", `--method ${method}`, `--data ${data.own ? from : safe(from)}`, "--preset small"];
   const images = method === TEACHER && !("images" in options) ? ["--images 307200"] : [];
   const command = ["fewstep", ...what, ...images, ...flags, `--seed ${seed}`].join(" ");
-  return data.own ? `# Points drawn or dropped in are in points.csv; the command line has no reader for them yet.\n${command}` : command;
+  return data.own
+    ? `# Points drawn or dropped in are in points.csv; the command line has no reader for them yet.\n${command}`
+    : command;
 }

@@ -52,9 +52,9 @@ export async function fromDrop(items: DataTransferItemList): Promise<Folder> {
 
 /** The folder that `fewstep studio <run>` serves; undefined where the page comes from elsewhere. */
 export async function served(): Promise<Folder | undefined> {
-  const answer = await fetch(new URL("run/", document.baseURI), { headers: { accept: "application/json" } }).catch(
-    () => undefined,
-  );
+  // The server marks its page: elsewhere nothing is asked for that is not there.
+  if (!document.querySelector("[data-run]")) return undefined;
+  const answer = await fetch(new URL("run/", document.baseURI)).catch(() => undefined);
   if (!answer?.ok || !answer.headers.get("content-type")?.startsWith("application/json")) return undefined;
   const { name, files } = (await answer.json()) as { name: string; files: readonly string[] };
   const read = (path: string) => async () => {
@@ -135,7 +135,8 @@ export function readLog(text: string): Logged[] {
     }
     const number = (value: unknown) => (typeof value === "number" && Number.isFinite(value) ? value : null);
     const images = number(event.images);
-    if (event.kind === "step" && images !== null) out.push({ images, loss: number(event.loss), rate: number(event.rate) });
+    if (event.kind === "step" && images !== null)
+      out.push({ images, loss: number(event.loss), rate: number(event.rate) });
   }
   return out;
 }

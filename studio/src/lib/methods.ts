@@ -1,15 +1,14 @@
 // What can be trained in the page: every recipe, and a teacher from scratch; their options as fields of a form.
 import { diffusion, type Recipe, recipes } from "fewstep/browser";
+import type { Field, MethodInfo } from "../worker/protocol.ts";
+import { TEACHER } from "./models.ts";
 
-/** Of training a teacher in the plane. */
-export const TEACHER = diffusion.name;
 const all = [diffusion, ...recipes] as unknown as readonly Recipe[];
-
-export const methodNames: readonly string[] = all.map(({ name }) => name);
 
 export function methodNamed(name: string): Recipe {
   const found = all.find((recipe) => recipe.name === name);
-  if (!found) throw new Error(`There is no method "${name}"; there are ${methodNames.join(", ")}.`);
+  if (!found)
+    throw new Error(`There is no method "${name}"; there are ${all.map((recipe) => recipe.name).join(", ")}.`);
   return found;
 }
 
@@ -22,19 +21,6 @@ export function presetOf(recipe: Recipe): Readonly<Record<string, string | numbe
   const { lr, ema, images } = recipe.training;
   const small = recipe.name === TEACHER ? teacherTraining : (recipe.small?.points ?? {});
   return { ...training, lr, ema, images, ...small };
-}
-
-export interface Field {
-  readonly key: string;
-  /** As on the command line: "teacher-steps". */
-  readonly flag: string;
-  readonly text: string;
-  readonly kind: "number" | "choice" | "switch" | "text";
-  readonly choices?: readonly string[];
-  /** What holds where nothing is given; "": it follows from the teacher. */
-  readonly usual: string;
-  /** Shown first. */
-  readonly main: boolean;
 }
 
 interface Schema {
@@ -82,6 +68,15 @@ const kinds: Readonly<Record<string, Field["kind"]>> = {
 
 const numbersIn = (preset: Readonly<Record<string, string | number>>): { ema?: number; warmup?: number } =>
   Object.fromEntries(Object.entries(preset).filter(([, value]) => typeof value === "number"));
+
+/** Every method, for a form that does not load the recipes. */
+export const methodInfos = (): MethodInfo[] =>
+  all.map((recipe) => ({
+    name: recipe.name,
+    summary: recipe.summary,
+    paper: { cite: recipe.paper.cite, url: recipe.paper.url },
+    fields: fieldsOf(recipe),
+  }));
 
 export interface Resolved {
   /** The method's own options. */

@@ -38,6 +38,8 @@ export async function modelFilesOf(folder: Folder): Promise<ModelFiles> {
   }
   const weights = inFolder(folder, "unet/diffusion_pytorch_model.safetensors");
   if (weights === undefined)
-    throw new Error(`${folder.name} has no unet/diffusion_pytorch_model.safetensors: other kinds of weights are not read here.`);
+    throw new Error(
+      `${folder.name} has no unet/diffusion_pytorch_model.safetensors: other kinds of weights are not read here.`,
+    );
   return { kind: "diffusers", name: folder.name, unet: config, scheduler, weights: await read(folder, weights) };
 }

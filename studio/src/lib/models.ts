@@ -10,9 +10,12 @@ export const setNames: Readonly<Record<string, string>> = {
   own: "Your own points",
 };
 
+/** Of training a teacher. */
+export const TEACHER = "diffusion";
+
+/** What can be trained in the page, in the order of the menu. */
 const titles: Readonly<Record<string, string>> = {
   diffusion: "Teacher",
-  "flow-matching": "Teacher",
   perflow: "PeRFlow",
   "rectified-diffusion": "Rectified Diffusion",
   "rectified-diffusion-phased": "Rectified Diffusion, phased",
@@ -28,7 +31,11 @@ const titles: Readonly<Record<string, string>> = {
   meanflow: "MeanFlow",
   scm: "sCM",
 };
-export const titleOf = (method: string): string => titles[method] ?? method;
+/** A test compares these with the recipes: the page itself is small because it does not load them. */
+export const methodNames: readonly string[] = Object.keys(titles);
+
+export const titleOf = (method: string): string =>
+  titles[method] ?? (method === "flow-matching" ? titles[TEACHER] : method);
 
 export const formOf = (card: Card): Form => formFromSpec(card.form);
 

@@ -43,7 +43,8 @@ export function readCsv(name: string, text: string): Float32Array {
 /** An array [n, 2] of float32, float64 or 32-bit integers in row-major order (format versions 1 to 3). */
 export function readNpy(name: string, bytes: Uint8Array): Float32Array {
   const magic = String.fromCharCode(...bytes.subarray(0, 6));
-  if (magic !== "\x93NUMPY" || bytes.length < 12) throw new Error(`${name} is no npy file: its first bytes are others.`);
+  if (magic !== "\x93NUMPY" || bytes.length < 12)
+    throw new Error(`${name} is no npy file: its first bytes are others.`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const [at, length] = bytes[6] === 1 ? [10, view.getUint16(8, true)] : [12, view.getUint32(8, true)];
   const header = new TextDecoder().decode(bytes.subarray(at, at + length));
@@ -97,7 +98,12 @@ export function standardized(name: string, raw: Float32Array): Points {
  */
 export function pointsAlong(
   strokes: readonly (readonly (readonly [number, number])[])[],
-  { n, width, uniform, normal }: {
+  {
+    n,
+    width,
+    uniform,
+    normal,
+  }: {
     readonly n: number;
     readonly width: number;
     readonly uniform: ArrayLike<number>;
@@ -126,7 +132,8 @@ export function pointsAlong(
     while (k < ends.length - 1 && ends[k] < at) k++;
     const { from, to, length } = segments[k];
     const q = length > 0 ? 1 - (ends[k] - at) / length : 0;
-    for (const axis of [0, 1]) out[2 * i + axis] = from[axis] + q * (to[axis] - from[axis]) + width * normal[2 * i + axis];
+    for (const axis of [0, 1])
+      out[2 * i + axis] = from[axis] + q * (to[axis] - from[axis]) + width * normal[2 * i + axis];
   }
   return out;
 }

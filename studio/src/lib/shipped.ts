@@ -6,7 +6,8 @@ const held = new Map<string, Promise<ModelParts>>();
 
 async function bytes(path: string): Promise<Uint8Array> {
   const answer = await fetch(new URL(path, document.baseURI)).catch(() => undefined);
-  if (!answer?.ok) throw new Error(`${path} could not be loaded${answer ? ` (${answer.status})` : ": there is no connection"}.`);
+  if (!answer?.ok)
+    throw new Error(`${path} could not be loaded${answer ? ` (${answer.status})` : ": there is no connection"}.`);
   return new Uint8Array(await answer.arrayBuffer());
 }
 

@@ -2,10 +2,10 @@
 import {
   type Card,
   collect,
-  flatten,
-  type ParamMap,
   type FolderModel,
+  flatten,
   modelOf,
+  type ParamMap,
   parseCard,
   readFolder,
   readOnnxFolder,
@@ -47,11 +47,18 @@ export function weightsFile(spec: Start["spec"], theta: Float32Array, card: Card
 
 /** Any model, with what a user should read of it. Throws an Error, one sentence. */
 export function openFiles(files: ModelFiles): { readonly start: Start; readonly notes: readonly string[] } {
-  if (files.kind === undefined || files.kind === "fewstep") return { start: openModel(files).start, notes: [] };
+  if (files.kind !== "onnx" && files.kind !== "diffusers") return { start: openModel(files).start, notes: [] };
   const { name, scheduler } = files;
   const found: FolderModel =
     files.kind === "onnx"
-      ? readOnnxFolder({ name, part: files.part, file: files.file, externalData: new Map(), config: files.config, scheduler })
+      ? readOnnxFolder({
+          name,
+          part: files.part,
+          file: files.file,
+          externalData: new Map(),
+          config: files.config,
+          scheduler,
+        })
       : readFolder({ name, unet: files.unet, scheduler, tensors: readSafetensors(files.weights, name).tensors });
   const spec = collect(found.network);
   return { start: startOf({ ...found, spec, theta: flatten(spec, found.params) }), notes: found.notes };

@@ -39,6 +39,27 @@ export interface ModelFacts {
   readonly notes: readonly string[];
 }
 
+/** An option of a method. */
+export interface Field {
+  readonly key: string;
+  /** As on the command line: "teacher-steps". */
+  readonly flag: string;
+  readonly text: string;
+  readonly kind: "number" | "choice" | "switch" | "text";
+  readonly choices?: readonly string[];
+  /** What holds where nothing is given; "": it follows from the teacher. */
+  readonly usual: string;
+  /** Shown first. */
+  readonly main: boolean;
+}
+
+export interface MethodInfo {
+  readonly name: string;
+  readonly summary: string;
+  readonly paper: { readonly cite: string; readonly url: string };
+  readonly fields: readonly Field[];
+}
+
 /** Where the worker computes, for people to read. */
 export interface DeviceInfo {
   readonly device: string;
@@ -135,6 +156,7 @@ export interface RunRecord {
 /** Each call with what it takes, what it gives, and what it tells on the way. */
 export interface Calls {
   open: { ask: Record<never, never>; give: DeviceInfo; tell: never };
+  methods: { ask: Record<never, never>; give: readonly MethodInfo[]; tell: never };
   model: { ask: { readonly slot: string; readonly files: ModelFiles }; give: ModelFacts; tell: never };
   /** A sampler that `fewstep export --to onnx` wrote: noise in, samples out. */
   onnx: { ask: OnnxAsk; give: OnnxSampled; tell: never };

@@ -2,7 +2,11 @@
 import type { Answer, CallName, Calls } from "./protocol.ts";
 
 export interface Remote {
-  call<K extends CallName>(name: K, ask: Calls[K]["ask"], tell?: (value: Calls[K]["tell"]) => void): Promise<Calls[K]["give"]>;
+  call<K extends CallName>(
+    name: K,
+    ask: Calls[K]["ask"],
+    tell?: (value: Calls[K]["tell"]) => void,
+  ): Promise<Calls[K]["give"]>;
   /** Ends the worker and gives its memory back: Wasm's never shrinks. Open calls fail with "ended". */
   end(): void;
 }

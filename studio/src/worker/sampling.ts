@@ -8,10 +8,10 @@ import {
   type Sampler,
   type SamplerSpec,
   type Samples,
+  type Start,
   sample,
   sampler,
   samplingGrid,
-  type Start,
   solverByName,
 } from "fewstep/browser";
 import { windowsFromSpec } from "fewstep/core";

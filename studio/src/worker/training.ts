@@ -1,28 +1,28 @@
 // A training in this worker: fewstep's own job over a store that keeps everything in memory, told to the page as it goes.
 import {
+  arrayDataset,
   buildNetwork,
   CARD_FORMAT,
   type Card,
   collect,
   cosine,
-  describeModel,
-  arrayDataset,
   type Dataset,
+  describeModel,
   fold,
   type JobEvent,
   key,
   networkModel,
   openToy,
   type Pairs,
-  randomWeights,
   type Runtime,
+  randomWeights,
   runJob,
-  sampler,
-  samplingGrid,
-  sha256,
   type Stage,
   type Start,
   type Store,
+  sampler,
+  samplingGrid,
+  sha256,
   solverByName,
   stagesOf,
   startOf,
@@ -31,7 +31,8 @@ import {
   vPrediction,
 } from "fewstep/browser";
 import { turn } from "../lib/message.ts";
-import { flagOf, methodNamed, type Resolved, resolveOptions, TEACHER } from "../lib/methods.ts";
+import { flagOf, methodNamed, type Resolved, resolveOptions } from "../lib/methods.ts";
+import { TEACHER } from "../lib/models.ts";
 import { openModel, weightsFile } from "./model.ts";
 import type { RunRecord, TrainAsk, TrainEvent } from "./protocol.ts";
 
@@ -151,7 +152,16 @@ async function run(
     }
   };
   try {
-    for await (const event of runJob({ stages, data, schedule, seed: ask.seed, runtime, store, signal, saveSeconds: SHOW })) {
+    for await (const event of runJob({
+      stages,
+      data,
+      schedule,
+      seed: ask.seed,
+      runtime,
+      store,
+      signal,
+      saveSeconds: SHOW,
+    })) {
       follow(event);
       if (event.kind === "interrupted") tell({ kind: "ended", why: "stopped", images });
       if (event.kind === "done") tell({ kind: "ended", why: "done", images: event.images });

@@ -1,7 +1,9 @@
 // The worker: takes questions in turn, except those that stop or hurry another.
+
 import { message } from "../lib/message.ts";
-import type { Answer, CallName, Calls, Question } from "./protocol.ts";
+import { methodInfos } from "../lib/methods.ts";
 import { onnxSampler } from "./onnx.ts";
+import type { Answer, CallName, Calls, Question } from "./protocol.ts";
 import { openRuntime } from "./runtime.ts";
 import { samplers } from "./sampling.ts";
 import { trainer } from "./training.ts";
@@ -11,7 +13,9 @@ const scope = self as unknown as {
   postMessage(answer: Answer, transfer?: Transferable[]): void;
 };
 
-type Handlers = { [K in CallName]: (ask: Calls[K]["ask"], tell: (v: Calls[K]["tell"]) => void) => Promise<Calls[K]["give"]> };
+type Handlers = {
+  [K in CallName]: (ask: Calls[K]["ask"], tell: (v: Calls[K]["tell"]) => void) => Promise<Calls[K]["give"]>;
+};
 
 async function handlers(): Promise<Handlers> {
   const { runtime, info, ort } = await openRuntime();
@@ -19,6 +23,7 @@ async function handlers(): Promise<Handlers> {
   const training = trainer(runtime);
   return {
     open: async () => info,
+    methods: async () => methodInfos(),
     model: sampling.model,
     sample: sampling.sample,
     measure: sampling.measure,
