@@ -24,7 +24,8 @@ it("names the line that is no point", () => {
 });
 
 function npy(descr: string, shape: string, values: Uint8Array, order = "False"): Uint8Array {
-  const header = `{'descr': '${descr}', 'fortran_order': ${order}, 'shape': ${shape}, }`.padEnd(117) + "\n";
+  const fields = `{'descr': '${descr}', 'fortran_order': ${order}, 'shape': ${shape}, }`;
+  const header = `${fields.padEnd(117)}\n`;
   const head = [0x93, ...text("NUMPY"), 1, 0, header.length & 255, header.length >> 8];
   return Uint8Array.from([...head, ...text(header), ...values]);
 }

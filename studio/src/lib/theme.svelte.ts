@@ -40,7 +40,7 @@ export const theme = {
 /** The color of a custom property ("--teacher": "#33415c"). */
 export function colorOf(name: string): Color {
   const text = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const [, r, g, b] = text.match(/^#(..)(..)(..)$/) ?? [, "80", "80", "80"];
+  const [, r, g, b] = text.match(/^#(..)(..)(..)$/) ?? ["", "80", "80", "80"];
   return [r, g, b].map((part) => Number.parseInt(part ?? "80", 16)) as unknown as Color;
 }
 
