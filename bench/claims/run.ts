@@ -3,18 +3,18 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { comparePlan, type Compared } from "../../src/node/compare.ts";
+import { writeAtomic } from "../../src/node/atomic.ts";
 import { tableOf } from "../../src/node/compare/report.ts";
+import { type Compared, comparePlan } from "../../src/node/compare.ts";
 import type { Context } from "../../src/node/context.ts";
 import { writeJson } from "../../src/node/files.ts";
 import { silent } from "../../src/node/reporter.ts";
-import { writeAtomic } from "../../src/node/atomic.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { version } from "../../src/version.ts";
 import { type Claim, claims, type Found } from "./claims.ts";
 import { matchedForms, shuffledPairs } from "./extras.ts";
 import { pageOf, type Result } from "./page.ts";
-import { common, IMAGES, RD, named } from "./plans.ts";
+import { common, IMAGES, named, RD } from "./plans.ts";
 import { together } from "./verdict.ts";
 
 const RUNS = "runs/claims";
@@ -30,7 +30,7 @@ const say = (text: string) => process.stderr.write(`${new Date().toISOString().s
 async function run(plan: Claim["plans"][number], more: object = {}, suffix = ""): Promise<Compared> {
   const json = { ...common, curve: 0, ...plan, options: { ...common.options, ...plan.options }, ...more };
   const out = `${RUNS}/report-${plan.title}${suffix}`;
-  const done = await comparePlan(json, { file: plan.title, out, runs: RUNS, dryRun: false, force: false }, context);
+  const done = await comparePlan(json, { file: plan.title, out, runs: RUNS, force: false }, context);
   if (!done) throw new Error("A comparison gave nothing.");
   return done;
 }
@@ -71,7 +71,8 @@ async function settle(claim: Claim): Promise<Result> {
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((id) => !claims.some((claim) => claim.id === id));
-if (unknown.length > 0) throw new Error(`There is no claim ${unknown.join(", ")}; there are ${claims.map(({ id }) => id).join(", ")}.`);
+if (unknown.length > 0)
+  throw new Error(`There is no claim ${unknown.join(", ")}; there are ${claims.map(({ id }) => id).join(", ")}.`);
 // Those whose runs are followed over training come first: what they keep serves the others.
 const first = (claim: Claim) => (claim.plans.some(({ curve }) => curve) ? 0 : 1);
 const todo = claims.filter(({ id }) => asked.length === 0 || asked.includes(id)).sort((a, b) => first(a) - first(b));
