@@ -37,11 +37,13 @@ export interface TimeInput {
   readonly normalize?: boolean;
 }
 
+/** What the network is told at t. */
 export const timeLabel =
   ({ scale, offset }: TimeInput) =>
   (t: number): number =>
     scale * t + offset;
 
+/** A network as a model: its output is `prediction` on `form`, and it is told times as `time` says. */
 export function networkModel<P>(
   network: NetworkLike<P>,
   form: Form,

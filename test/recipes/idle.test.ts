@@ -53,7 +53,7 @@ const other: Options = {
   rounds: 2,
   start: "snr-matched",
   distillShare: 0.25,
-  distill: false,
+  distill: [false, true],
   boundary: "edm",
   sigmaData: 0.7,
   guidanceMin: 1.5,
@@ -99,7 +99,7 @@ const choices: Readonly<Record<string, readonly Options[]>> = {
   dmd: [{ regression: 0 }, { gan: 0.1 }, { gan: 0.1, regression: 0 }],
   swiftbrush: [{ rank: 0 }],
   adversarial: [{ gan: 0 }, { regression: 0 }, { distance: "huber" }],
-  meanflow: [{ timeScale: 5 }, { weightPower: 0 }],
+  meanflow: [{ distill: true }, { timeScale: 5 }, { weightPower: 0 }],
   scm: [{ distill: false }, { normalize: false }, { timeScale: 5 }],
 };
 
