@@ -29,6 +29,7 @@ export default defineConfig({
       "test/clock.test.ts",
       "test/condition.test.ts",
       "test/draws.test.ts",
+      "test/dropped.test.ts",
       "test/pair.test.ts",
       "test/model.test.ts",
     ],

@@ -87,8 +87,5 @@ export function generate({ model, times }: Generator, p: Params, noise: Tensor, 
     const here = first.column((time) => (time === times[k + 1] ? 1 : 0), state.shape.length);
     input = add(mul(state, here), mul(input, sub(1, here)));
   }
-  return draws.note(
-    "generated",
-    read(predict(model, p, draws.note("generator_input", input), first, cond), dataRow),
-  );
+  return draws.note("generated", read(predict(model, p, draws.note("generator_input", input), first, cond), dataRow));
 }

@@ -89,7 +89,8 @@ describe("a consistency function", () => {
     expect(await at(says(-0.3, linear(), velocity), "edm", 1)).toEqual(close([...xs].map((x) => x + 0.3)));
   });
   it("as a model keeps what its network predicts", () => {
-    const made = (model: Model<null>) => consistent(model, { kind: "edm", sigmaData: 0.5 }, { scale: 1, offset: 0 }).own;
+    const made = (model: Model<null>) =>
+      consistent(model, { kind: "edm", sigmaData: 0.5 }, { scale: 1, offset: 0 }).own;
     expect(made(says(1))).toBe(vPrediction);
     expect(made({ ...says(1), own: eps })).toBe(eps);
   });

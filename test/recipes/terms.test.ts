@@ -66,6 +66,34 @@ describe("weights", () => {
     const stage = stageOf("perflow", { windows: 2, weight: "endpoint" }, linear(), velocity);
     const [weight] = await notesOf(stage, 0, ["weight"], [1, 0.75, 0.5, 0.2]);
     expect(weight).toEqual(close([1, 0.25, 0.25, 0.04]));
+    // As it is, and not as data.
+    const asItIs = stageOf("perflow", { windows: 2, weight: "end" }, linear(), velocity);
+    const [end] = await notesOf(asItIs, 0, ["weight"], [1, 0.75, 0.5, 0.2]);
+    expect(end).toEqual(close([0.25, 0.0625, 0.25, 0.04]));
+  });
+});
+
+describe("what is compared", () => {
+  const times = [0.9, 0.7, 0.4, 0.2];
+  const compared = async (name: string, o: Readonly<Record<string, unknown>>) =>
+    notesOf(stageOf(name, o, cosine(), vPrediction), 0, ["state", "value", "target"], times);
+  const moved = (state: readonly number[], v: readonly number[], by: (t: number) => readonly [number, number]) =>
+    close(state.map((x, i) => by(times[i >> 1])[0] * x + by(times[i >> 1])[1] * v[i]));
+  const at = (t: number) => cosine().at(t);
+  it("in Rectified Diffusion is the data, alpha·x − sigma·v, or the prediction", async () => {
+    const data = await compared("rectified-diffusion", {});
+    const [state, ...own] = await compared("rectified-diffusion", { compare: "prediction" });
+    expect(data[0]).toEqual(state);
+    for (const [i, v] of own.entries()) expect(data[1 + i]).toEqual(moved(state, v, (t) => [at(t)[0], -at(t)[1]]));
+  });
+  it("in the phased method is the end of the window, or the prediction", async () => {
+    const ends = await compared("rectified-diffusion-phased", { windows: 2 });
+    const [state, ...own] = await compared("rectified-diffusion-phased", { windows: 2, weight: "uniform" });
+    expect(ends[0]).toEqual(state);
+    // On the circle a step turns state and velocity by its angle.
+    const turn = (t: number) => (Math.PI / 2) * ((t > 0.5 ? 0.5 : 0) - t);
+    for (const [i, v] of own.entries())
+      expect(ends[1 + i]).toEqual(moved(state, v, (t) => [Math.cos(turn(t)), Math.sin(turn(t))]));
   });
 });
 

@@ -35,7 +35,7 @@ const critic: Player = {
   every: 2,
   loss: (params, draws) => square(add(flat(draws.data("x")), sum(params("critic")("c", [3])))),
 };
-const stage = { ...stageWith([student, critic], { labels: true }), watch: ["apart"] };
+const stage = { ...stageWith([student, critic], { labels: true }), watch: ["apart", "absent"] };
 const row = (step: number, i: number) => Math.sin(3 * step + i);
 const data = (step: number, rows = { from: 0, count: BATCH }) => ({
   x: Float32Array.from({ length: rows.count }, (_, i) => row(step, rows.from + i)),
@@ -64,7 +64,7 @@ describe("a step in pieces", () => {
   ] as const)("is the whole step: losses, norms, notes and states, in %s", async (precision) => {
     const whole = await run({ precision });
     expect(whole.map(({ kind }) => kind).join()).toBe("step,step,save,step,step,save");
-    expect(whole[0].notes.apart).toBeCloseTo(whole[0].loss, 5);
+    expect(whole[0].notes).toEqual({ apart: expect.closeTo(whole[0].loss, 5) });
     const wanted = said(whole, true);
     for (const microBatch of [1, 4]) expect(said(await run({ precision, microBatch }))).toEqual(wanted);
     for (const microBatch of [undefined, 2])
@@ -89,6 +89,63 @@ describe("a step in pieces", () => {
 
   it("that do not divide it is refused", async () => {
     await expect(run({ microBatch: 3 })).rejects.toThrow("--micro-batch 3 does not divide the 8 images");
+  });
+});
+
+describe("programs", () => {
+  /** What is compiled, with the outputs that stay on the device, and what is given back. */
+  const watch = () => {
+    const kept: (readonly string[])[] = [];
+    const released: unknown[] = [];
+    const on: Runtime = {
+      ...runtime,
+      compile(outputs, how) {
+        kept.push(how?.keep ?? []);
+        return runtime.compile(outputs, how);
+      },
+      release: (held) => released.push(held),
+    };
+    return { kept, released, on };
+  };
+  const vectors = (name: string) => ["theta", "m", "v"].map((part) => `${name}.${part}`);
+  const [alone1, both] = [vectors("student").concat("student.average.kept"), vectors("critic")];
+  const buffers = 2 * (alone1.length + both.length);
+  const steps = (on: Runtime, o: Partial<TrainOptions>) =>
+    all(train(stage, data, on, freshState(stage), { ...options, ...o }));
+
+  it("are compiled once for those who are due together; the state stays on the device", async () => {
+    const { kept, released, on } = watch();
+    await steps(on, {});
+    expect(kept).toEqual([alone1, [...alone1, ...both]]);
+    expect(released).toHaveLength(buffers);
+  });
+  it("in two keep the gradients between them, and give them back", async () => {
+    const { kept, released, on } = watch();
+    await steps(on, { split: true });
+    const [own, other] = ["student.gradient", "critic.gradient"];
+    expect(kept).toEqual([[own], alone1, [own, other], [...alone1, ...both]]);
+    expect(released).toHaveLength(buffers + 2 * 1 + 2 * 2);
+  });
+  it("of pieces bring the gradients to the host, where they are added up", async () => {
+    const { kept, on } = watch();
+    await steps(on, { microBatch: 4 });
+    expect(kept).toEqual([[], alone1, [], [...alone1, ...both]]);
+  });
+  it("are told apart by who is due", async () => {
+    const of = stageWith(
+      [
+        { ...student, every: 2 },
+        { ...critic, every: 3 },
+      ],
+      { labels: true },
+    );
+    const { kept, on } = watch();
+    const events = await all(train(of, data, on, freshState(of), { ...options, steps: 6, saveEvery: 6 }));
+    const due = events.filter(({ kind }) => kind === "step").map(({ players }) => Object.keys(players).join());
+    expect(due).toEqual(["", "student", "critic", "student", "", "student,critic"]);
+    expect(kept).toEqual([[], alone1, both, [...alone1, ...both]]);
+    const { players } = events.at(-1)?.state ?? { players: {} };
+    expect([players.student.updates, players.critic.updates]).toEqual([3, 2]);
   });
 });
 
