@@ -14,6 +14,7 @@ import {
   evenly,
   idle,
   idleScale,
+  needing,
   option,
   passes,
   smallTraining,
@@ -52,11 +53,10 @@ export const adversarial = recipe({
     points: { ...smallTraining.points, teacherSteps: 32, pairs: 16384, images: 409600 },
     images: { ...smallTraining.images, teacherSteps: 20, pairs: 4096, images: 9600 },
   },
-  needs: (o) => [
-    ...(o.gan > 0 ? (["data", "features", "weights"] as const) : []),
-    "pairs",
-    ...(o.guidance === 1 ? [] : ["guidance" as const]),
-  ],
+  needs({ gan, guidance }) {
+    const judged = gan > 0;
+    return needing(judged && "data", judged && "features", judged && "weights", "pairs", guidance !== 1 && "guidance");
+  },
   teacherNfe: (o) => ({ perImage: o.gan > 0 ? 3 : 0, perPair: o.teacherSteps * passes(o.guidance) }),
   idle: (o) => ({
     ...idleScale(o),

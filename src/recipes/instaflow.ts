@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { dataRow } from "../pair.ts";
-import { distanceOf, evenly, idleScale, option, passes, regressing, smallTraining, stageOf } from "./parts.ts";
+import { distanceOf, evenly, idleScale, needing, option, passes, regressing, smallTraining, stageOf } from "./parts.ts";
 import { recipe } from "./recipe.ts";
 import { idleStart, rectify, reflowOptions } from "./reflow.ts";
 
@@ -39,7 +39,7 @@ export const instaflow = recipe({
       images: 32_000,
     },
   },
-  needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],
+  needs: (o) => needing("pairs", o.guidance !== 1 && "guidance"),
   // Two sets of pairs: the teacher's, and those of the straight flow.
   teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * (passes(o.guidance) + 1) }),
   idle: (o, teacher) => ({ ...(o.distillDistance === "mse" ? idleScale(o) : {}), ...idleStart(teacher) }),

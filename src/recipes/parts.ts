@@ -40,6 +40,10 @@ export function distanceOf(o: { distance: "mse" | "pseudo-huber" | "huber"; dist
   );
 }
 
+/** What a method needs, of what it may need. */
+export const needing = (...asked: readonly (Need | false)[]): readonly Need[] =>
+  asked.filter((need): need is Need => need !== false);
+
 /** Options that do nothing, where that is `so`. */
 export const idle = (so: boolean, why: string, ...options: readonly string[]): Idle =>
   so ? Object.fromEntries(options.map((name) => [name, why])) : {};
@@ -123,10 +127,7 @@ export const windowed = {
     },
     images: { ...smallTraining.images, teacherSteps: 4, atStarts: 0.6, images: 11_200 },
   },
-  needs: (o: { readonly guidance: number }): readonly Need[] => [
-    "data",
-    ...(o.guidance === 1 ? [] : (["guidance"] as const)),
-  ],
+  needs: (o: { readonly guidance: number }) => needing("data", o.guidance !== 1 && "guidance"),
   idle: idleScale,
   teacherNfe: (o: { readonly guidance: number; readonly teacherSteps: number }) => ({
     perImage: o.teacherSteps * passes(o.guidance),

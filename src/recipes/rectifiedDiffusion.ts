@@ -5,7 +5,7 @@ import { z } from "zod";
 import { uniform, withAtoms } from "../core/index.ts";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { dataRow } from "../pair.ts";
-import { distanceOf, evenly, idleScale, option, passes, regressing, smallTraining, stageOf } from "./parts.ts";
+import { distanceOf, evenly, idleScale, needing, option, passes, regressing, smallTraining, stageOf } from "./parts.ts";
 import { recipe, type Stage, type Start } from "./recipe.ts";
 
 export const rectifiedDiffusionOptions = {
@@ -63,7 +63,7 @@ export const rectifiedDiffusion = recipe({
     },
     images: { ...smallTraining.images, teacherSteps: 20, pairs: 4096, atNoise: 0.5, images: 11_200 },
   },
-  needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],
+  needs: (o) => needing("pairs", o.guidance !== 1 && "guidance"),
   teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * passes(o.guidance) }),
   idle: idleScale,
   *stages(teacher, o) {

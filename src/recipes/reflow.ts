@@ -6,7 +6,18 @@ import { linear, uniform, velocity, withAtoms } from "../core/index.ts";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { inForm, networkModel } from "../model.ts";
 import { straightRow } from "../pair.ts";
-import { distanceOf, evenly, idle, idleScale, option, passes, regressing, smallTraining, stageOf } from "./parts.ts";
+import {
+  distanceOf,
+  evenly,
+  idle,
+  idleScale,
+  needing,
+  option,
+  passes,
+  regressing,
+  smallTraining,
+  stageOf,
+} from "./parts.ts";
 import { type Idle, recipe, type Stage, type Start } from "./recipe.ts";
 
 export const startOption = z
@@ -89,7 +100,7 @@ export const reflow = recipe({
       images: 24_000,
     },
   },
-  needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],
+  needs: (o) => needing("pairs", o.guidance !== 1 && "guidance"),
   // The pairs of later rounds are made without guidance.
   teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * (passes(o.guidance) + o.rounds - 1) }),
   idle: (o, teacher) => ({ ...idleScale(o), ...idleStart(teacher) }),
