@@ -16,6 +16,7 @@ import {
   idleScale,
   needing,
   option,
+  pairsOf,
   passes,
   smallTraining,
   stageOf,
@@ -98,14 +99,13 @@ export const adversarial = recipe({
         return draws.note("discriminator", discriminatorLoss(o.ganLoss, fake, real));
       },
     });
-    const { teacherSolver: solver, teacherSteps: steps, pairs, guidance } = o;
     yield stageOf(teacher, {
       name: "adversarial",
       model,
       players: [moves, ...(judge ? [critic(judge)] : [])],
       source: {
         ...(judge ? { data: "real_" } : {}),
-        pairs: { prefix: "", teacher, guidance, solver, steps, pairs },
+        pairs: pairsOf(teacher, o),
       },
       sampler: evenly([1]),
       ...(judge ? { watch: ["discriminator"], nothing: { discriminator: knowsNothing(o.ganLoss) } } : {}),

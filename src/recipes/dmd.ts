@@ -13,7 +13,19 @@ import { dataRow, noiseRow, read } from "../pair.ts";
 import { fold } from "../random.ts";
 import { CRITIC, following, inside, joined, samplesOf, timesOf } from "./critics.ts";
 import { ownDiscriminator } from "./discriminator.ts";
-import { atTimes, evenly, idle, needing, option, passes, smallTraining, stageOf, student, sumOf } from "./parts.ts";
+import {
+  atTimes,
+  evenly,
+  idle,
+  needing,
+  option,
+  pairsOf,
+  passes,
+  smallTraining,
+  stageOf,
+  student,
+  sumOf,
+} from "./parts.ts";
 import { type NetModel, type Player, recipe, STUDENT, type Table } from "./recipe.ts";
 
 const weight = (what: string, d: number) => z.number().nonnegative().default(d).describe(what);
@@ -105,13 +117,11 @@ export const dmd = recipe({
         return sumOf(followed, judge && mul(judge.told(table, x, draws), o.ganCritic));
       },
     };
-    const { teacherSolver: solver, teacherSteps, pairs, guidance } = o;
-    const stored = { prefix: "pair_", teacher, guidance, solver, steps: teacherSteps, pairs };
     yield stageOf(teacher, {
       name: "dmd",
       model,
       players: [moves, critic],
-      source: { data: "", ...(o.regression > 0 ? { pairs: stored } : {}) },
+      source: { data: "", ...(o.regression > 0 ? { pairs: pairsOf(teacher, o, "pair_") } : {}) },
       sampler: o.stepTimes.length > 0 ? atTimes(times) : evenly([o.steps], o.steps === 1 ? "ddim" : "lcm"),
       watch: ["critic_error", "teacher_error", ...(judge ? ["discriminator"] : [])],
       lag: { critic: "critic_error", teacher: "teacher_error" },

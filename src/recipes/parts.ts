@@ -8,7 +8,16 @@ import { add, type Tensor } from "../graph/index.ts";
 import { type Distance, distance } from "../objectives/distances.ts";
 import { type RegressOptions, regress } from "../objectives/regress.ts";
 import type { SamplerSpec } from "../run/card.ts";
-import { type Idle, type Need, type NetModel, type Player, STUDENT, type Stage, type Start } from "./recipe.ts";
+import {
+  type Idle,
+  type Need,
+  type NetModel,
+  type Player,
+  type Source,
+  STUDENT,
+  type Stage,
+  type Start,
+} from "./recipe.ts";
 
 const count = z.int().positive();
 
@@ -88,6 +97,16 @@ export const stageOf = (
   start: Start,
   stage: Omit<Stage, "network" | "timeInput" | "share"> & { readonly share?: number },
 ): Stage => ({ network: start.network, timeInput: start.timeInput, share: 1, ...stage });
+
+/** The pairs that these options ask of a teacher; `prefix` begins the names of their columns. */
+export const pairsOf = (
+  teacher: Start,
+  o: Readonly<Record<"guidance" | "teacherSteps" | "pairs", number>> & { readonly teacherSolver: string },
+  prefix = "",
+): NonNullable<Source["pairs"]> => {
+  const { guidance, teacherSolver: solver, teacherSteps: steps, pairs } = o;
+  return { prefix, teacher, guidance, solver, steps, pairs };
+};
 
 /** Evenly spaced steps over [0, 1]. */
 export const evenly = (steps: readonly number[], solver: SamplerSpec["solver"] = "ddim"): SamplerSpec => ({

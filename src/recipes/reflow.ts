@@ -13,6 +13,7 @@ import {
   idleScale,
   needing,
   option,
+  pairsOf,
   passes,
   regressing,
   smallTraining,
@@ -63,8 +64,7 @@ export function rectify(teacher: Start, o: Options, round: { readonly name: stri
     compare: straightRow,
     distance: distanceOf(o),
   });
-  const sampling = { solver: o.teacherSolver, steps: o.teacherSteps, pairs: o.pairs };
-  const pairs = { prefix: "", teacher, guidance: o.guidance, ...sampling };
+  const pairs = pairsOf(teacher, o);
   return stageOf(start, { ...round, model, players: [player], source: { pairs }, sampler: evenly([1, 2, 4]) });
 }
 
