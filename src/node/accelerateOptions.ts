@@ -1,5 +1,5 @@
 // The options of `accelerate`: its own, those of the methods, and those of training that a preset may set.
-import { z } from "zod";
+import * as z from "zod";
 import { type AnyRecipe, asGiven, methodOptions, methods } from "./methods.ts";
 import { nullClass } from "./sample.ts";
 import { type TrainingOptions, trainingOptions } from "./trainingOptions.ts";

@@ -1,5 +1,5 @@
 // Several methods under one budget, measured alike.
-import { z } from "zod";
+import * as z from "zod";
 import { checkPlan } from "./compare/check.ts";
 import { costsOf, costTable } from "./compare/cost.ts";
 import { problemsOf, readPlan } from "./compare/plan.ts";

@@ -1,5 +1,5 @@
 // "exact:<data>?width=0.1": the best denoiser of a data set in place of a trained teacher.
-import { z } from "zod";
+import * as z from "zod";
 import { predictionByName } from "../core/index.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { sha256 } from "../hash.ts";

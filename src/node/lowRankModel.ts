@@ -8,7 +8,7 @@ import { type ParamArray, type ParamSpec, unflatten } from "../nn/params.ts";
 import type { Card } from "../run/card.ts";
 import { makeFolder, writeAtomic } from "./atomic.ts";
 import { writeJson, writeSafetensors } from "./files.ts";
-import { CARD_FILE, progressOf } from "./models.ts";
+import { CARD_FILE } from "./models.ts";
 
 /** Weights that need not be in memory. */
 export interface BaseWeights {

@@ -2,7 +2,7 @@
 // fast as its label has derivatives a thousand times its values, which drown what the method learns from (Lu & Song
 // 2024, section 4.1). So it is told less first, and learns its teacher's predictions again.
 
-import { z } from "zod";
+import * as z from "zod";
 import { uniform } from "../core/index.ts";
 import { independent } from "../couplings/independent.ts";
 import { square, stopGradient, sub } from "../graph/index.ts";

@@ -78,7 +78,9 @@ function chooseThreads(ort: OrtWeb, state: ModuleState, threads: number): string
   if (state.threads !== undefined)
     return threads === state.threads
       ? []
-      : [`${state.threads} threads and not ${threads}: another runtime has started this module of onnxruntime-web.`];
+      : [
+          `${state.threads} thread${state.threads === 1 ? "" : "s"} and not ${threads}: another runtime has started this module of onnxruntime-web.`,
+        ];
   const possible = typeof SharedArrayBuffer !== "undefined" && globalThis.crossOriginIsolated !== false;
   state.threads = possible ? threads : 1;
   ort.env.wasm.numThreads = state.threads;

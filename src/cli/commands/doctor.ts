@@ -3,7 +3,7 @@ import { readFile, statfs } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { availableParallelism, cpus, release, tmpdir } from "node:os";
 import { resolve } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { add, input } from "../../graph/index.ts";
 import type { Context } from "../../node/context.ts";
 import { sentence } from "../../node/failure.ts";
