@@ -6,6 +6,7 @@ import type { FrozenBase } from "../nn/lowRankNetwork.ts";
 import { WEIGHTS_FILE } from "../nn/onnxNetwork.ts";
 import { type ParamArray, type ParamSpec, unflatten } from "../nn/params.ts";
 import type { Card } from "../run/card.ts";
+import { progressOf } from "../run/modelFile.ts";
 import { makeFolder, writeAtomic } from "./atomic.ts";
 import { writeJson, writeSafetensors } from "./files.ts";
 import { CARD_FILE } from "./models.ts";

@@ -7,6 +7,7 @@ import { show } from "../core/show.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { sha256 } from "../hash.ts";
 import { networkModel } from "../model.ts";
+import { middleFeatures } from "../nn/features.ts";
 import { buildNetwork, collect, type NetworkSpec } from "../nn/network.ts";
 import { fold, key } from "../random.ts";
 import type { Recipe, SampleKind, Stage, Start } from "../recipes/recipe.ts";
@@ -198,16 +199,24 @@ const limits = {
 
 function checkNeeds(recipe: Recipe, own: Readonly<Record<string, unknown>>, { data, start }: MemoryRunOptions): void {
   const needs = recipe.needs(own);
+  const { model, network } = start;
+  const classes = classCount(model.conditions);
   const lacking = [
     needs.includes("data") && !data && "data",
-    needs.includes("classes") && classCount(start.model.conditions) === 0 && "a model with classes",
-    needs.includes("guidance") && !canBeGuided(start.model.conditions) && 'a model with classes and one for "no class"',
+    needs.includes("classes") && classes === 0 && "a model with classes",
+    needs.includes("guidance") && !canBeGuided(model.conditions) && 'a model with classes and one for "no class"',
+    needs.includes("features") &&
+      !middleFeatures(network) &&
+      "a network that it can look into, which an ONNX file is not",
+    needs.includes("network") && network.family === "onnx" && "a network that can be told more than an ONNX file takes",
   ].filter((what) => what !== false);
   if (lacking.length > 0) throw new RangeError(`${recipe.name} needs ${lacking.join(" and ")} with these options.`);
   if (!data) return;
   // Points are [2] to their networks, and [2, 1, 1] as data.
-  const [want, got] = [start.model.sampleShape, data.shape].map((shape) => shape.join(" x ").replace(/( x 1)+$/, ""));
+  const [want, got] = [model.sampleShape, data.shape].map((shape) => shape.join(" x ").replace(/( x 1)+$/, ""));
   if (want !== got) throw new RangeError(`The data ${data.name} are ${got}, the model's samples ${want}.`);
+  if (classes > 0 && (data.classes === 0 || data.classes > classes))
+    throw new RangeError(`The data ${data.name} have ${data.classes || "no"} classes, the model ${classes}.`);
 }
 
 const hashOf = ({ buffer, byteOffset, byteLength }: Float32Array): Promise<string> =>

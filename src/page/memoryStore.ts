@@ -87,12 +87,7 @@ const AT_ONCE = 256;
 
 export async function makePairs(
   { teacher, solver, steps, guidance, pairs: n }: PairSource,
-  {
-    runtime,
-    seed,
-    onPairs,
-    signal,
-  }: Pick<MemoryRunOptions, "runtime" | "onPairs" | "signal"> & { readonly seed: number },
+  { runtime, seed, onPairs, signal }: PairMaking,
 ): Promise<Pairs> {
   const { model, params } = teacher;
   const ready = await sampler(model, params, runtime, Math.min(AT_ONCE, n), { guidance });

@@ -14,7 +14,7 @@ afterEach(() => vi.unstubAllGlobals());
 /** The real one, told of every run and able to fail it; a module of its own as far as runtimes know. */
 function module(before: (run: number) => Promise<void> | void = () => {}, lost?: Promise<unknown>): OrtWeb {
   let runs = 0;
-  const env = { wasm: { numThreads: 1 }, webgpu: lost ? { device: { lost } } : {} };
+  const env = { wasm: ort.env.wasm, webgpu: lost ? { device: { lost } } : {} };
   return {
     env,
     Tensor: ort.Tensor as unknown as OrtWeb["Tensor"],
