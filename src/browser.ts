@@ -131,6 +131,7 @@ export {
   type TrainState,
   train,
 } from "./run/train.ts";
+export { type Foreign, type ForeignOptions, openForeign } from "./runtime/foreign.ts";
 export {
   type CompileOptions,
   createRuntime,

@@ -3,7 +3,7 @@
 import * as ort from "onnxruntime-web/wasm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cosine, vPrediction } from "../../src/core/index.ts";
-import { input, mul, sum } from "../../src/graph/index.ts";
+import { emitModel, input, mul, sum } from "../../src/graph/index.ts";
 import { networkModel } from "../../src/model.ts";
 import { initialize } from "../../src/nn/initialize.ts";
 import { buildNetwork, collect } from "../../src/nn/network.ts";
@@ -11,6 +11,7 @@ import { draw } from "../../src/page/draw.ts";
 import { key } from "../../src/random.ts";
 import { startOf } from "../../src/recipes/start.ts";
 import { freshState, type TrainOptions, train } from "../../src/run/train.ts";
+import { openForeign } from "../../src/runtime/foreign.ts";
 import { createRuntime, type Runtime } from "../../src/runtime/index.ts";
 import { writesInPlace } from "../../src/runtime/inPlace.ts";
 import { nodeRuntime, onnxruntime } from "../../src/runtime/node.ts";
@@ -188,6 +189,24 @@ describe("two runtimes of one module", () => {
     expect(other.threads).toBe(1);
     expect(other.notes).toEqual(["1 thread and not 2: another runtime has started this module of onnxruntime-web."]);
   });
+});
+
+it("runs someone else's model in the same order", async () => {
+  const runtime = await webRuntime(ort);
+  const { bytes, outputs } = emitModel({ y: mul(input("x", [2]), 7) }, "wasm");
+  const foreign = await openForeign(runtime.ort, bytes);
+  expect([foreign.input, foreign.output]).toEqual(["x", outputs[0].name]);
+  const program = await runtime.compile({ y: mul(input("x", [2]), 2) });
+  const [own, other] = await Promise.all([
+    program.run({ x: Float32Array.of(1, 2) }),
+    foreign.run(Float32Array.of(1, 2), [2]),
+  ]);
+  expect([[...own.y.data], [...other.data]]).toEqual([
+    [2, 4],
+    [7, 14],
+  ]);
+  await program.dispose();
+  await foreign.dispose();
 });
 
 it("computes half precision, or says that it does not", async () => {
