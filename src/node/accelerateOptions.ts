@@ -4,6 +4,41 @@ import { type AnyRecipe, allMethods, asGiven, defaultsOf, methodOptions, methods
 import { nullClass } from "./sample.ts";
 import { dataText, type TrainingOptions, trainingOptions } from "./trainingOptions.ts";
 
+export const textOptions = {
+  resolution: z
+    .int()
+    .positive()
+    .max(2 ** 14)
+    .optional()
+    .describe("Text to image: sides of the pictures in pixels; default what the U-Net was made for."),
+  previewPrompts: z
+    .string()
+    .optional()
+    .describe("Text to image: a file with a prompt per line, shown in pictures of the run; default four captions.")
+    .meta({ value: "file" }),
+  cacheDir: z
+    .string()
+    .optional()
+    .describe("Text to image: where latents and text states are kept; default the system's cache (FEWSTEP_CACHE).")
+    .meta({ value: "dir" }),
+  variant: z.string().optional().describe('Text to image: which weights of the folder, "fp16" say.'),
+};
+
+export const lowRankOptions = {
+  train: z
+    .enum(["full", "lora"])
+    .default("full")
+    .describe("All weights, or only a low-rank change of them, which is written as a LoRA too."),
+  rank: z
+    .int()
+    .nonnegative()
+    .max(2 ** 14)
+    .optional()
+    .describe("--train lora: rank of the change (default 16). swiftbrush: of the critic's; 0: a whole network."),
+  alpha: z.number().positive().optional().describe("The change is alpha/rank times the product; default the rank."),
+  layers: z.array(z.string()).optional().describe("Layers that are changed; default: all inside blocks."),
+};
+
 export const own = {
   teacher: z.string().describe("A model, run or diffusers folder."),
   method: z.string().describe(`One of ${methods.join(", ")}.`),
@@ -26,6 +61,7 @@ export const own = {
     .optional()
     .describe("Where the teacher's pairs are kept and shared; default inside the run.")
     .meta({ value: "dir" }),
+  ...textOptions,
 };
 
 /** What a preset may set of training: without a default here, so that what is given can be told from what is not. */
@@ -73,11 +109,12 @@ function ownTraining(recipes: readonly AnyRecipe[]) {
 
 /** What --help lists of one method: its options with its own defaults. */
 export const helpOf = (recipe: AnyRecipe) =>
-  z.object({ ...own, ...recipe.options.shape, ...trainingOptions, ...presettable, ...ownTraining([recipe]) });
+  z.object({ ...own, ...recipe.options.shape, ...lowRankOptions, ...trainingOptions, ...presettable, ...ownTraining([recipe]) });
 
 export const accelerateOptions = z.object({
   ...own,
   ...methodOptions,
+  ...lowRankOptions,
   ...trainingOptions,
   ...presettable,
   ...ownTraining(allMethods),
@@ -85,5 +122,8 @@ export const accelerateOptions = z.object({
 
 /** The options of one recipe, which may be none of fewstep's own. */
 export const optionsOf = (recipe: AnyRecipe) =>
-  z.object({ ...own, ...asGiven(recipe), ...trainingOptions, ...presettable });
-export type AccelerateOptions = z.output<z.ZodObject<typeof own>> & TrainingOptions & Readonly<Record<string, unknown>>;
+  z.object({ ...own, ...asGiven(recipe), ...lowRankOptions, ...trainingOptions, ...presettable });
+export type AccelerateOptions = z.output<z.ZodObject<typeof own>> &
+  z.output<z.ZodObject<typeof lowRankOptions>> &
+  TrainingOptions &
+  Readonly<Record<string, unknown>>;

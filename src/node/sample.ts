@@ -12,7 +12,7 @@ import { isPicture } from "./evaluationReport.ts";
 import { UsageError, usage } from "./failure.ts";
 import { figureContext, svgToPng } from "./figures.ts";
 import { writeSafetensors } from "./files.ts";
-import { type LoadedModel, loadModel } from "./models.ts";
+import { checkUntold, type LoadedModel, loadModel } from "./models.ts";
 import { claimFile, type Output, samplesMark } from "./outputs.ts";
 import { type Part, partFile, partOf, partText, rangeOf } from "./parts.ts";
 
@@ -73,6 +73,7 @@ export interface Timed extends Samples {
 /** Samples of a loaded model. Throws UsageError for steps, solver, class or guidance that it cannot take. */
 export async function samplesOf(loaded: LoadedModel, o: Request, context: Context): Promise<Timed> {
   const { model, name } = loaded;
+  checkUntold(loaded);
   const solver = usage(() => solverByName(o.solver ?? loaded.sampler.solver));
   const times = usage(() => samplingGrid(model.form, loaded.sampler.grid, o.steps, model.prediction));
   if (o.guidance !== 1 && !canBeGuided(model.conditions) && !model.conditions.guidance)

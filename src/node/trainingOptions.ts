@@ -76,6 +76,8 @@ export const mayChange = [
   "run",
   "teacher",
   "data",
+  "cacheDir",
+  "previewPrompts",
   "images",
   "saveEvery",
   "saveMinutes",
