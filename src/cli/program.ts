@@ -70,7 +70,11 @@ export async function runProgram(
       const type = one.options.shape[name] as z.ZodType;
       sub.argument(isList(type) ? `[${name}...]` : `[${name}]`, type.meta()?.description);
     }
-    for (const option of flagsOf(one.options, one.positional)) sub.addOption(option);
+    const listed = args.includes(one.name) && args.some((arg) => arg === "--help" || arg === "-h");
+    const options = (listed ? one.helpFor?.(args) : undefined) ?? one.options;
+    for (const option of flagsOf(options, one.positional)) sub.addOption(option);
+    const examples = (one.examples ?? []).map(({ does, line }) => `  ${does}\n    fewstep ${line}`);
+    if (examples.length > 0) sub.addHelpText("after", `\nExamples:\n${examples.join("\n")}`);
     sub.addOption(new Option("--config <file>", "Options from a JSON file with the same names; flags win."));
     sub.action(async (...received: unknown[]) => {
       const flags = { ...sub.opts() };

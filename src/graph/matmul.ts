@@ -77,6 +77,7 @@ export function matmul(a: Tensor, b: Tensor, { transA = false, transB = false }:
   }
   return matmulOp([a, b], { transA, transB })[0];
 }
+/** [B, n, k] times [B, k, m]: `matmul` under its name elsewhere. */
 export const bmm = (a: Tensor, b: Tensor): Tensor => matmul(a, b);
 
 const linearOp = operator<Record<string, never>>({

@@ -1,6 +1,6 @@
 // "exact:<data>?width=0.1": the best denoiser of a data set in place of a trained teacher.
 import { z } from "zod";
-import { predictionByName } from "../core/index.ts";
+import { predictionByName, table } from "../core/index.ts";
 import { brief, listed, sentenceOf } from "../core/show.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { sha256 } from "../hash.ts";
@@ -17,9 +17,18 @@ import type { LoadedModel } from "./models.ts";
 export const EXACT = "exact:";
 export const isExact = (path: string): boolean => path.startsWith(EXACT);
 
+/** Besides the forms of `train`, Stable Diffusion's table (scaled_linear), and the same range of betas linearly. */
+const tables = {
+  "table-scaled": () => table({ schedule: "scaled_linear", betaStart: 0.00085, betaEnd: 0.012 }),
+  "table-linear": () => table({ schedule: "linear", betaStart: 0.00085, betaEnd: 0.012 }),
+};
+const exactForms = [...formNames, "table-scaled", "table-linear"] as const;
+const formOf = { ...forms, ...tables };
+const predicted = { ...natural, "table-scaled": "eps", "table-linear": "eps" } as const;
+
 const options = z.object({
   width: z.number().nonnegative().max(1e3).default(0).describe("Standard deviation around every point."),
-  form: z.enum(formNames).default("vp").describe("How noise is added."),
+  form: z.enum(exactForms).default("vp").describe("How noise is added."),
   prediction: z.enum(predictionChoices).optional().describe("What is predicted; default the form's natural one."),
   n: z.int().positive().optional().describe("So many of the data, chosen at random; default all."),
   classes: z.boolean().default(true).describe("Whether it is conditioned on the data's classes."),
@@ -53,8 +62,8 @@ export async function loadExact(path: string): Promise<LoadedModel> {
     family: "exact",
     config: { shape, points: indices.length, classes, width: o.width },
   });
-  const prediction = predictionByName(o.prediction ?? natural[o.form]);
-  const model = exactModel(network, forms[o.form](), prediction);
+  const prediction = predictionByName(o.prediction ?? predicted[o.form]);
+  const model = exactModel(network, formOf[o.form](), prediction);
   const { x, labels } = data.batch(indices);
   const params = exactParams(readExactConfig(network.config), x, labels);
   const spec = collect(network);

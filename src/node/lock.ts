@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { link, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { brief, plain, sentenceOf } from "../core/show.ts";
 
@@ -53,6 +54,22 @@ export async function acquireLock(folder: string, command = process.argv.slice(2
       if (holderIn(await read(path))?.token === mine.token) await rm(path, { force: true });
     },
   };
+}
+
+/**
+ * As `acquireLock`, but waits while a living process holds the lock: at most `patience` seconds, then it throws as that does.
+ * `onWait` is called once a second, and may throw.
+ */
+export async function waitForLock(folder: string, patience: number, onWait: () => void = () => {}): Promise<Lock> {
+  for (let tried = 0; ; tried++) {
+    try {
+      return await acquireLock(folder);
+    } catch (error) {
+      if (tried >= patience) throw error;
+      onWait();
+      await sleep(1000);
+    }
+  }
 }
 
 /** A name that is swept by nobody: a sweep must not take away what another process is about to make a lock of. */

@@ -206,6 +206,10 @@ export const infoCommand = command({
   summary: "Say what a path is, in words.",
   positional: ["path"],
   options: infoOptions,
+  examples: [
+    { does: "The newest run, in words:", line: "info runs" },
+    { does: "Fields for programs:", line: "info assets/mnist-teacher --json" },
+  ],
   standalone: true,
   async run({ path }, { report }: Context) {
     const { what, text, fields } = await describePath(path);

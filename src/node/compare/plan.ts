@@ -74,6 +74,8 @@ const planSchema = z.strictObject({
   curve: z.int().nonnegative().max(50).default(4),
 });
 export type Plan = z.output<typeof planSchema>;
+/** A plan as it is written down: what has a default may be left out. */
+export type PlanInput = z.input<typeof planSchema>;
 
 export type Entry = Readonly<Required<Pick<z.output<typeof entrySchema>, "name" | "steps" | "guidance">>> &
   Readonly<z.output<typeof entrySchema>>;
@@ -81,7 +83,7 @@ export type Entry = Readonly<Required<Pick<z.output<typeof entrySchema>, "name" 
 /** What a plan says of a run elsewhere, or what a comparison decides. */
 const reserved = [
   ...["teacher", "student", "method", "data", "preset", "images", "minutes", "out", "run", "resume"],
-  ...["dryRun", "saveEvery", "previewEvery", "pairsMb", "ignoreMemory"],
+  ...["dryRun", "saveEvery", "previewEvery", "pairsMb", "ignoreMemory", "log"],
 ];
 
 /** Throws UsageError with everything that is wrong with the plan by itself. */

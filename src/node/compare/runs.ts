@@ -11,6 +11,7 @@ import { prepare } from "../accelerate.ts";
 import { makeFolder } from "../atomic.ts";
 import { type Context, checkInterrupt } from "../context.ts";
 import { writeJson } from "../files.ts";
+import { waitForLock } from "../lock.ts";
 import { type LoadedModel, loadModel, saveModel } from "../models.ts";
 import { toConfig } from "../options.ts";
 import { storedPairs } from "../pairsFolder.ts";
@@ -50,7 +51,7 @@ export interface FinishedRun {
 /** Options that change nothing of what a run computes, or that are known by content. */
 const places = [
   ...["teacher", "student", "data", "out", "run", "resume", "saveEvery", "saveMinutes", "previewEvery", "dryRun"],
-  ...["ignoreMemory", "pairsDir"],
+  ...["ignoreMemory", "pairsDir", "log"],
 ];
 
 /** The same text for the same value, whatever the order of its keys. */
@@ -88,13 +89,30 @@ export async function readyTeacher(bench: Bench, seed: number): Promise<string> 
   const { plan, context } = bench;
   if (typeof plan.teacher === "string") return path;
   const folder = join(path, "..");
-  if (await exists(join(folder, "finished.json"))) return path;
+  const finished = () => exists(join(folder, "finished.json"));
+  if (await finished()) return path;
   await makeFolder(folder);
+  // Parts of a comparison that other processes do need the same teacher.
+  let told = false;
+  const lock = await waitForLock(folder, Number.POSITIVE_INFINITY, () => {
+    checkInterrupt(context, "Finished runs are kept, and not run again.");
+    if (!told) context.report.note(`Another process trains the teacher of seed ${seed} in ${folder}: waiting for it.`);
+    told = true;
+  });
+  try {
+    if (!(await finished())) await trainOne(bench, seed, path);
+  } finally {
+    await lock.release();
+  }
+  return path;
+}
+
+async function trainOne({ plan, context }: Bench, seed: number, path: string): Promise<void> {
+  const folder = join(path, "..");
   await writeJson(join(folder, "about.json"), { kind: "teacher", seed, options: toConfig(trainingOf(plan)) });
   const options = { ...trainingOf(plan), run: path, previewEvery: 0, ...(await continuing(path)) };
   await trainTeacher(options, { ...context, seed });
   await writeJson(join(folder, "finished.json"), {});
-  return path;
 }
 
 /** A run that was begun goes on. */
