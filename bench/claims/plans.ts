@@ -46,6 +46,14 @@ export const common = {
   options: { batch: BATCH },
 } as const;
 
+/** As `fewstep compare` takes it. */
+export const planOf = (plan: Claimed) => ({
+  ...common,
+  curve: 0,
+  ...plan,
+  options: { ...common.options, ...plan.options },
+});
+
 const pairs = { pairs: 4096, "teacher-steps": 25 };
 const windows = { "teacher-steps": 4, "teacher-solver": "dpm++2m" };
 const entry = (method: string, name: string, options: Record<string, unknown> = {}, more: Partial<Entry> = {}): Entry => ({
@@ -60,7 +68,7 @@ export const RF = entry("reflow", "RF, naive start", { ...pairs, start: "naive" 
 export const RF_SNR = entry("reflow", "RF, SNR-matched", { ...pairs, start: "snr-matched" });
 export const INSTAFLOW = entry("instaflow", "InstaFlow", { ...pairs, start: "naive" });
 export const RD_CD = entry("rectified-diffusion-cd", "RD (CD)", pairs);
-export const CD = entry("rectified-diffusion-cd", "CD of the teacher", { ...pairs, rectify: 0 });
+export const CD = entry("rectified-diffusion-cd", "CD of the teacher", { rectify: 0 });
 export const PERFLOW = entry("perflow", "PeRFlow", windows);
 export const PERFLOW_END = entry("perflow", "chord, end loss", { ...windows, weight: "end" });
 export const PHASED = entry("rectified-diffusion-phased", "RD (Phased)", windows);
@@ -76,5 +84,5 @@ const fresh = "fresh?width=64&depth=3";
 export const onForm = (form: string): Entry =>
   entry("rectified-diffusion", form, pairs, { teacher: exact(form, "x0"), student: fresh });
 export const onTable = (name: string, form: string, options: Record<string, unknown>): Entry =>
-  entry("rectified-diffusion", name, { ...pairs, "distance-scale": 1e-3, ...options }, { teacher: exact(form, "eps"), student: fresh });
+  entry("rectified-diffusion", name, { ...pairs, ...options }, { teacher: exact(form, "eps"), student: fresh });
 export const named = (one: Entry, name: string, more: Partial<Entry> = {}): Entry => ({ ...one, ...more, name });

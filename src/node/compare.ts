@@ -2,7 +2,8 @@
 import { z } from "zod";
 import { checkPlan } from "./compare/check.ts";
 import { costsOf, costTable } from "./compare/cost.ts";
-import { problemsOf, readPlan } from "./compare/plan.ts";
+import { readPlan } from "./compare/plan.ts";
+import { problemsOf } from "./compare/planSchema.ts";
 import { type Comparison, writeComparison } from "./compare/report.ts";
 import type { Row } from "./compare/results.ts";
 import { benchOf } from "./compare/runs.ts";
@@ -10,6 +11,7 @@ import { compareAll } from "./compare/work.ts";
 import type { Context } from "./context.ts";
 import { sentence } from "./failure.ts";
 import { openData, readJson } from "./files.ts";
+import { loadModel } from "./models.ts";
 import { claimReport } from "./reportFolder.ts";
 import { force } from "./sample.ts";
 
@@ -41,15 +43,20 @@ export async function comparePlan(
   o: Omit<CompareCommandOptions, "plan"> & { readonly file: string },
   context: Context,
 ): Promise<Compared | undefined> {
-  const { plan, entries } = readPlan(json, o.file);
+  const read = readPlan(json, o.file);
+  const { plan, problems } = read;
+  if (!read.data) throw problemsOf(o.file, problems);
   const opened = await Promise.all(
     (["train", plan.reference] as const).map((split) => openData(plan.data, { split })),
-  ).catch((error: unknown) => {
-    throw problemsOf(o.file, [`data: ${sentence(error)}`]);
+  ).catch(async (error: unknown) => {
+    const { teacher } = plan;
+    const lost = typeof teacher === "string" && read.teacher ? await loadModel(teacher).catch(sentence) : undefined;
+    const more = typeof lost === "string" ? [`teacher: ${lost}`] : [];
+    throw problemsOf(o.file, [...problems, `data: ${sentence(error)}`, ...more]);
   });
   const [data, reference] = opened;
   const bench = await benchOf({ plan, file: o.file, folder: o.runs, data, context });
-  const checked = await checkPlan(bench, entries);
+  const checked = await checkPlan(bench, read);
   if (o.dryRun) {
     const costs = await costsOf(bench, checked);
     context.report.event({ kind: "cost", costs });

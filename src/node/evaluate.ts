@@ -26,7 +26,7 @@ export const evaluateOptions = z.object({
   teacherGuidance: z.number().optional().describe("Default: what is baked into the first model."),
   pathSteps: z.int().nonnegative().default(100).describe("Steps of the fine paths that are measured; 0: none."),
   pathSamples: count.default(64).describe("Samples whose paths are measured."),
-  features: z.string().default("auto").describe('What samples are compared by: "auto", "none" or an .onnx file.'),
+  features: z.string().default("auto").describe('What samples are compared by: "auto", "none" or an .onnx file, with its conventions after a "?" (docs/compare.md).'),
   out: z.string().default("evaluation").describe("Where report, charts and grid go.").meta({ value: "dir" }),
   force,
 });

@@ -4,7 +4,7 @@ import { outline } from "../../run/outline.ts";
 import { nothingGiven, sampler } from "../../run/sample.ts";
 import { textTable } from "../textTable.ts";
 import type { Checked } from "./check.ts";
-import { optionsOf } from "./plan.ts";
+import { optionsOf } from "./asked.ts";
 import { type Bench, plannedRun } from "./runs.ts";
 
 export interface Cost {

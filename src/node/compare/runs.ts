@@ -16,7 +16,8 @@ import { toConfig } from "../options.ts";
 import { storedPairs } from "../pairsFolder.ts";
 import { trainTeacher } from "../train.ts";
 import { launch } from "../training.ts";
-import { type Asked, type Entry, optionsOf, type Plan, trainingOf } from "./plan.ts";
+import { type Asked, optionsOf, trainingOf } from "./asked.ts";
+import type { Entry, Plan } from "./planSchema.ts";
 
 /** What a comparison works with. */
 export interface Bench {
