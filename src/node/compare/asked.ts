@@ -4,14 +4,14 @@ import { type Resolved, resolveOptions } from "../accelerate.ts";
 import { accelerateOptions } from "../accelerateOptions.ts";
 import { sentence, UsageError } from "../failure.ts";
 import { methodNamed, methodOptions } from "../methods.ts";
-import { flagName, valuesOf } from "../options.ts";
+import { flagName, parseOptions, valuesOf } from "../options.ts";
 import { trainOptions } from "../train.ts";
 import type { Entry, Plan } from "./planSchema.ts";
 
 /** What a plan says of a run elsewhere, or what a comparison decides. */
 const reserved = [
   ...["teacher", "student", "method", "data", "preset", "images", "minutes", "out", "run", "resume"],
-  ...["dryRun", "saveEvery", "previewEvery", "pairsMb", "ignoreMemory"],
+  ...["dryRun", "saveEvery", "previewEvery", "pairsMb", "ignoreMemory", "log"],
 ];
 
 /** By their names in code. Throws UsageError for options that do not exist or have wrong values, or that a plan says elsewhere. */
@@ -43,7 +43,7 @@ export function trainingOf(plan: Plan) {
   const taken = ["out", "run", "resume", "dryRun", "minutes"].filter((key) => key in values);
   if (taken.length > 0)
     throw new UsageError(`${taken.map(flagName).join(", ")} cannot be an option of a plan's teacher`);
-  return trainOptions.parse(values);
+  return parseOptions(trainOptions, values);
 }
 
 export interface Asked {

@@ -111,7 +111,7 @@ function sharedProblems(plan: Plan, entries: readonly Entry[]): string[] {
   });
   return tried("options", () => {
     const idle = Object.keys(keyed(plan.options)).filter(
-      (key) => methods.length > 0 && key in methodOptions && !methods.some((m) => key in m.options.shape),
+      (key) => key in methodOptions && !methods.some((m) => key in m.options.shape),
     );
     if (idle.length > 0) throw new UsageError(`none of the methods has ${idle.map(flagName).join(", ")}`);
   });
