@@ -47,7 +47,12 @@ it("there are fourteen claims, each with at least three seeds", () => {
 });
 
 it("their plans have no faults", { timeout: 120_000 }, async () => {
-  const context = { report: silent, runtime: nodeRuntime({ threads: 1 }), signal: new AbortController().signal, seed: 0 };
+  const context = {
+    report: silent,
+    runtime: nodeRuntime({ threads: 1 }),
+    signal: new AbortController().signal,
+    seed: 0,
+  };
   const titles = new Set<string>();
   for (const { plans } of claims)
     for (const plan of plans) {

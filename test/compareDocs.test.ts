@@ -24,7 +24,9 @@ it("shows the example's plan", () => {
   expect(/```json\n([\s\S]*?)```/.exec(page)?.[1]).toBe(plan);
 });
 
-it("its commands say what it says; students of an exact teacher are far nearer than it is at one step", { timeout: 600_000 }, async () => {
+it("its commands say what it says; students of an exact teacher are far nearer than it is at one step", {
+  timeout: 600_000,
+}, async () => {
   expect(commands).toHaveLength(2);
   const [dry, run] = [await fewstep(...argsOf(commands[0])), await fewstep(...argsOf(commands[1]))];
   expect([dry.code, run.code], dry.err + run.err).toEqual([0, 0]);

@@ -20,7 +20,7 @@ export interface Result {
   };
   readonly caveat: string;
   readonly note: string;
-  /** Names of pictures in docs/images/claims. */
+  /** Names of pictures in docs/images. */
   readonly pictures: readonly string[];
 }
 
@@ -100,7 +100,7 @@ ${[...numbers.parts, ...numbers.controls].map(partLine).join("\n")}
 |${head.map(() => "---").join("|")}|
 ${lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n")}
 
-${pictures.map((name) => `![${id}](images/claims/${name}.png)`).join("\n")}
+${pictures.map((name) => `![${id}](images/${name}.png)`).join("\n")}
 `;
 }
 

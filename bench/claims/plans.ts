@@ -27,7 +27,17 @@ const BATCH = 128;
 export const IMAGES = 600 * BATCH;
 
 const teacher = {
-  train: { form: "vp", network: "mlp", width: 64, depth: 3, images: 800 * 256, batch: 256, lr: 2e-3, ema: 0.99, warmup: 50 },
+  train: {
+    form: "vp",
+    network: "mlp",
+    width: 64,
+    depth: 3,
+    images: 800 * 256,
+    batch: 256,
+    lr: 2e-3,
+    ema: 0.99,
+    warmup: 50,
+  },
 };
 export const moons = { data: "toy:moons", teacher } as const;
 export const labeled = { data: "toy:moons+classes", teacher } as const;
@@ -56,7 +66,12 @@ export const planOf = (plan: Claimed) => ({
 
 const pairs = { pairs: 4096, "teacher-steps": 25 };
 const windows = { "teacher-steps": 4, "teacher-solver": "dpm++2m" };
-const entry = (method: string, name: string, options: Record<string, unknown> = {}, more: Partial<Entry> = {}): Entry => ({
+const entry = (
+  method: string,
+  name: string,
+  options: Record<string, unknown> = {},
+  more: Partial<Entry> = {},
+): Entry => ({
   method,
   name,
   options,
@@ -72,7 +87,10 @@ export const CD = entry("rectified-diffusion-cd", "CD of the teacher", { rectify
 export const PERFLOW = entry("perflow", "PeRFlow", windows);
 export const PERFLOW_END = entry("perflow", "chord, end loss", { ...windows, weight: "end" });
 export const PHASED = entry("rectified-diffusion-phased", "RD (Phased)", windows);
-export const PHASED_EPS = entry("rectified-diffusion-phased", "first order, eps loss", { ...windows, weight: "uniform" });
+export const PHASED_EPS = entry("rectified-diffusion-phased", "first order, eps loss", {
+  ...windows,
+  weight: "uniform",
+});
 export const DIFF_EPS = entry("perflow", "diff_eps", { ...windows, predict: "diff_eps" });
 export const VELOCITY = entry("perflow", "velocity", { ...windows, predict: "velocity" });
 export const LCM = entry("lcm", "LCM");

@@ -3,12 +3,12 @@
 import { existsSync } from "node:fs";
 import { copyFile, mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { comparePlan, type Compared } from "../../src/node/compare.ts";
+import { writeAtomic } from "../../src/node/atomic.ts";
 import { tableOf } from "../../src/node/compare/report.ts";
+import { type Compared, comparePlan } from "../../src/node/compare.ts";
 import type { Context } from "../../src/node/context.ts";
 import { writeJson } from "../../src/node/files.ts";
 import { silent } from "../../src/node/reporter.ts";
-import { writeAtomic } from "../../src/node/atomic.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { version } from "../../src/version.ts";
 import { type Claim, claims, type Found } from "./claims.ts";
@@ -19,9 +19,10 @@ import { together } from "./verdict.ts";
 
 const RUNS = "runs/claims";
 const RESULTS = "bench/claims/results";
-const PICTURES = "docs/images/claims";
-/** Claims whose samples are shown too. */
-const withSamples = new Set(["C1", "C5", "C7", "C11", "C12"]);
+const PICTURES = "docs/images";
+/** Claims whose curves, and whose samples, are shown too. */
+const withCurves = new Set(["C2", "C6", "C10"]);
+const withSamples = new Set(["C1", "C7", "C12"]);
 const context: Context = {
   report: silent,
   runtime: nodeRuntime({ threads: 1 }),
@@ -74,16 +75,21 @@ async function settle(claim: Claim): Promise<Result> {
 
 /** Copies the pictures of a claim's first plan beside the page. */
 async function pictures({ id, plans: [plan] }: Claim): Promise<string[]> {
-  const names = ["sliced-wasserstein", ...(plan.curve ? ["curves"] : []), ...(withSamples.has(id) ? ["samples"] : [])];
+  const names = [
+    "sliced-wasserstein",
+    ...(withCurves.has(id) ? ["curves"] : []),
+    ...(withSamples.has(id) ? ["samples"] : []),
+  ];
   await mkdir(PICTURES, { recursive: true });
   for (const name of names)
-    await copyFile(join(RUNS, `report-${plan.title}`, `${name}.png`), join(PICTURES, `${id}-${name}.png`));
-  return names.map((name) => `${id}-${name}`);
+    await copyFile(join(RUNS, `report-${plan.title}`, `${name}.png`), join(PICTURES, `claims-${id}-${name}.png`));
+  return names.map((name) => `claims-${id}-${name}`);
 }
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((id) => !claims.some((claim) => claim.id === id));
-if (unknown.length > 0) throw new Error(`There is no claim ${unknown.join(", ")}; there are ${claims.map(({ id }) => id).join(", ")}.`);
+if (unknown.length > 0)
+  throw new Error(`There is no claim ${unknown.join(", ")}; there are ${claims.map(({ id }) => id).join(", ")}.`);
 // Those whose runs are followed over training come first: what they keep serves the others.
 const first = (claim: Claim) => (claim.plans.some(({ curve }) => curve) ? 0 : 1);
 const todo = claims.filter(({ id }) => asked.length === 0 || asked.includes(id)).sort((a, b) => first(a) - first(b));

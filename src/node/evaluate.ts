@@ -35,7 +35,10 @@ export const evaluateOptions = z.object({
     .describe(`${partText} It leaves sums beside --out, from which --join makes the report.`)
     .meta({ value: "i/n" }),
   join: z.boolean().default(false).describe("Makes the report of all parts, without sampling again."),
-  features: z.string().default("auto").describe('What samples are compared by: "auto", "none" or an .onnx file, with its conventions after a "?".'),
+  features: z
+    .string()
+    .default("auto")
+    .describe('What samples are compared by: "auto", "none" or an .onnx file, with its conventions after a "?".'),
   out: z.string().default("evaluation").describe("Where report, charts and grid go.").meta({ value: "dir" }),
   force,
 });

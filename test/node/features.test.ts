@@ -9,7 +9,11 @@ import { openFeatures } from "../../src/node/features.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
-const data = arrayDataset("four by four", Float32Array.from({ length: 16 }, (_, i) => i / 8 - 1), [1, 4, 4]);
+const data = arrayDataset(
+  "four by four",
+  Float32Array.from({ length: 16 }, (_, i) => i / 8 - 1),
+  [1, 4, 4],
+);
 let folder: string;
 let file: string;
 beforeAll(async () => {

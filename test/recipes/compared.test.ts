@@ -8,15 +8,21 @@ import { runCase } from "../pinned/runCase.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
 const base = recordedCases().find(({ name }) => name === "perflow-ddim-eps") as PinnedCase;
-const windowed = { windows: 3, teacherSolver: "ddim", teacherSteps: 2, guidance: 1, atStarts: 0.5, distance: { kind: "mse" } };
+const windowed = {
+  windows: 3,
+  teacherSolver: "ddim",
+  teacherSteps: 2,
+  guidance: 1,
+  atStarts: 0.5,
+  distance: { kind: "mse" },
+};
 /** On straight paths, where a window's chord is the teacher's own path. */
 const losses = async (method: PinnedMethod) => {
   const time = { ...base.time, offset: 0 };
   const made = { ...base, method, form: linear().spec, prediction: { name: "u" as const }, time };
   return (await runCase(made, pinnedInputs(made), runtime)).losses;
 };
-const perflow = (weight: string) =>
-  losses({ name: "perflow", options: { ...windowed, predict: "velocity", weight } });
+const perflow = (weight: string) => losses({ name: "perflow", options: { ...windowed, predict: "velocity", weight } });
 const phased = (weight: string) => losses({ name: "rectified-diffusion-phased", options: { ...windowed, weight } });
 const close = (values: readonly number[]) => values.map((v) => expect.closeTo(v, 5));
 

@@ -48,10 +48,10 @@ export function readPlan(json: unknown, file: string): ReadPlan {
       ...repeated("the seed", plan.seeds),
       ...repeated("the number of steps", plan.steps),
       ...repeated("the metric", plan.metrics ?? []),
-      ...repeated(
-        "the name",
-        named.map(({ name }) => name),
-      ).map((text) => `${text}; tell them apart with "name"`),
+      // The teacher is a row of every table.
+      ...repeated("the name", ["teacher", ...named.map(({ name }) => name)]).map(
+        (text) => `${text}; tell them apart with "name"`,
+      ),
       ...shared,
       ...wrong.flat(),
       ...(typeof plan.teacher === "string" ? [] : tried("teacher", () => trainingOf(plan))),
@@ -68,13 +68,17 @@ function readable(json: unknown, file: string): { plan: Plan; problems: string[]
   const problems = parsed.error.issues.map(said);
   if (typeof json !== "object" || json === null || Array.isArray(json)) throw problemsOf(file, problems);
   const { issues } = parsed.error;
-  const lost = new Set(issues.flatMap(({ path: [field, i] }) => (field === "methods" && i !== undefined ? [] : [String(field)])));
+  const lost = new Set(
+    issues.flatMap(({ path: [field, i] }) => (field === "methods" && i !== undefined ? [] : [String(field)])),
+  );
   const bad = new Set(issues.flatMap(({ path: [field, i] }) => (field === "methods" ? [i] : [])));
   const kept = Object.entries(json).filter(([field]) => field in planSchema.shape && !lost.has(field));
   const fields = Object.fromEntries(kept);
   const methods = Array.isArray(fields.methods) ? fields.methods.filter((_, i) => !bad.has(i)) : [];
   // Without a method no plan is one; here it may have lost all.
-  const schema = planSchema.extend({ methods: planSchema.shape.methods.or(planSchema.shape.methods.element.array().length(0)) });
+  const schema = planSchema.extend({
+    methods: planSchema.shape.methods.or(planSchema.shape.methods.element.array().length(0)),
+  });
   return { plan: schema.parse({ ...neutral, ...fields, methods }), problems, lost };
 }
 
