@@ -60,6 +60,7 @@ export {
   readOnnxFolder,
 } from "./diffusers/folder.ts";
 export { type Batch as StepBatch, type Draws, drawsOf } from "./draws.ts";
+export { sha256 } from "./hash.ts";
 export { guided, inForm, type Model, networkModel, predict, type TimeInput } from "./model.ts";
 export {
   buildNetwork,
@@ -94,7 +95,7 @@ export * from "./recipes/index.ts";
 export { recipe } from "./recipes/recipe.ts";
 export { startOf } from "./recipes/start.ts";
 // Training, sampling, pairs.
-export { type Card, describeModel, modelOf, parseCard, type SamplerSpec } from "./run/card.ts";
+export { CARD_FORMAT, type Card, describeModel, modelOf, parseCard, type SamplerSpec } from "./run/card.ts";
 export { type EvaluateOptions, type Evaluation, endsOf, evaluate, type FeatureMap } from "./run/evaluate.ts";
 export { type Job, type JobEvent, runJob, type Store } from "./run/job.ts";
 export { outline, stagesOf } from "./run/outline.ts";
