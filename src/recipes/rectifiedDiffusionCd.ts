@@ -61,7 +61,7 @@ export const rectifiedDiffusionCd = recipe({
   idle: (o) => ({
     ...idleScale(o),
     ...idleTarget(o),
-    ...idle(o.rectify === 0, "with --rectify 0", "teacherSteps", "teacherSolver", "atNoise", "pairs"),
+    ...idle(o.rectify === 0, "with --rectify 0", "teacherSteps", "teacherSolver", "atNoise", "pairs", "compare"),
   }),
   *stages(teacher, o) {
     const first = o.rectify > 0 ? yield retrain(teacher, o, o.rectify) : teacher;
