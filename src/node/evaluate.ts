@@ -10,7 +10,7 @@ import { type ModelResult, type Report, writeReport } from "./evaluationReport.t
 import { UsageError } from "./failure.ts";
 import { type Measuring, measuring } from "./features.ts";
 import { openData } from "./files.ts";
-import { withMetrics } from "./modelCard.ts";
+import { withMetrics } from "../run/modelCard.ts";
 import { loadModel, withClasses } from "./models.ts";
 import { partOf, partText } from "./parts.ts";
 import { claimReport } from "./reportFolder.ts";

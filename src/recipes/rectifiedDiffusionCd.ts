@@ -41,12 +41,13 @@ export const rectifiedDiffusionCd = recipe({
     },
     images: {
       ...smallTraining.images,
-      teacherSteps: 20,
+      teacherSteps: 8,
       pairs: 4096,
       atNoise: 0.5,
-      grid: 4,
+      grid: 2,
       targetDecay: 0.9,
-      images: 24_000,
+      rectify: 0.4,
+      images: 40_000,
     },
   },
   needs: (o) => [
