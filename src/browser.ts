@@ -1,4 +1,4 @@
-// Everything that does not need Node. In a browser: `createRuntime(ort, "wasm", 1)` with the module onnxruntime-web.
+// Everything that does not need Node. In a page: `await webRuntime(ort)` with the module onnxruntime-web/wasm; see docs/browser.md.
 
 // What a step is fed, and what networks are told.
 export { type Clock, type Clocks, clocks, type Times, times } from "./clock.ts";
@@ -132,6 +132,7 @@ export {
   type Program,
   type Runtime,
 } from "./runtime/index.ts";
+export { type OrtWeb, type WebRuntime, type WebRuntimeOptions, webRuntime } from "./runtime/web.ts";
 export { type SolverInGraph, solve } from "./solve.ts";
 export { integrate, type Solver, solverByName, solvers } from "./solvers/index.ts";
 export { version } from "./version.ts";

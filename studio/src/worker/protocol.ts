@@ -64,7 +64,8 @@ export interface MethodInfo {
 export interface DeviceInfo {
   readonly device: string;
   readonly threads: number;
-  readonly isolated: boolean;
+  /** What is otherwise than it could be: sentences. */
+  readonly notes: readonly string[];
 }
 
 export interface SampleAsk {

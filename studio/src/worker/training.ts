@@ -30,7 +30,6 @@ import {
   version,
   vPrediction,
 } from "fewstep/browser";
-import { turn } from "../lib/message.ts";
 import { flagOf, methodNamed, type Resolved, resolveOptions } from "../lib/methods.ts";
 import { TEACHER } from "../lib/models.ts";
 import { openModel, weightsFile } from "./model.ts";
@@ -165,8 +164,6 @@ async function run(
       follow(event);
       if (event.kind === "interrupted") tell({ kind: "ended", why: "stopped", images });
       if (event.kind === "done") tell({ kind: "ended", why: "done", images: event.images });
-      // So that Stop and Pause are heard.
-      await turn();
       const waiting = gate();
       if (waiting && event.kind === "step") {
         await waiting;
@@ -234,7 +231,6 @@ async function makePairs(
       x.set(part.x, 2 * part.shard * own.batch);
       noise.set(part.noise, 2 * part.shard * own.batch);
       tell({ kind: "pairs", done: Math.min(source.pairs, (part.shard + 1) * own.batch), total: source.pairs });
-      await turn();
       await gate();
       signal.throwIfAborted();
     }
