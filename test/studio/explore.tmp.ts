@@ -1,10 +1,11 @@
 import { writeFileSync } from "node:fs";
 import { serveStudio } from "../../src/node/studioServer.ts";
 import { openBrowser } from "./browser.ts";
+
 const out = "/tmp/shots";
 const server = await serveStudio({ page: "dist/studio", run: process.argv[2] ?? "/tmp/cmp", port: 0 });
 const browser = await openBrowser();
-const log = (...a: unknown[]) => console.log(((performance.now()) / 1000).toFixed(1), ...a);
+const log = (...a: unknown[]) => console.log((performance.now() / 1000).toFixed(1), ...a);
 async function open(hash: string, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   const page = await context.newPage();
@@ -15,11 +16,21 @@ async function open(hash: string, options = {}) {
   log("opened", hash, ((performance.now() - begin) / 1000).toFixed(2));
   return page;
 }
-const attempt = async (name: string, f: () => Promise<void>) => { try { await f(); log("ok", name); } catch (e) { log("FAILED", name, String(e).slice(0, 500)); } };
+const attempt = async (name: string, f: () => Promise<void>) => {
+  try {
+    await f();
+    log("ok", name);
+  } catch (e) {
+    log("FAILED", name, String(e).slice(0, 500));
+  }
+};
 await attempt("argument", async () => {
   const page = await open("");
   const begin = performance.now();
-  await page.waitForFunction(() => /t = 0\.[0-8]/.test(document.body.textContent ?? ""), undefined, { timeout: 40000, polling: 50 });
+  await page.waitForFunction(() => /t = 0\.[0-8]/.test(document.body.textContent ?? ""), undefined, {
+    timeout: 40000,
+    polling: 50,
+  });
   log("moved after", ((performance.now() - begin) / 1000).toFixed(2));
   await page.waitForFunction(() => /t = 0\.00/.test(document.body.textContent ?? ""), undefined, { timeout: 40000 });
   await page.screenshot({ path: `${out}/a1.png`, fullPage: true });
@@ -41,7 +52,9 @@ await attempt("training", async () => {
 });
 await attempt("digits", async () => {
   const page = await open("#tab=digits", { colorScheme: "dark" });
-  await page.waitForFunction(() => /samples, 1 network/.test(document.body.textContent ?? ""), undefined, { timeout: 40000 });
+  await page.waitForFunction(() => /samples, 1 network/.test(document.body.textContent ?? ""), undefined, {
+    timeout: 40000,
+  });
   await page.screenshot({ path: `${out}/d1.png`, fullPage: true });
   await page.context().close();
 });
@@ -52,7 +65,12 @@ await attempt("runs", async () => {
   await page.context().close();
 });
 await attempt("phone", async () => {
-  const page = await open("#steps=1", { viewport: { width: 390, height: 844 }, colorScheme: "dark", hasTouch: true, deviceScaleFactor: 2 });
+  const page = await open("#steps=1", {
+    viewport: { width: 390, height: 844 },
+    colorScheme: "dark",
+    hasTouch: true,
+    deviceScaleFactor: 2,
+  });
   await page.waitForTimeout(9000);
   await page.screenshot({ path: `${out}/p1.png`, fullPage: true });
   log("scrollWidth", await page.evaluate(() => document.documentElement.scrollWidth));
@@ -62,7 +80,13 @@ await attempt("draw", async () => {
   const page = await open("#t=0");
   await page.getByRole("button", { name: /Draw or drop/ }).click();
   const box = await page.locator(".own canvas").boundingBox();
-  if (box) { await page.mouse.move(box.x + 60, box.y + 60); await page.mouse.down(); for (let i = 0; i < 40; i++) await page.mouse.move(box.x + 160 + 100 * Math.cos(i / 6), box.y + 160 + 100 * Math.sin(i / 6)); await page.mouse.up(); }
+  if (box) {
+    await page.mouse.move(box.x + 60, box.y + 60);
+    await page.mouse.down();
+    for (let i = 0; i < 40; i++)
+      await page.mouse.move(box.x + 160 + 100 * Math.cos(i / 6), box.y + 160 + 100 * Math.sin(i / 6));
+    await page.mouse.up();
+  }
   await page.screenshot({ path: `${out}/o1.png`, fullPage: false });
   await page.getByRole("button", { name: "Use the drawing" }).click();
   await page.getByRole("button", { name: "Train", exact: true }).click({ timeout: 5000 });

@@ -13,7 +13,10 @@ const types: Readonly<Record<string, string>> = {
 };
 
 /** Resolves to the server and its port. */
-export async function plainHost(page: string, below: string): Promise<{ readonly server: Server; readonly port: number }> {
+export async function plainHost(
+  page: string,
+  below: string,
+): Promise<{ readonly server: Server; readonly port: number }> {
   const server = createServer(async (request, response) => {
     const path = new URL(request.url ?? "/", "http://host").pathname;
     const file = path.startsWith(below) ? path.slice(below.length) || "index.html" : undefined;
