@@ -1,9 +1,10 @@
 // The built page in a real Chromium, served as `fewstep studio` serves it: particles move, training runs and stops.
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
+import { gzipSync } from "node:zlib";
 import { unzipSync } from "fflate";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -46,6 +47,7 @@ else
         if (m.type() === "error" || m.type() === "warning") errors.push(`${m.type()}: ${m.text()}`);
       });
       page.on("pageerror", (error) => errors.push(String(error)));
+      page.setDefaultTimeout(PATIENCE);
       await page.goto(address + hash);
       return page;
     }
@@ -91,6 +93,19 @@ else
       await browser?.close();
       await server?.close();
       await rm(place, { recursive: true, force: true });
+    });
+
+    it("keeps its JavaScript within a budget, the larger part of it in the worker", async () => {
+      const assets = join(place, "page", "assets");
+      const sizes = await Promise.all(
+        (await readdir(assets))
+          .filter((name) => name.endsWith(".js"))
+          .map(async (name) => ({ name, kB: gzipSync(await readFile(join(assets, name))).length / 1000 })),
+      );
+      console.log(sizes.map(({ name, kB }) => `${name}: ${kB.toFixed(0)} kB gzip`).join(", "));
+      const page = sizes.filter(({ name }) => name.startsWith("index")).reduce((sum, { kB }) => sum + kB, 0);
+      expect(page).toBeLessThan(80);
+      expect(sizes.reduce((sum, { kB }) => sum + kB, 0)).toBeLessThan(255);
     });
 
     it("shows particles that move soon after it was opened", async () => {
