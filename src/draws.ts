@@ -83,6 +83,7 @@ const NUMBER = "number ";
 const END = 1e-6;
 const itself = (x: number): number => x;
 
+/** What a step is fed with, for a batch of samples of this shape [B, ...sampleShape]: graph inputs on one side, their values on the other. */
 export function drawsOf(batch: number, sampleShape: Shape, conditions: Columns, columns: DataColumns): HostDraws {
   const inputs = new Map<string, Tensor>();
   const once = (name: string, make: () => Tensor): Tensor => {

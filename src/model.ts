@@ -37,6 +37,7 @@ export interface TimeInput {
   readonly normalize?: boolean;
 }
 
+/** A network as a model: its output is `prediction` on `form`, and it is told times as `time` says. */
 export function networkModel<P>(
   network: NetworkLike<P>,
   form: Form,

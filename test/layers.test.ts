@@ -19,7 +19,7 @@ const may: Readonly<Record<string, readonly string[]>> = {
   hash: [],
   comm: [],
   runtime: ["graph", "hash"],
-  onnx: ["graph", "data"],
+  onnx: ["core", "graph", "data"],
   clock: ["graph"],
   condition: ["graph"],
   draws: ["core", "graph", "clock", "condition"],

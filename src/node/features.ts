@@ -51,6 +51,16 @@ export const fewestSamples = (dim: number): number => Math.max(50, Math.min(2 * 
 /** Beyond this many samples, precision and recall take minutes. */
 const MANIFOLD = 5000;
 
+/** What samples are compared by, without what the data are like; undefined where there is nothing. */
+export async function featureMapOf(
+  wanted: string,
+  data: Dataset,
+  { runtime }: Pick<Context, "runtime">,
+): Promise<(FeatureMap & { dispose(): Promise<void> }) | undefined> {
+  if (wanted === "none" || data.shape.join() === "2,1,1") return undefined;
+  return openFeatures(wanted, data, runtime);
+}
+
 /**
  * `wanted`: "auto", "none" or the path of an .onnx file with images in [-1, 1] as input. Undefined where there is nothing to compare by.
  * Throws an Error where the network does not fit the data.

@@ -3,14 +3,16 @@ import type { Card } from "../run/card.ts";
 
 const list = (values: readonly unknown[]): string => `[${values.map((v) => JSON.stringify(v)).join(", ")}]`;
 
+const isText = ({ family }: Card["network"]): boolean => family === "unet2d-condition";
+
 /** What the front matter of a hub's model card says of every model here. */
-export function frontMatter({ recipe, base }: Pick<Card, "recipe" | "base">): string {
+export function frontMatter({ recipe, base, network }: Pick<Card, "recipe" | "base" | "network">): string {
   const { method, options } = recipe;
   const teacher = typeof options.teacher === "string" && base !== null ? options.teacher : undefined;
   return [
     "---",
     "library_name: fewstep",
-    "pipeline_tag: unconditional-image-generation",
+    `pipeline_tag: ${isText(network) ? "text-to-image" : "unconditional-image-generation"}`,
     `tags: ${list(["fewstep", method, base === null ? "diffusion" : "few-step"])}`,
     ...(typeof options.data === "string" ? [`datasets: ${list([options.data])}`] : []),
     ...(teacher === undefined ? [] : [`base_model: ${JSON.stringify(teacher)}`, "base_model_relation: finetune"]),
@@ -19,8 +21,8 @@ export function frontMatter({ recipe, base }: Pick<Card, "recipe" | "base">): st
   ].join("\n");
 }
 
-/** The card of a folder with card.json and model.safetensors. */
-export function modelReadme(card: Card): string {
+/** The card of a folder with card.json and model.safetensors; `whole`: of a text-to-image student's folder of diffusers. */
+export function modelReadme(card: Card, whole = false): string {
   const { recipe, base, sampler, form, prediction, conditioning, guidance, imagesSeen, teacherNfe, seed } = card;
   const steps = sampler.steps.join(" or ");
   const windows = form.kind === "chord" && form.windows.kind === "uniform" ? `, ${form.windows.count} windows` : "";
@@ -32,7 +34,8 @@ export function modelReadme(card: Card): string {
     conditioning.labels === 0
       ? "none"
       : `${conditioning.labels}${conditioning.nullLabel === null ? "" : `; ${conditioning.nullLabel} means "no class"`}`;
-  return `${frontMatter(card)}
+  const front = frontMatter(card);
+  return `${whole ? front.replace("library_name: fewstep", "library_name: diffusers") : front}
 # ${recipe.method}
 
 ${about}
@@ -58,15 +61,28 @@ ${JSON.stringify(recipe.options, null, 2)}
 
 ## Samples
 
-\`\`\`ts
+${isText(card.network) ? textSamples(whole) : plainSamples(sampler.steps[0])}`;
+}
+
+const textSamples = (whole: boolean): string => `\`\`\`sh
+${
+  whole
+    ? 'fewstep generate <this folder> --prompt "a lighthouse at night" --out picture.png'
+    : 'fewstep export <this folder> --to diffusers --base <the teacher\'s folder> --out student\nfewstep generate student --prompt "a lighthouse at night" --out picture.png'
+}
+\`\`\`
+
+\`${whole ? "scheduler/scheduler_config.json" : "card.json"}\` says how it is sampled: a model that is sampled in another way than its own fails silently.
+`;
+
+const plainSamples = (steps: number): string => `\`\`\`ts
 import { load } from "fewstep";
 
 const model = await load(".");
-await model.sample({ steps: ${sampler.steps[0]}, n: 16 }).save("grid.png");
+await model.sample({ steps: ${steps}, n: 16 }).save("grid.png");
 \`\`\`
 
-or \`fewstep sample <this folder> --steps ${sampler.steps[0]} --n 16\`. \`card.json\` holds form, prediction and sampler: a model that
+or \`fewstep sample <this folder> --steps ${steps} --n 16\`. \`card.json\` holds form, prediction and sampler: a model that
 is sampled in another form than its own fails silently. No metrics were measured when this was written; \`fewstep evaluate
 <this folder> --data <path>\` measures them.
 `;
-}

@@ -15,6 +15,7 @@ import { nodeHasher } from "../runtime/node.ts";
 import { makeFolder, writeAtomic } from "./atomic.ts";
 import { isDiffusers, networkFile, readSchedulerOf } from "./diffusersFolder.ts";
 import { isExact, loadExact } from "./exact.ts";
+import { UsageError } from "./failure.ts";
 import { openSafetensors, readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";
 import { folderSource } from "./folderSource.ts";
 import { modelReadme } from "./modelCard.ts";
@@ -75,6 +76,17 @@ export async function locate(path: string): Promise<Located> {
   throw new Error(
     `${path} holds no model: expected card.json with model.safetensors, a run folder, or a diffusers folder with unet/config.json or unet/model.onnx.`,
   );
+}
+
+/** Throws UsageError for a model that is told texts: what works on samples and classes alone has none to tell. */
+export function checkUntold({ model, name, card }: Pick<LoadedModel, "model" | "name" | "card">): void {
+  const told = Object.entries(model.conditions).find(([key, c]) => c.given === "data" && key !== "labels");
+  if (told)
+    throw new UsageError(
+      card
+        ? `${name} is a text-to-image student: make it a folder with fewstep export <run> --to diffusers, and draw pictures with fewstep generate.`
+        : `${name} is told "${told[0]}" with every sample, which is not given here.`,
+    );
 }
 
 /** Levels of folders in which runs are looked for: runs/demo/00000-perflow. */

@@ -44,7 +44,9 @@ export function parseOptions<T extends z.ZodObject>(
   positional: readonly string[] = [],
 ): z.output<T> {
   const nameOf = (key: string) => (positional.includes(key) ? `<${flagName(key)}>` : `--${flagName(key)}`);
-  const empty = Object.keys(values).find((key) => key in schema.shape && isEmpty(values[key]));
+  const empty = Object.keys(values).find(
+    (key) => key in schema.shape && isEmpty(values[key]) && !mayBeEmpty(schema.shape[key] as z.ZodType),
+  );
   if (empty !== undefined) throw new UsageError(`${nameOf(empty)} is empty${hint(schema, empty)}.`);
   const result = z.strictObject(schema.shape).safeParse(values);
   if (result.success) return result.data as z.output<T>;
@@ -58,6 +60,9 @@ export function parseOptions<T extends z.ZodObject>(
   const shown = show(wrong);
   throw new UsageError(`${name} is ${shown}: expected ${inWords(schema.shape[key] as z.ZodType, issue.code)}.`);
 }
+
+/** An empty text is refused, unless its schema says that it means something: an empty prompt. */
+const mayBeEmpty = (schema: z.ZodType): boolean => schema.meta()?.empty === true;
 
 const isEmpty = (value: unknown): boolean =>
   value === "" || (Array.isArray(value) && value.some((v) => v === "") && value.every((v) => typeof v === "string"));

@@ -2,8 +2,7 @@
 import { stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import type { Dataset } from "../data/dataset.ts";
-import { floatsOf } from "../data/safetensors.ts";
-import { readTensor, type TensorIndex } from "../data/tensorIndex.ts";
+import type { TensorIndex } from "../data/tensorIndex.ts";
 import { toPictures } from "../diffusers/latents.ts";
 import { loadPipeline, type PipelineOutline } from "../diffusers/pipelineOutline.ts";
 import { factorOf, type PipelineParts } from "../diffusers/pipelineParts.ts";
@@ -18,13 +17,12 @@ import type { Key } from "../random.ts";
 import { type LowRankOptions, lowRankStart } from "../recipes/lowRankStart.ts";
 import type { Start } from "../recipes/recipe.ts";
 import type { CondValues } from "../run/sample.ts";
-import { nodeHasher } from "../runtime/node.ts";
+import { type BaseWeights, floats, weightsHash } from "./baseWeights.ts";
 import type { Context } from "./context.ts";
 import { hashOf } from "./delta/open.ts";
 import { type EncodeOptions, type Encoders, encodedData, resolutionOf } from "./encodedData.ts";
 import { readJson } from "./files.ts";
 import { loader, nothingMerged, outlineGenerator } from "./generate/model.ts";
-import type { BaseWeights } from "./lowRankModel.ts";
 import { type LoadedModel, plainSampler } from "./models.ts";
 import type { ShownLatents } from "./previews.ts";
 
@@ -117,9 +115,6 @@ async function networkOf(parts: PipelineParts, open: Sessions, resolution: numbe
   return withNone(network, { text: context.data, ...(pooled ? { pooled: pooled.data } : {}) });
 }
 
-const floats = async (index: TensorIndex, name: string): Promise<Float32Array> =>
-  floatsOf(new Map([[name, await readTensor(index, name)]]), name);
-
 async function arrays(index: TensorIndex, spec: readonly ParamSpec[]): Promise<Map<string, ParamArray>> {
   const found = new Map<string, ParamArray>();
   for (const { name, shape } of spec) {
@@ -130,16 +125,6 @@ async function arrays(index: TensorIndex, spec: readonly ParamSpec[]): Promise<M
     found.set(name, { shape, data });
   }
   return found;
-}
-
-/** As `LoadedModel.hash`, with one tensor in memory at a time. */
-async function weightsHash({ spec, read }: BaseWeights): Promise<string> {
-  const hasher = nodeHasher();
-  for (const { name } of spec) {
-    const { buffer, byteOffset, byteLength } = await read(name);
-    hasher.update(new Uint8Array(buffer, byteOffset, byteLength));
-  }
-  return hasher.digest();
 }
 
 /** What encoded data depend on: weights and configurations, and how prompts are read. */

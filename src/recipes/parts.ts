@@ -32,6 +32,7 @@ export const option = {
   pairs: (d: number) => count.default(d).describe("Pairs that the teacher makes beforehand."),
 };
 
+/** The distance that a method's options ask for. */
 export function distanceOf(o: { distance: "mse" | "pseudo-huber" | "huber"; distanceScale: number }): Distance {
   if (o.distance === "mse") return distance({ kind: "mse" });
   return distance(

@@ -44,9 +44,9 @@ export const rectifiedDiffusionCd = recipe({
       teacherSteps: 20,
       pairs: 4096,
       atNoise: 0.5,
-      grid: 8,
+      grid: 4,
       targetDecay: 0.9,
-      images: 16_000,
+      images: 24_000,
     },
   },
   needs: (o) => [

@@ -21,6 +21,10 @@ export const rectifiedDiffusionPhased = recipe({
     teacherSolver: option.teacherSolver(),
     guidance: option.guidance(),
     atStarts: option.share("the windows' starts, where one step per window is decided", 0),
+    weight: z
+      .enum(["end", "uniform"])
+      .default("end")
+      .describe("end: the error of the window's end, as published. uniform: of the prediction."),
     distance: option.distance("mse"),
     distanceScale: option.distanceScale(),
   }),
@@ -33,7 +37,7 @@ export const rectifiedDiffusionPhased = recipe({
       model,
       coupling: windowPairs(model, teacher.params, windows, solves),
       times: withAtoms(o.atStarts, windows.edges.slice(0, -1)),
-      compare: (t) => model.form.at(windows.of(t).end),
+      compare: o.weight === "end" ? (t) => model.form.at(windows.of(t).end) : undefined,
       distance: distanceOf(o),
     });
     const name = "rectified-diffusion-phased";

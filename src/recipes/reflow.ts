@@ -86,7 +86,7 @@ export const reflow = recipe({
       teacherSteps: 20,
       pairs: 4096,
       atNoise: 0.5,
-      images: 16_000,
+      images: 24_000,
     },
   },
   needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],

@@ -37,7 +37,14 @@ export const scm = recipe({
   training: { lr: 1e-4, ema: 0.99, images: 128_000 },
   small: {
     points: { ...smallTraining.points, tangentWarmup: 500, timeScale: 5, images: 614400 },
-    images: { ...smallTraining.images, tangentWarmup: 100, timeScale: 5, images: 16_000 },
+    images: {
+      ...smallTraining.images,
+      tangentWarmup: 100,
+      timeMean: 1,
+      timeStd: 1.6,
+      timeScale: 30,
+      images: 12_800,
+    },
   },
   needs: (o) => ["data", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   teacherNfe: (o) => ({ perImage: o.distill ? passes(o.guidance) : 0, perPair: 0 }),

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { sentence } from "../../src/node/failure.ts";
 import { version } from "../../src/version.ts";
-import { fewstep, root, scratch } from "./fewstep.ts";
+import { failure, fewstep, root, scratch } from "./fewstep.ts";
 
 const { at } = scratch();
 
@@ -84,5 +84,17 @@ test.each([
   expect(sentence(new RangeError(message))).toMatch(expected);
   expect(sentence(Object.assign(new Error("EMFILE: x"), { code: "EMFILE", path: "a.png" }))).toBe(
     "a.png: too many files are open. Raise the limit, for example with: ulimit -n 1024.",
+  );
+});
+
+test("a model without prompts: network, memory and time, and what is not asked of it", { timeout: 60_000 }, async () => {
+  const teacher = join(root, "assets/mnist-teacher");
+  const { code, out, err } = await fewstep("doctor", teacher, "--steps", "8", "--guidance", "2", "--batch", "4");
+  expect(code, err).toBe(0);
+  expect(out).toMatch(/ok {2}model +unet2d, 687,473 parameters, samples of 1 x 28 x 28/);
+  expect(out).toMatch(/ok {2}memory +about 0\.\d GB for 4 samples at a time/);
+  expect(out).toMatch(/time +about .* for 4 samples at a time with ddim, 8 steps, guidance 2: /);
+  expect(await failure(2, "doctor", teacher, "--width", "64", "--tiling")).toBe(
+    `--width and --tiling belong to text-to-image models, and ${teacher} is none.`,
   );
 });
