@@ -1,6 +1,6 @@
 // A diffusers folder with a pixel-space UNet2DModel (unet/config.json, its weights, scheduler/scheduler_config.json) as a
 // model, or one with an ONNX file. The caller reads the files.
-import { z } from "zod";
+import * as z from "zod";
 import { show } from "../core/show.ts";
 import { type Model, networkModel, type TimeInput } from "../model.ts";
 import { buildNetwork, collect, type Network } from "../nn/network.ts";

@@ -1,5 +1,5 @@
 // What models lose with few steps, as a table, a report, charts and a grid on the same noise.
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "./context.ts";
 import { endsOfTeacher, measureModel } from "./evaluation.ts";
 import { joinParts, makePart, type OpenedEvaluation } from "./evaluationParts.ts";

@@ -1,7 +1,7 @@
 // Models for other runtimes: the sampler or the network as an ONNX file, or a diffusers folder.
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { canBeGuided } from "../condition.ts";
 import { diffusersConfigs } from "../diffusers/write.ts";
 import { emitGraph, type Outputs } from "../graph/emitter.ts";

@@ -1,6 +1,6 @@
 // fewstep from code: load, train, accelerate, sample, evaluate, compare. The command line calls the same functions with the same
 // options under the same names.
-import { z } from "zod";
+import * as z from "zod";
 import type { Recipe, recipes } from "../recipes/index.ts";
 import type { Runtime } from "../runtime/index.ts";
 import { accelerateWith } from "./accelerate.ts";

@@ -1,6 +1,6 @@
 // InstaFlow (Liu et al. 2024, sections 3.1 and 3.2): reflow, then distill the straight flow into one step.
 
-import { z } from "zod";
+import * as z from "zod";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { dataRow } from "../pair.ts";
 import { distanceOf, evenly, idleScale, option, passes, regressing, smallTraining, stageOf } from "./parts.ts";

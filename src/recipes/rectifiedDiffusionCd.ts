@@ -1,7 +1,7 @@
 // Rectified Diffusion (CD) (Wang et al. 2024, section 3.2): consistency distillation after Rectified Diffusion. Along a
 // first-order path the prediction of the data is consistent already, so the second stage begins near its end.
 
-import { z } from "zod";
+import * as z from "zod";
 import { consistencyOptions, follow, idleTarget } from "./consistency.ts";
 import { evenly, idle, idleScale, passes, smallTraining } from "./parts.ts";
 import { recipe } from "./recipe.ts";

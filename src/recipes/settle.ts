@@ -3,7 +3,7 @@
 // 2024, section 4.1). So it is told less first, and learns its teacher's predictions again: by least squares in the layer
 // that sees the waves, where that is a U-Net's, and then by training.
 
-import { z } from "zod";
+import * as z from "zod";
 import { uniform } from "../core/index.ts";
 import { independent } from "../couplings/independent.ts";
 import { square, stopGradient, sub } from "../graph/index.ts";

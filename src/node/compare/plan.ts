@@ -1,5 +1,5 @@
 // A plan of `fewstep compare`: what it may hold, and the runs that it asks for. All that is wrong is said at once.
-import { z } from "zod";
+import * as z from "zod";
 import { brief, sentenceOf, listed as some } from "../../core/show.ts";
 import { type Resolved, resolveOptions } from "../accelerate.ts";
 import { accelerateOptions } from "../accelerateOptions.ts";
