@@ -64,8 +64,8 @@ export function samplers(runtime: Runtime) {
   });
 
   return {
-    async model({ slot, files }: Calls["model"]["ask"]): Promise<ModelFacts> {
-      const { start, notes } = openFiles(files);
+    async model({ slot, ...files }: Calls["model"]["ask"]): Promise<ModelFacts> {
+      const { start, notes } = await openFiles(files);
       const before = slots.get(slot);
       slots.set(slot, { start, spec: start.sampler, ready: new Map() });
       for (const old of before?.ready.values() ?? []) void old.then((ended) => ended.dispose()).catch(() => {});
