@@ -3,7 +3,7 @@
 
 import * as z from "zod";
 import { consistencyOptions, follow, idleTarget } from "./consistency.ts";
-import { evenly, idle, idleScale, passes, smallTraining } from "./parts.ts";
+import { evenly, idle, idleScale, needing, passes, smallTraining } from "./parts.ts";
 import { recipe } from "./recipe.ts";
 import { rectifiedDiffusionOptions, retrain } from "./rectifiedDiffusion.ts";
 
@@ -50,11 +50,7 @@ export const rectifiedDiffusionCd = recipe({
       images: 40_000,
     },
   },
-  needs: (o) => [
-    "data",
-    ...(o.rectify > 0 ? ["pairs" as const] : []),
-    ...(o.guidance === 1 ? [] : ["guidance" as const]),
-  ],
+  needs: (o) => needing("data", o.rectify > 0 && "pairs", o.guidance !== 1 && "guidance"),
   teacherNfe: (o) =>
     o.rectify > 0
       ? { perImage: 1 - o.rectify, perPair: o.teacherSteps * passes(o.guidance) }
