@@ -1,7 +1,7 @@
 // MeanFlow (Geng et al. 2025, algorithm 1): learn the average velocity over [r, t], by the identity that ties it to the
 // velocity at t: u = v − (t − r)·du/dt. The derivative is exact, by forward mode.
 
-import { z } from "zod";
+import * as z from "zod";
 import type { Clock } from "../clock.ts";
 import { logitNormal, normalCdf } from "../core/index.ts";
 import { independent } from "../couplings/independent.ts";
@@ -58,15 +58,19 @@ export const meanflow = recipe({
       distill: true,
       equal: 0.25,
       timeScale: 30,
+      settle: 0,
       timeMean: 0,
-      timeStd: 1.5,
-      images: 12_800,
+      timeStd: 2,
+      images: 48_000,
     },
   },
   needs: (o) => ["data", "network", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   teacherNfe(o) {
     const settling = o.timeScale === undefined ? 0 : o.settle;
-    return { perImage: (o.distill ? passes(o.guidance) * (1 - settling) : passes(o.guidance) - 1) + settling, perPair: 0 };
+    return {
+      perImage: (o.distill ? passes(o.guidance) * (1 - settling) : passes(o.guidance) - 1) + settling,
+      perPair: 0,
+    };
   },
   idle: (o, teacher) => ({
     ...idleStart(teacher),

@@ -1,7 +1,7 @@
 // Continuous-time consistency models (sCM, Lu & Song 2024, algorithm 1): the consistency function does not change along a
 // trajectory, so its tangent, exact by forward mode, is what is left to remove.
 
-import { z } from "zod";
+import * as z from "zod";
 import { logNormalNsr } from "../core/index.ts";
 import { independent } from "../couplings/independent.ts";
 import { stopGradient } from "../graph/index.ts";
@@ -43,7 +43,8 @@ export const scm = recipe({
       timeMean: 1,
       timeStd: 1.6,
       timeScale: 30,
-      images: 12_800,
+      settle: 0,
+      images: 48_000,
     },
   },
   needs: (o) => ["data", ...(o.guidance === 1 ? [] : ["guidance" as const])],

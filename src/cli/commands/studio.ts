@@ -1,6 +1,6 @@
 // fewstep studio: the page where one sees why few steps are enough, on this machine alone.
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "../../node/context.ts";
 import { serveStudio } from "../../node/studioServer.ts";
 import { command } from "../command.ts";
