@@ -171,7 +171,7 @@ describe("trainings in memory", () => {
     "%s",
     { timeout: 180_000 },
     async (name, recipe) => {
-      const small = { windows: 2, pairs: 64, teacherSteps: 2, from: 2, to: 1, steps: [1] };
+      const small = { windows: 2, pairs: 64, teacherSteps: 2, from: 2, to: 1 };
       const own = Object.fromEntries(Object.entries(small).filter(([option]) => option in recipe.options.shape));
       const { run, losses } = await finished({
         recipe,
@@ -182,7 +182,9 @@ describe("trainings in memory", () => {
         options: own,
       });
       expect(losses.length).toBeGreaterThan(0);
-      expect(losses.every((loss) => Number.isFinite(loss) && loss !== 0)).toBe(true);
+      expect(losses.every(Number.isFinite)).toBe(true);
+      // Of swiftbrush it begins at 0: its critic begins as the teacher.
+      expect(losses.at(-1)).not.toBe(0);
       const student = run.model();
       expect(student?.card).toMatchObject({ base: teacher.hash, recipe: { method: name } });
       expect(student?.start.theta).not.toEqual(teacher.start.theta);
