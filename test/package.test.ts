@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { apiPage } from "../scripts/apiDocs.ts";
 import { commandLine, install, type Packed, pack, root, runExample, typesProblems } from "../scripts/package.ts";
 
 let packed: Packed;
@@ -44,6 +45,14 @@ describe("the tarball", () => {
     expect(packed.bytes).toBeLessThan(8e6);
   });
 });
+
+test("docs/api.md is what the exports and their docstrings say (npm run docs:api writes it); no function is without one", async () => {
+  const { page, bare } = await apiPage(packed.dist);
+  expect(bare).toEqual([]);
+  expect(readFileSync(join(root, "docs/api.md"), "utf8") === page, "docs/api.md is as npm run docs:api writes it").toBe(
+    true,
+  );
+}, 120_000);
 
 test("installs in an empty project without scripts; the README's example, its types and the command line work there", async () => {
   const project = await install(packed);

@@ -58,7 +58,7 @@ function changeGraph(rng: Rng, graph: GraphProto): void {
         else if (node) node.opType = rng.pick(operators);
         break;
       case 9:
-        if (stored) stored.rawData = mutate.bytes(rng, stored.rawData);
+        if (stored) stored.rawData = Uint8Array.from(mutate.bytes(rng, stored.rawData));
         else if (node) node.opType = mutate.string(rng, node.opType);
         break;
       case 10:

@@ -4,7 +4,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { show } from "../core/show.ts";
 import type { Dataset } from "../data/dataset.ts";
-import type { StoredTensor } from "../data/safetensors.ts";
+import type { WritableTensor } from "../data/safetensors.ts";
 import {
   addMoments,
   type EndpointState,
@@ -82,12 +82,7 @@ function identityOf(opened: OpenedEvaluation, o: PartOptions, { seed, runtime }:
 }
 
 /** Makes a part, unless it is there. Throws an Error where the folder holds parts of another evaluation. */
-export async function makePart(
-  opened: OpenedEvaluation,
-  o: PartOptions,
-  part: Part,
-  context: Context,
-): Promise<void> {
+export async function makePart(opened: OpenedEvaluation, o: PartOptions, part: Part, context: Context): Promise<void> {
   const { jobs, teacher, teacherGuidance, data } = opened;
   const { report } = context;
   const range = rangeOf(part, o.n);
@@ -147,9 +142,9 @@ const sumsOf = ({ steps, nfe, n, seconds, states, shown }: Evaluation): Sums => 
 });
 
 async function writePart(file: string, all: PartSums, identity: Readonly<Record<string, string>>): Promise<void> {
-  const tensors: Record<string, StoredTensor> = {};
+  const tensors: Record<string, WritableTensor> = {};
   const put = (name: string, data: Float64Array | Float32Array, shape: readonly number[] = [data.length]) => {
-    tensors[name] = { shape: [...shape], data };
+    tensors[name] = { shape, data };
   };
   const numbers = all.map((evaluations, model) =>
     evaluations.map(({ features, endpoint: ends, shown, ...rest }) => {
