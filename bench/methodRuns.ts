@@ -141,10 +141,12 @@ export async function runBenchmark<R extends Run>(b: Benchmark<R>): Promise<void
   const chosen = values.methods.split(",").map((name) => methodNamed(name).name);
   const [sets, seeds] = [values.data.split(","), values.seeds.split(",").map(Number)];
   const jobs = Math.min(2, Number(values.jobs));
-  let results: Results<R> = existsSync(b.results)
-    ? (JSON.parse(readFileSync(b.results, "utf8")) as Results<R>)
-    : { about: {}, runs: [] };
+  const kept = (): Results<R> =>
+    existsSync(b.results) ? (JSON.parse(readFileSync(b.results, "utf8")) as Results<R>) : { about: {}, runs: [] };
+  let results = kept();
   const keep = async (run?: R) => {
+    // Another process may have kept runs since.
+    results = kept();
     const others = results.runs.filter((r) => !run || !same(r, run));
     const order = (r: Run) => [r.data, String(methods.indexOf(r.method)).padStart(2, "0"), r.seed].join();
     const runs = [...others, ...(run ? [run] : [])].sort((x, y) => (order(x) < order(y) ? -1 : 1));

@@ -19,7 +19,7 @@ const may: Readonly<Record<string, readonly string[]>> = {
   hash: [],
   comm: [],
   runtime: ["graph", "hash"],
-  onnx: ["graph", "data"],
+  onnx: ["core", "graph", "data"],
   clock: ["graph"],
   condition: ["graph"],
   draws: ["core", "graph", "clock", "condition"],
@@ -37,6 +37,7 @@ const may: Readonly<Record<string, readonly string[]>> = {
   figures: ["core", "data"],
   recipes: learning,
   run: running,
+  page: [...running, "diffusers", "onnx", "run"],
   node: [...running, "diffusers", "figures", "onnx", "run"],
 };
 /** Types that a layer may name although they lie above it: "from -> to". */

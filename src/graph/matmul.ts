@@ -15,6 +15,8 @@ const matmulOp = operator<MatmulAttrs>({
   name: "matmul",
   infer: ([a, b], { transA, transB }) => {
     expectFloat("matmul", a, b);
+    if (a.shape.length < 2 || b.shape.length < 2)
+      throw new RangeError(`matmul: [${a.shape}] times [${b.shape}]: expected two axes or more of each.`);
     const [m, k] = transA ? [cols(a.shape), rows(a.shape)] : [rows(a.shape), cols(a.shape)];
     const [k2, n] = transB ? [cols(b.shape), rows(b.shape)] : [rows(b.shape), cols(b.shape)];
     if (k !== k2)

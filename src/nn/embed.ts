@@ -12,17 +12,20 @@ export interface SinusoidOptions {
   readonly freqShift?: number;
 }
 
-/**
- * Sinusoidal embedding of x [B], on the scale 0 to 1000, to [B, width] (Ho et al. 2020; Vaswani et al. 2017, 3.5).
- * Every step of the frequencies is rounded to float32, as in PyTorch: at x = 999 float64 would differ by 5e-5.
- */
-export function sinusoid(x: Tensor, width: number, options: SinusoidOptions = {}): Tensor {
-  const { flipSinToCos = true, freqShift = 0 } = options;
+/** Frequencies of the waves. Every step is rounded to float32, as in PyTorch: at x = 999 float64 would differ by 5e-5. */
+export function waveRates(width: number, { freqShift = 0 }: SinusoidOptions): Float32Array {
   const half = Math.floor(width / 2);
   const rate = Math.fround(-Math.log(10000));
-  const frequencies = Float32Array.from({ length: half }, (_, i) =>
+  return Float32Array.from({ length: half }, (_, i) =>
     Math.exp(Math.fround(Math.fround(rate * i) / Math.fround(half - freqShift))),
   );
+}
+
+/** Sinusoidal embedding of x [B], on the scale 0 to 1000, to [B, width] (Ho et al. 2020; Vaswani et al. 2017, 3.5). */
+export function sinusoid(x: Tensor, width: number, options: SinusoidOptions = {}): Tensor {
+  const { flipSinToCos = true } = options;
+  const half = Math.floor(width / 2);
+  const frequencies = waveRates(width, options);
   const angles = mul(reshape(x, [x.shape[0], 1]), constant(frequencies, [1, half]));
   const waves = concat(flipSinToCos ? [cos(angles), sin(angles)] : [sin(angles), cos(angles)], 1);
   return width % 2 === 0

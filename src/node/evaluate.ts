@@ -1,7 +1,7 @@
 // What models lose with few steps, as a table, a report, charts and a grid on the same noise.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { writeAtomic } from "./atomic.ts";
 import type { Context } from "./context.ts";
 import { endsOfTeacher, measureModel } from "./evaluation.ts";

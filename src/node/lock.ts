@@ -6,6 +6,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import { brief, plain, sentenceOf } from "../core/show.ts";
 
 export interface Lock {
   /** Removes the lock, if it is still this one. Further calls do nothing. */
@@ -147,10 +148,10 @@ async function refuseIfAlive(found: Found, folder: string, path: string, host: s
       `${folder} is locked by a process that has not written its name yet. Try again in ${WRITING / 1000} seconds, or ${remove}.`,
     );
   }
-  const who = `process ${holder.pid}${holder.command ? ` (fewstep ${holder.command})` : ""}`;
+  const who = `process ${holder.pid}${holder.command ? ` (fewstep ${sentenceOf(plain(holder.command), 200)})` : ""}`;
   if (holder.host !== host)
     throw new Error(
-      `${folder} is in use by ${who} on the machine ${holder.host}, which cannot be asked from here. If it has ended there, ${remove}.`,
+      `${folder} is in use by ${who} on the machine ${brief(holder.host, 60)}, which cannot be asked from here. If it has ended there, ${remove}.`,
     );
   if (await isAlive(holder))
     throw new Error(`${folder} is in use by ${who}. Wait for it or stop it; if it is no run of fewstep, ${remove}.`);

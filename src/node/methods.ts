@@ -1,5 +1,7 @@
 // What `fewstep accelerate` can do follows from the recipes: flags with their texts and defaults, and what belongs to whom.
-import { z } from "zod";
+
+import * as z from "zod";
+import { brief } from "../core/show.ts";
 import { recipes } from "../recipes/index.ts";
 import type { Recipe, SampleKind, Start } from "../recipes/recipe.ts";
 import { UsageError } from "./failure.ts";
@@ -14,7 +16,7 @@ export const methods: readonly string[] = allMethods.map(({ name }) => name);
 export function methodNamed(name: string): AnyRecipe {
   const found = allMethods.find((recipe) => recipe.name === name);
   if (found) return found;
-  throw new UsageError(`--method ${name} is no method; there are: ${methods.join(", ")}.`);
+  throw new UsageError(`--method ${brief(name, 60)} is no method; there are: ${methods.join(", ")}.`);
 }
 
 function merged(key: string): z.ZodType {

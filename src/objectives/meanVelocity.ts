@@ -31,16 +31,19 @@ export interface MeanVelocityOptions {
   readonly weightOffset: number;
 }
 
-/** From parameters, a pair on straight paths and the earlier time r to a loss per sample [B]; `model` is told the span t − r. */
+/**
+ * From parameters, a pair on straight paths and the earlier time r to a loss per sample [B]; `model` is told the span t − r.
+ * `known` gives the velocity at a state where it is known; else it is the pair's, which is right on average.
+ */
 export const meanVelocity =
-  <P>(model: Model<P>, o: MeanVelocityOptions) =>
+  <P>(model: Model<P>, o: MeanVelocityOptions, known?: (z: Tensor, t: Clock, draws: Draws) => Tensor) =>
   (p: P, pair: Pair, r: Clock, cond: Cond, draws: Draws): Tensor => {
     const t = pair.clock;
     const z = draws.note(
       "state",
       read(pair, (time) => model.form.at(time)),
     );
-    const v = draws.note("velocity", guidedVelocity(model, p, pair, z, cond, o.guidance));
+    const v = draws.note("velocity", known?.(z, t, draws) ?? guidedVelocity(model, p, pair, z, cond, o.guidance));
     // Along (dz, dr, dt) = (v, 0, 1).
     const moving = t.moving(model.form);
     const span = moving.clock.with([r], (now, before) => now - before, 1);

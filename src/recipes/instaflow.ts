@@ -1,6 +1,6 @@
 // InstaFlow (Liu et al. 2024, sections 3.1 and 3.2): reflow, then distill the straight flow into one step.
 
-import { z } from "zod";
+import * as z from "zod";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { dataRow } from "../pair.ts";
 import { distanceOf, evenly, idleScale, option, passes, regressing, smallTraining, stageOf } from "./parts.ts";
@@ -34,9 +34,9 @@ export const instaflow = recipe({
       ...smallTraining.images,
       start: "snr-matched",
       teacherSteps: 20,
-      pairs: 2048,
+      pairs: 3072,
       atNoise: 0.5,
-      images: 16_000,
+      images: 32_000,
     },
   },
   needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],

@@ -1,10 +1,15 @@
 // MeanFlow (Geng et al. 2025, algorithm 1): learn the average velocity over [r, t], by the identity that ties it to the
 // velocity at t: u = v − (t − r)·du/dt. The derivative is exact, by forward mode.
 
-import { z } from "zod";
+import * as z from "zod";
+import type { Clock } from "../clock.ts";
 import { logitNormal, normalCdf } from "../core/index.ts";
 import { independent } from "../couplings/independent.ts";
+import type { Draws } from "../draws.ts";
+import { stopGradient, type Tensor } from "../graph/index.ts";
+import { guided, predict } from "../model.ts";
 import { meanVelocity } from "../objectives/meanVelocity.ts";
+import { read, straightRow } from "../pair.ts";
 import { told } from "./grow.ts";
 import { evenly, idle, passes, smallTraining, stageOf, student } from "./parts.ts";
 import { recipe, STUDENT } from "./recipe.ts";
@@ -17,10 +22,17 @@ export const meanflow = recipe({
   paper: {
     cite: "Geng et al. 2025, Mean Flows for One-step Generative Modeling",
     url: "https://arxiv.org/abs/2505.13447",
-    differs: ["the teacher is only the start: nothing is asked of it", "the network is told t and t − r"],
+    differs: [
+      "the teacher is only the start: nothing is asked of it, but with `--distill`, where the velocity is the teacher's",
+      "the network is told t and t − r",
+    ],
   },
   options: z.object({
     start: startOption,
+    distill: z
+      .boolean()
+      .default(false)
+      .describe("The velocity at a state is the teacher's, without the scatter of the data's own."),
     guidance: z.number().default(1).describe("Guidance of the velocity that is learned; it is baked into the student."),
     equal: z.number().min(0).max(1).default(0.75).describe("Share of samples with r = t."),
     timeMean: z.number().default(-0.4).describe("Mean of the logit of times."),
@@ -43,15 +55,22 @@ export const meanflow = recipe({
     images: {
       ...smallTraining.images,
       start: "snr-matched",
-      equal: 0.5,
-      timeScale: 5,
+      distill: true,
+      equal: 0.25,
+      timeScale: 30,
       timeMean: 0,
       timeStd: 1.5,
-      images: 16_000,
+      images: 12_800,
     },
   },
   needs: (o) => ["data", "network", ...(o.guidance === 1 ? [] : ["guidance" as const])],
-  teacherNfe: (o) => ({ perImage: passes(o.guidance) - 1 + (o.timeScale === undefined ? 0 : o.settle), perPair: 0 }),
+  teacherNfe(o) {
+    const settling = o.timeScale === undefined ? 0 : o.settle;
+    return {
+      perImage: (o.distill ? passes(o.guidance) * (1 - settling) : passes(o.guidance) - 1) + settling,
+      perPair: 0,
+    };
+  },
   idle: (o, teacher) => ({
     ...idleStart(teacher),
     ...idleSettling(o, teacher),
@@ -60,8 +79,13 @@ export const meanflow = recipe({
   *stages(teacher, o, seed) {
     const start = told(straightened(yield* settled(teacher, o), o.start), { span: true }, seed);
     const { model } = start;
-    const { form } = model;
-    const loss = meanVelocity(model, o);
+    const asked = guided(straightened(teacher, "snr-matched").model, o.guidance);
+    // A teacher can only be asked at times that it knows.
+    const { form } = o.distill ? asked : model;
+    const followed = o.guidance === 1 ? "dropped" : "full";
+    const velocity = (z: Tensor, t: Clock, draws: Draws) =>
+      stopGradient(read(predict(asked, teacher.params, z, t, draws.cond(followed)), straightRow));
+    const loss = meanVelocity(model, o, o.distill ? velocity : undefined);
     const law = logitNormal({ mean: o.timeMean, std: o.timeStd });
     const below = (t: number) => normalCdf((Math.log(t / (1 - t)) - o.timeMean) / o.timeStd);
     const cut = (t: number) => Math.min(form.tMax, Math.max(form.tMin, t));

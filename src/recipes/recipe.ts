@@ -1,6 +1,6 @@
 // What a recipe is: one object from which flags, help, configuration files, cards, docs and the training itself follow.
 
-import type { z } from "zod";
+import type * as z from "zod";
 import type { Draws } from "../draws.ts";
 import type { Tensor } from "../graph/index.ts";
 import type { Model, TimeInput } from "../model.ts";
@@ -112,7 +112,7 @@ export interface Recipe<S extends z.ZodObject = z.ZodObject, N extends string = 
   /** Learning rate, decay of the kept average, budget in images, where these are not given. */
   readonly training: { readonly lr: number; readonly ema: number; readonly images: number };
   /** Options, its own and those of training, for small data and minutes: the defaults are the paper's. */
-  readonly small?: Readonly<Record<SampleKind, Readonly<Record<string, string | number>>>>;
+  readonly small?: Readonly<Record<SampleKind, Readonly<Record<string, string | number | boolean>>>>;
   needs(o: z.output<S>): readonly Need[];
   /** The teacher's network evaluations: per image of training, and per stored pair. */
   teacherNfe(o: z.output<S>): { readonly perImage: number; readonly perPair: number };

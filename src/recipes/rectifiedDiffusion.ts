@@ -1,7 +1,7 @@
 // Rectified Diffusion (Wang et al. 2024, algorithm 1): keep form, prediction and sampler of the teacher, retrain on pairs
 // of noise and the sample the teacher makes of it. The comparison is in x0, as in the published code.
 
-import { z } from "zod";
+import * as z from "zod";
 import { uniform, withAtoms } from "../core/index.ts";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { dataRow } from "../pair.ts";
@@ -16,6 +16,10 @@ export const rectifiedDiffusionOptions = {
   distance: option.distance("pseudo-huber"),
   distanceScale: option.distanceScale(),
   pairs: option.pairs(4096),
+  compare: z
+    .enum(["x0", "prediction"])
+    .default("x0")
+    .describe("What is compared: the data, as in the published code, or the prediction, as in the published text."),
 };
 const schema = z.object(rectifiedDiffusionOptions);
 
@@ -26,7 +30,7 @@ export function retrain(teacher: Start, o: z.output<typeof schema>, share = 1): 
     model,
     coupling: storedPairs(model.form),
     times: withAtoms(o.atNoise, [model.form.tMax], uniform({ from: model.form.tMin, to: model.form.tMax })),
-    compare: dataRow,
+    compare: o.compare === "x0" ? dataRow : undefined,
     distance: distanceOf(o),
   });
   const solver = o.teacherSolver;

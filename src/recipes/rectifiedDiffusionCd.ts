@@ -1,7 +1,7 @@
 // Rectified Diffusion (CD) (Wang et al. 2024, section 3.2): consistency distillation after Rectified Diffusion. Along a
 // first-order path the prediction of the data is consistent already, so the second stage begins near its end.
 
-import { z } from "zod";
+import * as z from "zod";
 import { consistencyOptions, follow, idleTarget } from "./consistency.ts";
 import { evenly, idle, idleScale, passes, smallTraining } from "./parts.ts";
 import { recipe } from "./recipe.ts";
@@ -44,9 +44,9 @@ export const rectifiedDiffusionCd = recipe({
       teacherSteps: 20,
       pairs: 4096,
       atNoise: 0.5,
-      grid: 8,
+      grid: 4,
       targetDecay: 0.9,
-      images: 16_000,
+      images: 24_000,
     },
   },
   needs: (o) => [

@@ -1,7 +1,7 @@
 // Continuous-time consistency models (sCM, Lu & Song 2024, algorithm 1): the consistency function does not change along a
 // trajectory, so its tangent, exact by forward mode, is what is left to remove.
 
-import { z } from "zod";
+import * as z from "zod";
 import { logNormalNsr } from "../core/index.ts";
 import { independent } from "../couplings/independent.ts";
 import { stopGradient } from "../graph/index.ts";
@@ -37,7 +37,14 @@ export const scm = recipe({
   training: { lr: 1e-4, ema: 0.99, images: 128_000 },
   small: {
     points: { ...smallTraining.points, tangentWarmup: 500, timeScale: 5, images: 614400 },
-    images: { ...smallTraining.images, tangentWarmup: 100, timeScale: 5, images: 16_000 },
+    images: {
+      ...smallTraining.images,
+      tangentWarmup: 100,
+      timeMean: 1,
+      timeStd: 1.6,
+      timeScale: 30,
+      images: 12_800,
+    },
   },
   needs: (o) => ["data", ...(o.guidance === 1 ? [] : ["guidance" as const])],
   teacherNfe: (o) => ({ perImage: o.distill ? passes(o.guidance) : 0, perPair: 0 }),

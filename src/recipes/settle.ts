@@ -1,12 +1,15 @@
 // Methods that take derivatives in time need a network that is smooth in time. One that is told 1000·t through waves as
 // fast as its label has derivatives a thousand times its values, which drown what the method learns from (Lu & Song
-// 2024, section 4.1). So it is told less first, and learns its teacher's predictions again.
+// 2024, section 4.1). So it is told less first, and learns its teacher's predictions again: by least squares in the layer
+// that sees the waves, where that is a U-Net's, and then by training.
 
-import { z } from "zod";
+import * as z from "zod";
 import { uniform } from "../core/index.ts";
 import { independent } from "../couplings/independent.ts";
 import { square, stopGradient, sub } from "../graph/index.ts";
 import { inForm, networkModel, predict } from "../model.ts";
+import { fromConstants, unflatten } from "../nn/params.ts";
+import { retimed } from "../nn/retime.ts";
 import { meanOfSample } from "../objectives/regress.ts";
 import { read } from "../pair.ts";
 import { evenly, idle, stageOf, student } from "./parts.ts";
@@ -53,7 +56,9 @@ export function* settled(teacher: Start, o: SettleOptions): Generator<Stage, Sta
   const { form, native, prediction, own } = teacher.model;
   const told = networkModel(teacher.network, native ?? form, own ?? prediction, timeInput);
   const model = native ? inForm(told, form) : told;
-  const start: Start = { ...teacher, timeInput, model };
+  const tau = (told: typeof timeInput) => (t: number) => told.scale * t + told.offset;
+  const theta = retimed(teacher.network, teacher.spec, teacher.theta, tau(teacher.timeInput), tau(timeInput));
+  const start: Start = { ...teacher, timeInput, model, theta, params: fromConstants(unflatten(teacher.spec, theta)) };
   const player = student(start, (table, draws) => {
     const t = draws.clock("t", uniform({ from: form.tMin, to: form.tMax }));
     const x = read(independent(draws, t), (time) => form.at(time));

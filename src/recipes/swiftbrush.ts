@@ -1,7 +1,7 @@
 // SwiftBrush (Nguyen & Tran 2024, algorithm 1): a one-step student without any data, by variational score distillation: a
 // low-rank change of the teacher follows the student, and the samples move by the difference of the two.
 
-import { z } from "zod";
+import * as z from "zod";
 import { guided } from "../model.ts";
 import { initialize } from "../nn/initialize.ts";
 import { blockLayers, lowRank, lowRankSpec } from "../nn/lowRank.ts";
@@ -28,15 +28,16 @@ export const swiftbrush = recipe({
     rank: z.int().nonnegative().default(16).describe("Rank of the critic's change of the teacher; 0: a whole network."),
     alpha: z.number().positive().optional().describe("The change is alpha/rank times the product; default the rank."),
     layers: z.array(z.string()).default([]).describe("Layers that the critic changes; default: all inside blocks."),
+    every: z.int().positive().default(1).describe("Steps of the critic for one of the student: two time scales."),
     criticRate: z.number().positive().default(10).describe("The critic's learning rate, as a factor of the student's."),
   }),
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
   small: {
     points: { batch: 256, lr: 0.0003, ema: 0.99, warmup: 50, rank: 0, criticRate: 4, images: 614400 },
-    images: { ...smallTraining.images, rank: 0, criticRate: 4, images: 12_800 },
+    images: { ...smallTraining.images, lr: 5e-5, rank: 0, criticRate: 16, images: 9600 },
   },
   needs: (o) => [...(o.guidance === 1 ? [] : ["guidance" as const]), ...(o.rank > 0 ? ["weights" as const] : [])],
-  teacherNfe: (o) => ({ perImage: passes(o.guidance), perPair: 0 }),
+  teacherNfe: (o) => ({ perImage: passes(o.guidance) / o.every, perPair: 0 }),
   idle: (o) => idle(o.rank === 0, "with --rank 0", "alpha", "layers"),
   *stages(teacher, o, seed) {
     const { model, spec, theta, params } = teacher;
@@ -45,12 +46,16 @@ export const swiftbrush = recipe({
     const criticParams = (table: Table) => (o.rank === 0 ? table(CRITIC) : lowRank(params, table(CRITIC), change));
     const real = { model: guided(model, o.guidance), params };
     const fakeModel = guided(model, o.criticGuidance ?? o.guidance);
-    const moves = student(teacher, (table, draws) => {
-      const x = samplesOf(model, evenTimes(1, model.form), table, draws);
-      const fake = { model: fakeModel, params: criticParams(table) };
-      const t = draws.clock("t", inside);
-      return matching("vsd", real, fake, x, draws.cond("full"), t, draws.normal("noise_2"), draws);
-    });
+    const moves = student(
+      teacher,
+      (table, draws) => {
+        const x = samplesOf(model, evenTimes(1, model.form), table, draws);
+        const fake = { model: fakeModel, params: criticParams(table) };
+        const t = draws.clock("t", inside);
+        return matching("vsd", real, fake, x, draws.cond("full"), t, draws.normal("noise_2"), draws);
+      },
+      { every: o.every },
+    );
     const criticSpec = o.rank === 0 ? spec : lowRankSpec(spec, change);
     // ‖alpha·eps − alpha·noise‖²: eps as the paper weighs it.
     const follow = following(model, (t) => [0, model.form.at(t)[0]], "dropped-together");

@@ -255,6 +255,7 @@ test("an option's name, type and default come from its schema", async () => {
     "generate",
     "delta",
     "export",
+    "studio",
     "info",
     "doctor",
   ]);

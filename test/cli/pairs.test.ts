@@ -1,9 +1,9 @@
 // Pairs in parts: whoever makes a shard, and in whatever order, its bytes are those of one process; what is damaged or missing
 // is named and made again.
-import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { readSafetensors } from "../../src/node/files.ts";
+import { readSafetensors, writeSafetensors } from "../../src/node/files.ts";
 import { partOf, rangeOf } from "../../src/node/parts.ts";
 import { failure, fewstep, fewstepProcess, scratchOnce } from "./fewstep.ts";
 import { toyTeacher } from "./toyTeachers.ts";
@@ -86,6 +86,26 @@ test("pairs of another teacher, another size of shards and guidance that cannot 
   );
   const twelve = args("whole").map((arg) => (arg === "8" ? "12" : arg));
   expect(await failure(2, ...twelve)).toMatch(/^--per-shard is 12, and .* has shards of 8 pairs\.$/);
+});
+
+test("files that are named like pairs and are others' are never written over", async () => {
+  await mkdir(at("foreign"));
+  const mine = join(at("foreign"), "pairs-00002.safetensors");
+  await writeFile(mine, "my own notes");
+  // Without a pairs.json, then with one: a file without a checksum of fewstep is nobody's damaged pairs.
+  expect(await failure(1, ...args("foreign"))).toBe(
+    `${at("foreign")} holds pairs-00002.safetensors without the pairs.json that says how they were made. Choose another --pairs-dir, or move them away.`,
+  );
+  await go("theirs");
+  const shard = join(at("theirs"), "pairs-00001.safetensors");
+  await writeSafetensors(shard, { x: { shape: [1], data: Float32Array.of(7) } }, { format: "pt" });
+  const before = await bytes("theirs");
+  expect(await failure(1, ...args("theirs"))).toBe(
+    `${shard} is a file that fewstep did not write. Choose another --pairs-dir, or move it away.`,
+  );
+  expect(await bytes("theirs")).toEqual(before);
+  expect(await readFile(mine, "utf8")).toBe("my own notes");
+  expect(await readdir(at("foreign"))).toEqual(["pairs-00002.safetensors"]);
 });
 
 test("training takes them, whatever the size of their shards", async () => {

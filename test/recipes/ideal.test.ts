@@ -349,6 +349,24 @@ describe("in continuous time", () => {
     expect((await of(0.05)).loss).toBeGreaterThan(1e-4);
   });
 
+  it("with the velocity known, MeanFlow's identity holds at every state of independent data and noise", async () => {
+    const of = async (known: boolean) => {
+      const column = { shape: [1], dtype: "float32" } as const;
+      const draws = drawsOf(B, [1], {}, { x: column, noise: column });
+      const t = draws.clock("t", () => 0.8);
+      const r = draws.clockAfter("r", t, (q) => 0.6 * q);
+      const [slope, offset] = denoiser()(linear(), () => [-1, 1])(0.8);
+      const velocityAt = (z: Tensor) => add(mul(z, slope), offset);
+      const options = { guidance: 1, weightPower: 0, weightOffset: 1 };
+      const loss = meanVelocity(averageVelocity(), options, known ? velocityAt : undefined);
+      const losses = loss(roles.student, noised(t, draws.data("x"), draws.data("noise")), r, {}, draws);
+      const noise = Float32Array.from(xi, (_, i) => xi[(7 * i + 3) % B]);
+      return valuesOf(losses, draws, { x: Float32Array.from(xi, (x) => m + s * x), noise });
+    };
+    expect((await of(true)).loss).toBeLessThan(1e-9);
+    expect((await of(false)).loss).toBeGreaterThan(0.01);
+  });
+
   it("sCM's tangent is zero for the exact consistency function, and only for it", async () => {
     const exact: Knows = consistent(
       (form) => (t) => {

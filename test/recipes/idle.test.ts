@@ -53,7 +53,7 @@ const other: Options = {
   rounds: 2,
   start: "snr-matched",
   distillShare: 0.25,
-  distill: false,
+  distill: [false, true],
   boundary: "edm",
   sigmaData: 0.7,
   guidanceMin: 1.5,
@@ -99,7 +99,7 @@ const choices: Readonly<Record<string, readonly Options[]>> = {
   dmd: [{ regression: 0 }, { gan: 0.1 }, { gan: 0.1, regression: 0 }],
   swiftbrush: [{ rank: 0 }],
   adversarial: [{ gan: 0 }, { regression: 0 }, { distance: "huber" }],
-  meanflow: [{ timeScale: 5 }, { weightPower: 0 }],
+  meanflow: [{ distill: true }, { timeScale: 5 }, { weightPower: 0 }],
   scm: [{ distill: false }, { normalize: false }, { timeScale: 5 }],
 };
 
@@ -202,20 +202,4 @@ describe("to give one is refused", () => {
     expect(refusal("scm", { timeScale: 1000, settle: 0.3 })).toBe("");
     expect(refusal("scm", { timeScale: 1000, settle: 0.3 }, teachers.curved)).toMatch("--settle does nothing");
   });
-});
-
-it("what never ends, or has nothing to learn from, is said", () => {
-  const names = (name: string, o: Options) => {
-    const recipe = recipeOf(name);
-    return outline(() => recipe.stages(teachers.curved, recipe.options.parse(o), key(1))).map((stage) => stage.name);
-  };
-  expect(names("progressive", { from: 6, to: 1 })).toEqual(["6 steps", "3 steps", "1 step"]);
-  expect(() => names("progressive", { from: 8, to: 3 })).toThrow(
-    "8 steps become 8, 4, 2, 1 by halving. Expected --to to be one of them, not 3.",
-  );
-  expect(() => names("progressive", { from: 2, to: 8 })).toThrow("2 steps become 2, 1 by halving");
-  expect(() => names("adversarial", { regression: 0, gan: 0 })).toThrow("there is nothing to learn from");
-  expect(() => names("lcm", { guidanceMin: 5, guidanceMax: 2 })).toThrow(
-    "--guidance-min 5 is more than --guidance-max 2",
-  );
 });

@@ -1,12 +1,15 @@
 // A plan of `fewstep compare`: what it may hold, and the runs that it asks for. All that is wrong is said at once.
-import { z } from "zod";
+import * as z from "zod";
+import { brief, sentenceOf, listed as some } from "../../core/show.ts";
 import { type Resolved, resolveOptions } from "../accelerate.ts";
 import { accelerateOptions } from "../accelerateOptions.ts";
 import { sentence, UsageError } from "../failure.ts";
 import { methodNamed, methodOptions } from "../methods.ts";
-import { flagName, valuesOf } from "../options.ts";
+import { flagName, parseOptions, valuesOf } from "../options.ts";
 import { trainOptions } from "../train.ts";
 
+/** Problems that a message lists. */
+const MOST_LISTED = 12;
 const count = z.int().positive();
 const options = z.record(z.string(), z.unknown());
 
@@ -33,7 +36,7 @@ const entrySchema = z.strictObject({
   /** Guidance of its samples. Default the plan's. */
   guidance: z.number().optional(),
   /** Steps that it is measured at. Default the plan's. */
-  steps: z.array(count).min(1).optional(),
+  steps: z.array(count).min(1).max(100).optional(),
 });
 
 const planSchema = z.strictObject({
@@ -45,7 +48,10 @@ const planSchema = z.strictObject({
   teacher: z.union([z.string(), z.strictObject({ train: options })]),
   student: z.string().optional(),
   preset: z.enum(["paper", "small"]).default("paper"),
-  methods: z.array(z.union([z.string(), entrySchema])).min(1),
+  methods: z
+    .array(z.union([z.string(), entrySchema]))
+    .min(1)
+    .max(100),
   /** For all methods that have them. */
   options: options.default({}),
   budget: z.strictObject({
@@ -54,8 +60,8 @@ const planSchema = z.strictObject({
     teacherEvaluations: count.optional(),
     minutes: z.number().positive().optional(),
   }),
-  seeds: z.array(z.int().nonnegative()).min(1).default([0]),
-  steps: z.array(count).min(1),
+  seeds: z.array(z.int().nonnegative()).min(1).max(1000).default([0]),
+  steps: z.array(count).min(1).max(100),
   metrics: z.array(z.enum(metricNames)).min(1).optional(),
   features: z.string().default("auto"),
   n: count.default(1000),
@@ -108,22 +114,25 @@ export function readPlan(json: unknown, file: string): { readonly plan: Plan; re
 }
 
 export function problemsOf(file: string, problems: readonly string[]): UsageError {
-  const [first] = problems;
-  if (problems.length === 1) return new UsageError(`${file} cannot be run: ${first.replace(/\.$/, "")}.`);
-  const listed = problems.map((text, i) => `(${i + 1}) ${text.replace(/\.$/, "")}`);
+  const texts = problems.map((text) => sentenceOf(text, 300).replace(/\.$/, ""));
+  if (problems.length === 1) return new UsageError(`${file} cannot be run: ${texts[0]}.`);
+  const listed = texts.slice(0, MOST_LISTED).map((text, i) => `(${i + 1}) ${text}`);
+  if (texts.length > MOST_LISTED) listed.push(`and ${texts.length - MOST_LISTED} more`);
   return new UsageError(`${file} cannot be run, for ${problems.length} reasons: ${listed.join("; ")}.`);
 }
 
 function said(issue: z.core.$ZodIssue): string {
-  const where = issue.path.map(String).join(".") || "the plan";
+  const where = brief(issue.path.map(String).join("."), 80) || "the plan";
   if (issue.code === "unrecognized_keys") {
     const known = issue.path.length === 0 ? ` (there are ${Object.keys(planSchema.shape).join(", ")})` : "";
-    return `${where} has no ${issue.keys.map((key) => `"${key}"`).join(", ")}${known}`;
+    return `${where} has no ${some(issue.keys.map((key) => `"${brief(key, 40)}"`))}${known}`;
   }
   if (issue.code === "invalid_union" && issue.errors.length > 0) {
     const [closest] = [...issue.errors].sort((a, b) => depth(b) - depth(a));
     return closest.map((inner) => said({ ...inner, path: [...issue.path, ...inner.path] })).join(", ");
   }
+  const missing = issue.message.match(/^Invalid input: expected (.*), received undefined$/);
+  if (missing) return `${where} is missing: expected ${missing[1]}`;
   return `${where}: ${issue.message.replace(/^Invalid input: /, "")}`;
 }
 /** Of a union's errors, those of the alternative that was meant go deepest. */
@@ -185,7 +194,7 @@ export function trainingOf(plan: Plan) {
   const taken = ["out", "run", "resume", "dryRun", "minutes"].filter((key) => key in values);
   if (taken.length > 0)
     throw new UsageError(`${taken.map(flagName).join(", ")} cannot be an option of a plan's teacher`);
-  return trainOptions.parse(values);
+  return parseOptions(trainOptions, values);
 }
 
 export interface Asked {

@@ -10,7 +10,7 @@ import { version } from "../../version.ts";
 import { prepare } from "../accelerate.ts";
 import { makeFolder } from "../atomic.ts";
 import { type Context, checkInterrupt } from "../context.ts";
-import { readJson, writeJson } from "../files.ts";
+import { writeJson } from "../files.ts";
 import { waitForLock } from "../lock.ts";
 import { type LoadedModel, loadModel, saveModel } from "../models.ts";
 import { toConfig } from "../options.ts";
@@ -18,6 +18,7 @@ import { storedPairs } from "../pairsFolder.ts";
 import { trainTeacher } from "../train.ts";
 import { launch } from "../training.ts";
 import { type Asked, type Entry, optionsOf, type Plan, trainingOf } from "./plan.ts";
+import { finishedSchema, readStored, secondsSchema } from "./stored.ts";
 
 /** What a comparison works with. */
 export interface Bench {
@@ -161,10 +162,7 @@ export async function finish(run: PlannedRun, bench: Bench): Promise<FinishedRun
     await writeJson(join(folder, "about.json"), about);
     await train(run, path, bench);
   }
-  const done = Object(await readJson(join(folder, "finished.json"))) as Pick<
-    FinishedRun,
-    "images" | "teacherEvaluations" | "seconds"
-  >;
+  const done = await readStored(join(folder, "finished.json"), finishedSchema);
   const names = plan.curve > 0 ? await readdir(join(folder, "snapshots")).catch(() => []) : [];
   const snapshots = names
     .map((name) => ({ images: Number(name), path: join(folder, "snapshots", name) }))
@@ -195,7 +193,7 @@ async function train({ folder, seed, asked }: PlannedRun, path: string, bench: B
   );
   // Seconds that earlier attempts took, as far as they were told.
   const spent = join(folder, "spent.json");
-  const before = (await exists(spent)) ? (Object(await readJson(spent)) as { seconds: number }).seconds : 0;
+  const before = (await exists(spent)) ? (await readStored(spent, secondsSchema)).seconds : 0;
   const [first] = outline(job.stages);
   const source = first.source.pairs;
   // Where minutes count, each run makes its own; elsewhere pairs are made once and charged to each.
@@ -245,7 +243,7 @@ async function timedPairs(
   context: Context,
 ): Promise<number> {
   const file = join(folder, "seconds.json");
-  if (await exists(file)) return Number((Object(await readJson(file)) as { seconds: number }).seconds);
+  if (await exists(file)) return (await readStored(file, secondsSchema)).seconds;
   const begun = performance.now();
   await storedPairs(source, folder, context);
   const seconds = (performance.now() - begun) / 1000;

@@ -1,6 +1,6 @@
 // README.md of a model folder: the model card that hubs read, in words that follow from card.json.
 import { metricTitle } from "../figures/metricNames.ts";
-import type { Card } from "../run/card.ts";
+import type { Card } from "./card.ts";
 
 const list = (values: readonly unknown[]): string => `[${values.map((v) => JSON.stringify(v)).join(", ")}]`;
 
