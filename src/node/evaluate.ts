@@ -10,7 +10,7 @@ import { type ModelResult, type Report, writeReport } from "./evaluationReport.t
 import { UsageError } from "./failure.ts";
 import { type Measuring, measuring } from "./features.ts";
 import { openData } from "./files.ts";
-import { withMetrics } from "./modelCard.ts";
+import { withMetrics } from "../run/modelCard.ts";
 import { loadModel, withClasses } from "./models.ts";
 import { partOf, partText } from "./parts.ts";
 import { claimReport } from "./reportFolder.ts";
@@ -41,7 +41,10 @@ export const evaluateOptions = z.object({
     .meta({ value: "i/n" }),
   card: z.boolean().default(false).describe("Puts the numbers into the README.md of the models' folders, for hubs."),
   join: z.boolean().default(false).describe("Makes the report of all parts, without sampling again."),
-  features: z.string().default("auto").describe('What samples are compared by: "auto", "none" or an .onnx file.'),
+  features: z
+    .string()
+    .default("auto")
+    .describe('What samples are compared by: "auto", "none" or an .onnx file, with its conventions after a "?".'),
   out: z.string().default("evaluation").describe("Where report, charts and grid go.").meta({ value: "dir" }),
   force,
 });

@@ -6,7 +6,7 @@ import type { Runtime } from "../runtime/index.ts";
 import { accelerateWith } from "./accelerate.ts";
 import { type AccelerateOptions, type lowRankOptions, optionsOf, type own } from "./accelerateOptions.ts";
 import { type CallOptions, contextOf } from "./call.ts";
-import type { PlanInput } from "./compare/plan.ts";
+import type { PlanInput } from "./compare/planSchema.ts";
 import { type Compared, compareOptions, comparePlan } from "./compare.ts";
 import type { Context } from "./context.ts";
 import { evaluateModels, evaluateOptions } from "./evaluate.ts";

@@ -38,8 +38,7 @@ export function follow(
   const { model, params, timeInput } = start;
   const { form } = model;
   const boundary: Boundary = { kind: o.boundary, sigmaData: o.sigmaData };
-  const label = (t: number) => timeInput.scale * t + timeInput.offset;
-  const loss = consistencyLoss(endOf(model, boundary, label), distanceOf(o));
+  const loss = consistencyLoss(endOf(model, boundary, timeInput), distanceOf(o));
   const asked = guided(model, o.guidance);
   const player = student(
     start,
@@ -61,7 +60,7 @@ export function follow(
     o.target === "average" ? { averages: { target: o.targetDecay } } : {},
   );
   const { kind, sigmaData } = boundary;
-  const sampled = kind === "jump" ? model : consistent(model, { kind, sigmaData }, label);
+  const sampled = kind === "jump" ? model : consistent(model, { kind, sigmaData }, timeInput);
   return stageOf(start, { ...stage, model: sampled, players: [player], source: { data: "" } });
 }
 

@@ -33,10 +33,9 @@ export const instaflow = recipe({
     images: {
       ...smallTraining.images,
       start: "snr-matched",
-      teacherSteps: 20,
-      pairs: 3072,
-      atNoise: 0.5,
-      images: 32_000,
+      teacherSteps: 4,
+      pairs: 4096,
+      images: 40_000,
     },
   },
   needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],

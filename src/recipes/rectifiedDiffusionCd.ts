@@ -41,12 +41,13 @@ export const rectifiedDiffusionCd = recipe({
     },
     images: {
       ...smallTraining.images,
-      teacherSteps: 20,
+      teacherSteps: 8,
       pairs: 4096,
       atNoise: 0.5,
-      grid: 4,
+      grid: 2,
       targetDecay: 0.9,
-      images: 24_000,
+      rectify: 0.4,
+      images: 40_000,
     },
   },
   needs: (o) => [
@@ -61,7 +62,7 @@ export const rectifiedDiffusionCd = recipe({
   idle: (o) => ({
     ...idleScale(o),
     ...idleTarget(o),
-    ...idle(o.rectify === 0, "with --rectify 0", "teacherSteps", "teacherSolver", "atNoise", "pairs"),
+    ...idle(o.rectify === 0, "with --rectify 0", "teacherSteps", "teacherSolver", "atNoise", "pairs", "compare"),
   }),
   *stages(teacher, o) {
     const first = o.rectify > 0 ? yield retrain(teacher, o, o.rectify) : teacher;

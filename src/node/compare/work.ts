@@ -9,7 +9,7 @@ import { type LoadedModel, loadModel } from "../models.ts";
 import type { Part } from "../parts.ts";
 import type { Checked } from "./check.ts";
 import { identityOf, keptEnds, type Numbers, numbersOf, type Scale, shownCount, shownSamples } from "./measure.ts";
-import { metricNames } from "./plan.ts";
+import { metricNames } from "./planSchema.ts";
 import type { Comparison, ShownRow } from "./report.ts";
 import type { EntryResult, SeedResult } from "./results.ts";
 import { type Bench, finish, plannedRun, readyTeacher } from "./runs.ts";
