@@ -31,8 +31,8 @@ export interface Packed {
   dispose(): Promise<void>;
 }
 
-/** Compiles and packs in a folder of its own, so that dist/ stays as it is. */
-export async function pack(): Promise<Packed> {
+/** Compiles and packs in a folder of its own, so that dist/ stays as it is. `studio`: with its page, as it is published. */
+export async function pack({ studio = false } = {}): Promise<Packed> {
   const folder = await mkdtemp(join(tmpdir(), "fewstep-pack-"));
   const stage = join(folder, "stage");
   await mkdir(stage);
@@ -41,6 +41,14 @@ export async function pack(): Promise<Packed> {
     [join(root, "node_modules/typescript/bin/tsc"), "-p", "tsconfig.build.json", "--outDir", join(stage, "dist")],
     root,
   );
+  if (studio) {
+    const vite = join(root, "node_modules/vite/bin/vite.js");
+    await run(
+      process.execPath,
+      [vite, "build", "studio", "--outDir", join(stage, "dist/studio"), "--emptyOutDir"],
+      root,
+    );
+  }
   // npm itself chooses of them what package.json names.
   for (const name of [
     "package.json",

@@ -87,7 +87,9 @@ test.each([
   );
 });
 
-test("a model without prompts: network, memory and time, and what is not asked of it", { timeout: 60_000 }, async () => {
+test("a model without prompts: network, memory and time, and what is not asked of it", {
+  timeout: 60_000,
+}, async () => {
   const teacher = join(root, "assets/mnist-teacher");
   const { code, out, err } = await fewstep("doctor", teacher, "--steps", "8", "--guidance", "2", "--batch", "4");
   expect(code, err).toBe(0);
