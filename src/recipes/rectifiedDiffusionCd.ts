@@ -47,7 +47,7 @@ export const rectifiedDiffusionCd = recipe({
       grid: 2,
       targetDecay: 0.9,
       rectify: 0.4,
-      images: 40_000,
+      images: 28_800,
     },
   },
   needs: (o) => needing("data", o.rectify > 0 && "pairs", o.guidance !== 1 && "guidance"),
