@@ -1,7 +1,7 @@
 // Adversarial distillation with regression on the teacher's pairs (ADD, Sauer et al. 2023; the discriminator on noised
 // samples is diffusion-GAN's, Wang et al. 2022): one step, kept to its pair by the regression, sharpened by the discriminator.
 
-import { z } from "zod";
+import * as z from "zod";
 import type { Draws } from "../draws.ts";
 import { mul, stopGradient } from "../graph/index.ts";
 import { discriminatorLoss, generatorLoss, knowsNothing } from "../objectives/adversarial.ts";

@@ -1,7 +1,7 @@
 // Consistency distillation and training (Song et al. 2023, algorithms 2 and 3): wherever it is asked on a trajectory, the
 // student answers with the trajectory's end.
 
-import { z } from "zod";
+import * as z from "zod";
 import { discrete, uniform } from "../core/index.ts";
 import { independent } from "../couplings/independent.ts";
 import { guided } from "../model.ts";

@@ -1,7 +1,7 @@
 // Distribution matching distillation: DMD (Yin et al. 2024) and DMD2 (Yin et al. 2024b). The student's samples move by the
 // difference of two predictions: the teacher's, and that of a critic that follows the student.
 
-import { z } from "zod";
+import * as z from "zod";
 import type { Draws } from "../draws.ts";
 import { mul, square, stopGradient, sub, type Tensor } from "../graph/index.ts";
 import { guided, predict } from "../model.ts";

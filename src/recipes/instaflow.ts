@@ -1,6 +1,6 @@
 // InstaFlow (Liu et al. 2024, sections 3.1 and 3.2): reflow, then distill the straight flow into one step.
 
-import { z } from "zod";
+import * as z from "zod";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { dataRow } from "../pair.ts";
 import {
@@ -44,10 +44,9 @@ export const instaflow = recipe({
     images: {
       ...smallTraining.images,
       start: "snr-matched",
-      teacherSteps: 20,
-      pairs: 3072,
-      atNoise: 0.5,
-      images: 32_000,
+      teacherSteps: 4,
+      pairs: 4096,
+      images: 40_000,
     },
   },
   needs: (o) => needing("pairs", o.guidance !== 1 && "guidance"),

@@ -1,7 +1,7 @@
 // Latent Consistency Models (Luo et al. 2023, algorithm 1): consistency distillation of the guided teacher, over steps of
 // a coarse grid, by a network that is told the guidance.
 
-import { z } from "zod";
+import * as z from "zod";
 import { canBeGuided } from "../condition.ts";
 import { discrete, uniform } from "../core/index.ts";
 import { add } from "../graph/index.ts";

@@ -1,7 +1,7 @@
 // MeanFlow (Geng et al. 2025, algorithm 1): learn the average velocity over [r, t], by the identity that ties it to the
 // velocity at t: u = v − (t − r)·du/dt. The derivative is exact, by forward mode.
 
-import { z } from "zod";
+import * as z from "zod";
 import type { Clock } from "../clock.ts";
 import { logitNormal, normalCdf } from "../core/index.ts";
 import { independent } from "../couplings/independent.ts";

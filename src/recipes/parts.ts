@@ -1,6 +1,6 @@
 // What recipes share: options with their texts, the student, samplers.
 
-import { z } from "zod";
+import * as z from "zod";
 import { type Form, tickWindows, type Windows } from "../core/index.ts";
 import type { Coupling } from "../couplings/coupling.ts";
 import type { CondKind } from "../draws.ts";

@@ -1,7 +1,7 @@
 // Rectified Diffusion (Wang et al. 2024, algorithm 1): keep form, prediction and sampler of the teacher, retrain on pairs
 // of noise and the sample the teacher makes of it. The comparison is in x0, as in the published code.
 
-import { z } from "zod";
+import * as z from "zod";
 import { uniform, withAtoms } from "../core/index.ts";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { dataRow } from "../pair.ts";

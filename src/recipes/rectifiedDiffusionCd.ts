@@ -1,7 +1,7 @@
 // Rectified Diffusion (CD) (Wang et al. 2024, section 3.2): consistency distillation after Rectified Diffusion. Along a
 // first-order path the prediction of the data is consistent already, so the second stage begins near its end.
 
-import { z } from "zod";
+import * as z from "zod";
 import { consistencyOptions, follow, idleTarget } from "./consistency.ts";
 import { evenly, idle, idleScale, needing, passes, smallTraining } from "./parts.ts";
 import { recipe } from "./recipe.ts";
@@ -41,12 +41,13 @@ export const rectifiedDiffusionCd = recipe({
     },
     images: {
       ...smallTraining.images,
-      teacherSteps: 20,
+      teacherSteps: 8,
       pairs: 4096,
       atNoise: 0.5,
-      grid: 4,
+      grid: 2,
       targetDecay: 0.9,
-      images: 24_000,
+      rectify: 0.4,
+      images: 28_800,
     },
   },
   needs: (o) => needing("data", o.rectify > 0 && "pairs", o.guidance !== 1 && "guidance"),
@@ -57,7 +58,7 @@ export const rectifiedDiffusionCd = recipe({
   idle: (o) => ({
     ...idleScale(o),
     ...idleTarget(o),
-    ...idle(o.rectify === 0, "with --rectify 0", "teacherSteps", "teacherSolver", "atNoise", "pairs"),
+    ...idle(o.rectify === 0, "with --rectify 0", "teacherSteps", "teacherSolver", "atNoise", "pairs", "compare"),
   }),
   *stages(teacher, o) {
     const first = o.rectify > 0 ? yield retrain(teacher, o, o.rectify) : teacher;

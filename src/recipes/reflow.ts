@@ -1,7 +1,7 @@
 // Rectified flow, k-reflow (Liu et al. 2023, section 2.2; InstaFlow, section 3.1, from a diffusion teacher): move straight
 // between noise and the sample that the model makes of it, and again from the pairs of the result.
 
-import { z } from "zod";
+import * as z from "zod";
 import { linear, uniform, velocity, withAtoms } from "../core/index.ts";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { inForm, networkModel } from "../model.ts";

@@ -1,7 +1,7 @@
 // Continuous-time consistency models (sCM, Lu & Song 2024, algorithm 1): the consistency function does not change along a
 // trajectory, so its tangent, exact by forward mode, is what is left to remove.
 
-import { z } from "zod";
+import * as z from "zod";
 import { logNormalNsr } from "../core/index.ts";
 import { independent } from "../couplings/independent.ts";
 import { stopGradient } from "../graph/index.ts";

@@ -3,7 +3,7 @@
 // 2024, section 4.1). So it is told less first, and learns its teacher's predictions again: by least squares in the layer
 // that sees the waves, where that is a U-Net's, and then by training.
 
-import { z } from "zod";
+import * as z from "zod";
 import { uniform } from "../core/index.ts";
 import { independent } from "../couplings/independent.ts";
 import { square, stopGradient, sub } from "../graph/index.ts";
@@ -23,11 +23,11 @@ export const settleOptions = {
     .describe("What the network is told at t = 1; a low number makes it smooth in time. Default as the teacher."),
   settle: z
     .number()
-    .gt(0)
+    .min(0)
     .lt(1)
     .default(0.2)
     .describe(
-      "With another time scale: share of the budget in which the student learns its teacher's predictions again.",
+      "With another time scale: share of the budget in which the student learns its teacher's predictions again; 0: none, for a U-Net, whose first layer of the time is refitted in any case.",
     ),
 };
 
@@ -59,6 +59,7 @@ export function* settled(teacher: Start, o: SettleOptions): Generator<Stage, Sta
   const labels = [timeLabel(teacher.timeInput), timeLabel(timeInput)] as const;
   const theta = retimed(teacher.network, teacher.spec, teacher.theta, ...labels);
   const start: Start = { ...teacher, timeInput, model, theta, params: fromConstants(unflatten(teacher.spec, theta)) };
+  if (o.settle === 0) return start;
   const player = student(start, (table, draws) => {
     const t = draws.clock("t", uniform({ from: form.tMin, to: form.tMax }));
     const x = read(independent(draws, t), (time) => form.at(time));

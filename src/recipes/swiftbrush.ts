@@ -1,7 +1,7 @@
 // SwiftBrush (Nguyen & Tran 2024, algorithm 1): a one-step student without any data, by variational score distillation: a
 // low-rank change of the teacher follows the student, and the samples move by the difference of the two.
 
-import { z } from "zod";
+import * as z from "zod";
 import { guided } from "../model.ts";
 import { initialize } from "../nn/initialize.ts";
 import { blockLayers, lowRank, lowRankSpec } from "../nn/lowRank.ts";

@@ -1,7 +1,7 @@
 // card.json: what a checkpoint says of itself. A model sampled in the wrong form fails silently, so the card carries
 // form, prediction, windows and sampler, and nothing needs to be said again when it is used.
 
-import { z } from "zod";
+import * as z from "zod";
 import { classCount, nullLabel } from "../condition.ts";
 import {
   type FormSpec,

@@ -1,5 +1,5 @@
 // What a comparison keeps in files of its own, read with care: a number that is none would stand in a report.
-import { z } from "zod";
+import * as z from "zod";
 import { show } from "../../core/show.ts";
 import { firstIssue } from "../../nn/config.ts";
 import { readJson } from "../files.ts";
@@ -36,6 +36,7 @@ export const finishedSchema = z.object({
   images: count,
   teacherEvaluations: number.nonnegative(),
   seconds: number.nonnegative(),
+  resumed: z.boolean().optional(),
 });
 
 export const secondsSchema = z.object({ seconds: number.nonnegative() });
