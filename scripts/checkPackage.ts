@@ -24,7 +24,7 @@ if (values.release) {
       "package.json has no repository: add its public address before publishing, from which the package page makes links of the README's relative ones.",
     );
 }
-const packed = await pack();
+const packed = await pack({ studio: true });
 let project: Project | undefined;
 try {
   say(`packed: ${packed.files.length} files, ${(packed.bytes / 1e6).toFixed(2)} MB`);
