@@ -144,8 +144,8 @@ describe("programs", () => {
     const due = events.filter(({ kind }) => kind === "step").map(({ players }) => Object.keys(players).join());
     expect(due).toEqual(["", "student", "critic", "student", "", "student,critic"]);
     expect(kept).toEqual([[], alone1, both, [...alone1, ...both]]);
-    const { players } = events.at(-1)?.state ?? { players: {} };
-    expect([players.student.updates, players.critic.updates]).toEqual([3, 2]);
+    const players = events.at(-1)?.state?.players;
+    expect([players?.student.updates, players?.critic.updates]).toEqual([3, 2]);
   });
 });
 
