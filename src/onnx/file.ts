@@ -121,8 +121,12 @@ function graphOf(graph: GraphProto, external: ExternalData | undefined, depth = 
 export function constantIn({ opType, domain, attribute, output }: NodeProto): TensorProto | undefined {
   if (opType !== "Constant" || ownDomain(domain) !== "" || attribute.length !== 1) return undefined;
   const [{ name, t, refAttrName }] = attribute;
-  return name === "value" && t && refAttrName === "" && output.length === 1 ? { ...t, name: output[0] } : undefined;
+  return name === "value" && t && refAttrName === "" && output.length === 1 ? named(t, output[0]) : undefined;
 }
+
+/** Fields that a file leaves out have their defaults on the message's prototype, which a spread would lose. */
+const named = (t: TensorProto, name: string): TensorProto =>
+  Object.assign(Object.create(Object.getPrototypeOf(t)), t, { name });
 
 function nodeOf(node: NodeProto, external: ExternalData | undefined, depth = 0): OnnxNode {
   return {

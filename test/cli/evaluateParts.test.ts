@@ -89,7 +89,7 @@ describe("evaluate", () => {
     await rm(file(1));
     expect(await failure(1, ...asked("parts"), "--join")).toMatch(/Of the 3 parts in .*, 1 is missing: 1\.$/);
     await writeFile(at("parts.parts/part-0-of-2.safetensors"), "");
-    expect(await failure(1, ...asked("parts"), "--join")).toContain("has parts of 3 and of 2");
+    expect(await failure(1, ...asked("parts"), "--join")).toContain("has parts of 2 and of 3");
     expect(await failure(1, ...asked("none"), "--join")).toContain("has no parts. Make them first");
     expect(await failure(2, ...asked("none"), "--part", "0/2", "--join")).toContain("are two steps");
     expect(await failure(2, ...asked("none"), "--part", "0/400")).toContain("is empty: take at most 134 parts");
