@@ -25,6 +25,7 @@ export interface Result {
 }
 
 export function pageOf(results: readonly Result[]): string {
+  if (results.length === 0) return unrun;
   const overview = results.map(
     ({ id, claim, verdict }) => `| [${id}](#${id.toLowerCase()}) | ${claim} | **${verdict}** |`,
   );
@@ -40,9 +41,10 @@ ${results.map(section).join("\n")}`;
 
 const grouped = (n: number) => n.toLocaleString("en-US");
 
+const unrun = "# Who is right\n\nNothing was run yet: `npm run claims`.\n";
+
 function intro(results: readonly Result[]): string {
   const [one] = results;
-  if (!one) return "# Who is right\n\nNothing was run yet: `npm run claims`.\n";
   const { budget, samples, seeds, device } = one;
   return `# Who is right: the two papers' claims in the plane
 

@@ -3,7 +3,7 @@
 
 import * as z from "zod";
 import { consistencyOptions, follow, idleTarget } from "./consistency.ts";
-import { evenly, idle, idleScale, passes, smallTraining } from "./parts.ts";
+import { evenly, idle, idleScale, needing, passes, smallTraining } from "./parts.ts";
 import { recipe } from "./recipe.ts";
 import { rectifiedDiffusionOptions, retrain } from "./rectifiedDiffusion.ts";
 
@@ -47,14 +47,10 @@ export const rectifiedDiffusionCd = recipe({
       grid: 2,
       targetDecay: 0.9,
       rectify: 0.4,
-      images: 40_000,
+      images: 28_800,
     },
   },
-  needs: (o) => [
-    "data",
-    ...(o.rectify > 0 ? ["pairs" as const] : []),
-    ...(o.guidance === 1 ? [] : ["guidance" as const]),
-  ],
+  needs: (o) => needing("data", o.rectify > 0 && "pairs", o.guidance !== 1 && "guidance"),
   teacherNfe: (o) =>
     o.rectify > 0
       ? { perImage: 1 - o.rectify, perPair: o.teacherSteps * passes(o.guidance) }

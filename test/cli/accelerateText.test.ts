@@ -248,7 +248,7 @@ const others: Readonly<Record<string, boolean>> = {
   "rectified-diffusion-phased": true,
   consistency: false,
   progressive: true,
-  swiftbrush: false,
+  swiftbrush: true,
   meanflow: false,
   scm: false,
 };

@@ -48,8 +48,14 @@ describe("what is read", () => {
 
   test("WebDataset tars with .txt or .json", async () => {
     const tar = rawTar([
-      ...[{ name: "0.png", body: png() }, { name: "0.txt", body: "one" }],
-      ...[{ name: "1.json", body: '{"caption": "two", "url": "u"}' }, { name: "1.png", body: png() }],
+      ...[
+        { name: "0.png", body: png() },
+        { name: "0.txt", body: "one" },
+      ],
+      ...[
+        { name: "1.json", body: '{"caption": "two", "url": "u"}' },
+        { name: "1.png", body: png() },
+      ],
       zeros(2),
     ]);
     expect(await read({ "a.tar": tar })).toEqual([
@@ -83,7 +89,11 @@ describe("what is refused", () => {
       { "a.png": png(), "metadata.jsonl": text('{"file_name": "a.png", "x": "1", "y": "2"}') },
       /^d\/metadata\.jsonl, line 1 has no caption: it has file_name, x, y, expected "text", "caption" or "prompt"\.$/,
     ],
-    ["other pictures", { "a.gif": png(), "a.txt": text("x") }, /^d has 1 picture of a kind that is not read \(a\.gif\)/],
+    [
+      "other pictures",
+      { "a.gif": png(), "a.txt": text("x") },
+      /^d has 1 picture of a kind that is not read \(a\.gif\)/,
+    ],
     [
       "a sample of a tar without one",
       { "a.tar": rawTar([{ name: "0.png", body: png() }, zeros(2)]) },

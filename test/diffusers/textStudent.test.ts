@@ -17,8 +17,7 @@ test.each([
   for (const by of [-1, 2.5]) {
     const turned = await shiftedLabels(config, by).get("time_embedding.linear_1.weight")!(old);
     const runtime = nodeRuntime({ threads: 1 });
-    const waves = (name: string) =>
-      sinusoid(input(name, [3]), width, { flipSinToCos: flip, freqShift: shift });
+    const waves = (name: string) => sinusoid(input(name, [3]), width, { flipSinToCos: flip, freqShift: shift });
     const program = await runtime.compile({
       a: matmul(waves("t"), input("new", [width, width])),
       b: matmul(waves("s"), input("old", [width, width])),

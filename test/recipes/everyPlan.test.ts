@@ -120,6 +120,7 @@ describe("stages", () => {
       ],
     ],
     ["scm", { timeScale: 1000 }, [["scm", 1, uniform("lcm", 1, 2, 4)]]],
+    ["scm", { timeScale: 5, settle: 0 }, [["scm", 1, uniform("lcm", 1, 2, 4)]]],
     [
       "scm",
       { timeScale: 5, settle: 0.4 },

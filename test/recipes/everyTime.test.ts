@@ -156,12 +156,9 @@ describe("times", () => {
     ],
     [
       "meanflow",
-      {},
+      { timeMean: 6 },
       {
-        t: [
-          [0.25, sigmoid(-0.4)],
-          [1, 1],
-        ],
+        t: [[0.25, sigmoid(6)]],
       },
     ],
     [

@@ -25,7 +25,6 @@ import {
   rectifiedDiffusion,
   runJob,
   sampleGrid,
-  slicedWasserstein,
   toPixels,
   type WebRuntime,
   webRuntime,
@@ -171,7 +170,7 @@ describe("trainings in memory", () => {
     "%s",
     { timeout: 180_000 },
     async (name, recipe) => {
-      const small = { windows: 2, pairs: 64, teacherSteps: 2, from: 2, to: 1, steps: [1] };
+      const small = { windows: 2, pairs: 64, teacherSteps: 2, from: 2, to: 1 };
       const own = Object.fromEntries(Object.entries(small).filter(([option]) => option in recipe.options.shape));
       const { run, losses } = await finished({
         recipe,
@@ -182,7 +181,9 @@ describe("trainings in memory", () => {
         options: own,
       });
       expect(losses.length).toBeGreaterThan(0);
-      expect(losses.every((loss) => Number.isFinite(loss) && loss !== 0)).toBe(true);
+      expect(losses.every(Number.isFinite)).toBe(true);
+      // Of swiftbrush it begins at 0: its critic begins as the teacher.
+      expect(losses.at(-1)).not.toBe(0);
       const student = run.model();
       expect(student?.card).toMatchObject({ base: teacher.hash, recipe: { method: name } });
       expect(student?.start.theta).not.toEqual(teacher.start.theta);
@@ -301,7 +302,6 @@ it("samples do not depend on how many there are or go together", async () => {
     draw(teacher.start, runtime, { n: 40, steps: 3, seed: 2, batch: 16 }),
   ]);
   expect(many.x.slice(0, 10)).toEqual(few.x);
-  expect(slicedWasserstein).toBeTypeOf("function");
 });
 
 it("pixels are RGBA", () => {

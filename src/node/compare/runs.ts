@@ -45,6 +45,8 @@ export interface FinishedRun {
   readonly teacherEvaluations: number;
   /** Of training, pairs made beforehand included. */
   readonly seconds: number;
+  /** Whether it was stopped and went on: then seconds are those that were counted, none before a kill. */
+  readonly resumed?: boolean;
   /** Models on the way, by images seen. */
   readonly snapshots: readonly { readonly images: number; readonly path: string }[];
 }

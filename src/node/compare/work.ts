@@ -86,6 +86,8 @@ export async function compareAll(
           curve.push({ images, numbers: await measure({ ...(await loadModel(path)), name: entry.name }, false) });
         }
         const { images, teacherEvaluations, seconds } = run;
+        if (run.resumed)
+          notes.push(`${entry.name} of seed ${seed} was stopped and went on: its seconds lack those before a kill.`);
         students.get(entry.name)?.push({ seed, numbers, images, teacherEvaluations, seconds, curve, path: run.path });
         if (index === 0)
           shown.push(...(await pictures(run.model, cache, entry.name, picked(steps, 2), entry.guidance, own)));
