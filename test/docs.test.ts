@@ -87,7 +87,8 @@ it("what the docs import is there", async () => {
     "fewstep/browser": "browser",
   };
   for (const [, names, from] of snippets) {
-    const module = (await import(`../src/${places[from] ?? `${from.slice("fewstep/".length)}/index`}.ts`)) as object;
+    const file = join(root, "src", `${places[from] ?? `${from.slice("fewstep/".length)}/index`}.ts`);
+    const module = (await import(/* @vite-ignore */ file)) as object;
     for (const name of names
       .split(",")
       .map((part) => part.trim())

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { writeAtomic } from "./atomic.ts";
+import { withMetrics } from "./cardMetrics.ts";
 import type { Context } from "./context.ts";
 import { endsOfTeacher, measureModel } from "./evaluation.ts";
 import { joinParts, makePart, type OpenedEvaluation } from "./evaluationParts.ts";
@@ -10,7 +11,6 @@ import { type ModelResult, type Report, writeReport } from "./evaluationReport.t
 import { UsageError } from "./failure.ts";
 import { type Measuring, measuring } from "./features.ts";
 import { openData } from "./files.ts";
-import { withMetrics } from "../run/modelCard.ts";
 import { loadModel, withClasses } from "./models.ts";
 import { partOf, partText } from "./parts.ts";
 import { claimReport } from "./reportFolder.ts";

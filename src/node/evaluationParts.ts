@@ -213,7 +213,7 @@ export async function joinParts(
   const { jobs, sampleShape } = opened;
   const folder = partsFolder(o.out);
   const found = await partsIn(folder);
-  const counts = [...new Set(found.map(({ count }) => count))];
+  const counts = [...new Set(found.map(({ count }) => count))].sort((a, b) => a - b);
   if (counts.length === 0) throw new Error(`${folder} has no parts. Make them first: --part 0/8, 1/8 and so on.`);
   if (counts.length > 1)
     throw new Error(`${folder} has parts of ${counts.join(" and of ")}: remove those of all but one.`);

@@ -163,7 +163,8 @@ describe("diffusers", () => {
       if (form !== "linear")
         expect(apart(await run({ ...config, prediction_type: "sample" }))).toBeGreaterThan(10 * error);
       await session.release();
-      // Read back, it is the same model up to that time.
+      // Read back, it is the same model up to that time; flow-matching schedulers are written and not read.
+      if (form === "linear") return;
       const again = await load(at(`to-${form}`));
       expect(again.hash).toBe(model.hash);
       const theirs = await again.sample({ steps: 4, n: 2 });
