@@ -14,6 +14,7 @@ export interface Result {
   readonly device: string;
   readonly library: string;
   readonly numbers: {
+    readonly teacher: Part;
     readonly parts: readonly Part[];
     readonly controls: readonly Part[];
     readonly table: { readonly head: readonly string[]; readonly lines: readonly (readonly string[])[] };
@@ -56,7 +57,7 @@ numbers, seed by seed, are in [bench/claims/results](../bench/claims/results).
 
 Budget, seeds and rules were set before anything was run. "a is nearer than b" holds where the 95 % interval (Student's t over the
 seeds) of the mean of ln(b/a) lies above 0, does not hold where it lies below, and is undecided where it contains 0; a limit has to be kept
-in every seed, and fails where it is kept in none. A claim holds where all of its parts do, and does not where one does not. Controls have
+in every seed, and fails where it is kept in none. A claim holds where all of its parts do, and does not where one does not; where the teacher itself is not near the data at 50 steps, it is undecided. Controls have
 no say in the verdict: they look at what else could explain it. With three seeds intervals are wide: "undecided" says that these runs cannot
 tell.
 
@@ -96,7 +97,7 @@ ${caveat} ${note}
 ${later ? `\nLooked at afterwards: ${later}\n` : ""}
 | | ratio [95 % interval], or each seed | |
 |---|---|---|
-${[...numbers.parts, ...numbers.controls].map(partLine).join("\n")}
+${[numbers.teacher, ...numbers.parts, ...numbers.controls].map(partLine).join("\n")}
 
 | ${head.join(" | ")} |
 |${head.map(() => "---").join("|")}|
