@@ -110,9 +110,7 @@ describe("the numbers", () => {
 
   test("a budget of evaluations is charged with the pairs made beforehand", async () => {
     const budget = { images: 160, teacherEvaluations: 400 };
-    const { out } = done(
-      await fewstep(...(await planned("plan", { budget, seeds: [0], curve: 0 })), "--dry-run"),
-    );
+    const { out } = done(await fewstep(...(await planned("plan", { budget, seeds: [0], curve: 0 })), "--dry-run"));
     // Rectified Diffusion: 64 pairs of 4 evaluations. PeRFlow: 2 for each image.
     expect(out).toMatch(/rectified-diffusion +0 of 1 +160 +256 /);
     expect(out).toMatch(/perflow +0 of 1 +160 +320 /);
@@ -276,7 +274,9 @@ describe("faults", () => {
     expect(await refused({ data: "toy:nothing", teacher: at("nowhere") })).toMatch(
       /for 2 reasons: \(1\) data: .*nothing.*\(2\) teacher: .*nowhere/,
     );
-    expect(await refused({ data: undefined, seeds: [1, 1] })).toMatch(/data is missing.*; \(2\) the seed 1 is there twice/);
+    expect(await refused({ data: undefined, seeds: [1, 1] })).toMatch(
+      /data is missing.*; \(2\) the seed 1 is there twice/,
+    );
     expect(await refused({ teacher: undefined, n: -1 })).toMatch(/teacher .*; \(2\) n: /);
     expect(await refused({ teacher: { train: { width: "wide", run: "x" } } })).toMatch(/teacher: .*(width|run)/);
     expect(await refused({ budget: { images: 10, minutes: 1 } })).toContain("minutes are a budget of their own");
