@@ -1,5 +1,5 @@
 // A command: a name, a schema of options, and a function of both options and context.
-import type { z } from "zod";
+import type * as z from "zod";
 import type { Context } from "../node/context.ts";
 import { parseOptions } from "../node/options.ts";
 

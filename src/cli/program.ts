@@ -1,7 +1,7 @@
 // From command line arguments to a command and an exit code.
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command as Commander, CommanderError, Option } from "commander";
-import { z } from "zod";
+import * as z from "zod";
 import { agree, alone, type Comm, fromRoot } from "../comm.ts";
 import { Interrupted, sentence, UsageError, usage } from "../node/failure.ts";
 import { connectMpi } from "../node/mpi/connect.ts";

@@ -1,5 +1,5 @@
 // The options of `accelerate`: its own, those of the methods, and those of training that a preset may set.
-import { z } from "zod";
+import * as z from "zod";
 import { type AnyRecipe, allMethods, asGiven, defaultsOf, methodOptions, methods } from "./methods.ts";
 import { nullClass } from "./sample.ts";
 import { dataText, type TrainingOptions, trainingOptions } from "./trainingOptions.ts";
@@ -109,7 +109,14 @@ function ownTraining(recipes: readonly AnyRecipe[]) {
 
 /** What --help lists of one method: its options with its own defaults. */
 export const helpOf = (recipe: AnyRecipe) =>
-  z.object({ ...own, ...recipe.options.shape, ...lowRankOptions, ...trainingOptions, ...presettable, ...ownTraining([recipe]) });
+  z.object({
+    ...own,
+    ...recipe.options.shape,
+    ...lowRankOptions,
+    ...trainingOptions,
+    ...presettable,
+    ...ownTraining([recipe]),
+  });
 
 export const accelerateOptions = z.object({
   ...own,

@@ -1,7 +1,7 @@
 // The state of a run as one file, written atomically: a kill at any moment leaves the old state or the new one.
 import { open, rename } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { safetensorsChunks } from "../data/safetensors.ts";
 import { sha256 } from "../hash.ts";
 import { countParams, type ParamSpec } from "../nn/params.ts";

@@ -1,5 +1,5 @@
 // Several methods under one budget, measured alike.
-import { z } from "zod";
+import * as z from "zod";
 import type { Dataset } from "../data/dataset.ts";
 import { type Checked, checkPlan } from "./compare/check.ts";
 import { costsOf, costTable } from "./compare/cost.ts";

@@ -1,5 +1,5 @@
 // "exact:<data>?width=0.1": the best denoiser of a data set in place of a trained teacher.
-import { z } from "zod";
+import * as z from "zod";
 import { predictionByName, table } from "../core/index.ts";
 import { brief, listed, sentenceOf } from "../core/show.ts";
 import type { Dataset } from "../data/dataset.ts";

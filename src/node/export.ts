@@ -1,7 +1,7 @@
 // Models for other runtimes: the sampler or the network as an ONNX file, or a diffusers folder.
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { canBeGuided } from "../condition.ts";
 import { diffusersConfigs } from "../diffusers/write.ts";
 import { emitGraph, type Outputs } from "../graph/emitter.ts";
@@ -9,13 +9,13 @@ import { portable } from "../graph/portable.ts";
 import { modelBytes } from "../graph/proto.ts";
 import { fromConstants, fromExternal, type Params } from "../nn/params.ts";
 import type { Card } from "../run/card.ts";
+import { frontMatter } from "../run/modelCard.ts";
 import { samplingGrid } from "../run/sample.ts";
 import { evaluateOnce, parameterBytes, type UnrolledSolver, unroll, unrolledSolvers } from "../run/unroll.ts";
 import { makeFolder, writeAtomic } from "./atomic.ts";
 import type { Context } from "./context.ts";
 import { UsageError, usage } from "./failure.ts";
 import { writeJson, writeSafetensors } from "./files.ts";
-import { frontMatter } from "./modelCard.ts";
 import { checkUntold, type LoadedModel, loadModel } from "./models.ts";
 import { nullClass } from "./sample.ts";
 import { exportTextStudent, isTextCard } from "./textStudent.ts";

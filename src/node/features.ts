@@ -1,7 +1,7 @@
 // What samples are compared by: the built-in classifier for digits, coordinates for points, or a network of one's own.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import type { Dataset } from "../data/dataset.ts";
 import {
   addMoments,

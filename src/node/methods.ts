@@ -1,6 +1,7 @@
 // What `fewstep accelerate` can do follows from the recipes: flags with their texts and defaults, and what belongs to whom.
+
+import * as z from "zod";
 import { brief } from "../core/show.ts";
-import { z } from "zod";
 import { recipes } from "../recipes/index.ts";
 import type { Recipe, SampleKind, Start } from "../recipes/recipe.ts";
 import { UsageError } from "./failure.ts";

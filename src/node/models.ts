@@ -11,6 +11,8 @@ import { flatten, fromConstants, type ParamMap, type ParamSpec, unflatten } from
 import { toParams } from "../nn/weights.ts";
 import type { Teacher } from "../recipes/recipe.ts";
 import { type BuiltModel, type Card, modelOf, parseCard, type SamplerSpec } from "../run/card.ts";
+import { modelReadme } from "../run/modelCard.ts";
+import { progressIn, progressOf } from "../run/modelFile.ts";
 import { nodeHasher } from "../runtime/node.ts";
 import { makeFolder, writeAtomic } from "./atomic.ts";
 import { isDiffusers, networkFile, readSchedulerOf } from "./diffusersFolder.ts";
@@ -18,7 +20,6 @@ import { isExact, loadExact } from "./exact.ts";
 import { UsageError } from "./failure.ts";
 import { openSafetensors, readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";
 import { folderSource } from "./folderSource.ts";
-import { modelReadme } from "./modelCard.ts";
 import { ONNX_FILE, readOnnx, writeOnnx } from "./onnxFiles.ts";
 
 export interface LoadedModel extends BuiltModel {
@@ -235,16 +236,4 @@ export async function saveModel(
   if (network.family === "onnx") await writeOnnx(join(folder, ONNX_FILE), join(folder, weightsFile), network.file);
   await writeJson(join(folder, cardFile), card);
   await writeAtomic(join(folder, "README.md"), modelReadme(card));
-}
-
-/** What weights say themselves of how far their training had come. */
-export const progressOf = ({ imagesSeen, teacherNfe }: Card): Record<string, string> => ({
-  format: "pt",
-  imagesSeen: String(imagesSeen),
-  teacherNfe: String(teacherNfe),
-});
-
-function progressIn({ imagesSeen, teacherNfe }: Readonly<Record<string, string>>): Partial<Card> {
-  const [images, nfe] = [Number(imagesSeen), Number(teacherNfe)];
-  return images >= 0 && nfe >= 0 ? { imagesSeen: images, teacherNfe: nfe } : {};
 }

@@ -1,11 +1,12 @@
 // Options are declared once, as a zod schema: flags, help, validation, config files and types all follow from it.
 
-import { z } from "zod";
+import * as z from "zod";
 import { brief, show } from "../core/show.ts";
+import { flagName, toConfig } from "../run/config.ts";
 import { UsageError } from "./failure.ts";
 
-/** "teacherSteps" -> "teacher-steps": the name on the command line, in config files and in options.json. */
-export const flagName = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+export { flagName, toConfig };
+
 const keyOf = (flag: string): string => flag.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 
 export type Kind = "number" | "string" | "boolean" | "enum" | "array";
@@ -119,12 +120,3 @@ export function valuesOf(
   }
   return values;
 }
-
-/** Options under their names on the command line, in order of these, without those that are not set: for options.json. */
-export const toConfig = (options: Readonly<Record<string, unknown>>): Record<string, unknown> =>
-  Object.fromEntries(
-    Object.entries(options)
-      .filter(([, value]) => value !== undefined)
-      .map(([key, value]) => [flagName(key), value] as const)
-      .sort(([a], [b]) => (a < b ? -1 : 1)),
-  );

@@ -1,6 +1,6 @@
 // fewstep pairs: a teacher's pairs, made in parts by any number of machines.
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { canBeGuided } from "../condition.ts";
 import { option } from "../recipes/parts.ts";
 import { startOf } from "../recipes/start.ts";

@@ -1,5 +1,5 @@
 // Samples of a model, as a picture and as numbers.
-import { z } from "zod";
+import * as z from "zod";
 import { canBeGuided, nullLabel } from "../condition.ts";
 import { gridPng } from "../data/png.ts";
 import { scatter2d } from "../figures/plane.ts";

@@ -1,5 +1,5 @@
 // Trains a teacher from scratch.
-import { z } from "zod";
+import * as z from "zod";
 import { type Prediction, predictionByName } from "../core/index.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { networkModel } from "../model.ts";

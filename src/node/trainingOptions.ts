@@ -1,6 +1,6 @@
 // The options that `train` and `accelerate` share, and what of them is written down or may change when a run goes on.
 import { isAbsolute, resolve } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { toyNames } from "../data/toy2d.ts";
 import type { Context } from "./context.ts";
 import { EXACT } from "./exact.ts";

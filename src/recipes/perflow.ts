@@ -1,7 +1,7 @@
 // PeRFlow (Yan et al. 2024, algorithm 1): solve the teacher inside each window from noised data, move straight between
 // the two ends. The path is the chord of the teacher's form, so the student is an ordinary model on that form.
 
-import { z } from "zod";
+import * as z from "zod";
 import { chord, diffEps, eps, uniformWindows, velocity, withAtoms } from "../core/index.ts";
 import { transfer } from "../core/row.ts";
 import { windowPairs } from "../couplings/windowPairs.ts";

@@ -1,7 +1,7 @@
 // Progressive distillation (Salimans & Ho 2022, algorithm 2): one step of the student does what two of the teacher do;
 // then the student is the teacher, and the steps are halved.
 
-import { z } from "zod";
+import * as z from "zod";
 import { discrete, snrPlusOne, truncatedSnr, uniform } from "../core/index.ts";
 import { independent } from "../couplings/independent.ts";
 import { stopGradient } from "../graph/index.ts";
@@ -32,7 +32,7 @@ export const progressive = recipe({
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
   small: {
     points: { ...smallTraining.points, images: 614400 },
-    images: { ...smallTraining.images, images: 20_000 },
+    images: { ...smallTraining.images, from: 4, images: 19_200 },
   },
   needs: () => ["data"],
   teacherNfe: () => ({ perImage: 2, perPair: 0 }),

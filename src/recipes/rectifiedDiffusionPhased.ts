@@ -1,7 +1,7 @@
 // Rectified Diffusion (Phased) (Wang et al. 2024, section 3.3): PeRFlow's pairs on the teacher's own curved form,
 // compared at the window's end. The student keeps the teacher's prediction (eps in the paper, whose teachers predict eps).
 
-import { z } from "zod";
+import * as z from "zod";
 import { uniformWindows, withAtoms } from "../core/index.ts";
 import { windowPairs } from "../couplings/windowPairs.ts";
 import { distanceOf, option, perWindow, regressing, stageOf, windowed } from "./parts.ts";

@@ -1,7 +1,7 @@
 // card.json: what a checkpoint says of itself. A model sampled in the wrong form fails silently, so the card carries
 // form, prediction, windows and sampler, and nothing needs to be said again when it is used.
 
-import { z } from "zod";
+import * as z from "zod";
 import { classCount, nullLabel } from "../condition.ts";
 import {
   type FormSpec,
@@ -170,9 +170,7 @@ export function modelOf(
   const prediction = predictionFromSpec(card.prediction);
   const own = networkModel(network, card.native ? formFromSpec(card.native) : form, prediction, card.timeInput);
   const read = card.native ? inForm(own, form) : own;
-  const model = card.boundary
-    ? consistent(read, card.boundary, (t) => card.timeInput.scale * t + card.timeInput.offset)
-    : read;
+  const model = card.boundary ? consistent(read, card.boundary, card.timeInput) : read;
   return { network, timeInput: card.timeInput, model };
 }
 

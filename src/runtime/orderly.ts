@@ -3,7 +3,7 @@
 
 import type { OrtModule, OrtSession } from "./runtime.ts";
 import { turn } from "./turn.ts";
-import { lostDevice, webFailure } from "./webFailure.ts";
+import { graphicsFailure, lostDevice, webFailure } from "./webFailure.ts";
 
 /** What all runtimes of a module share. */
 export interface ModuleState {
@@ -42,21 +42,25 @@ export function orderly(ort: OrtModule, state: ModuleState, { signal, graphics }
     state.last = done.catch(() => undefined);
     return done;
   };
-  const ask = <T>(act: () => Promise<T>): Promise<T> =>
+  const ask = <T>(act: () => Promise<T>, failed = webFailure): Promise<T> =>
     queue(async () => {
       signal?.throwIfAborted();
       if (graphics && state.lost) throw state.lost;
       try {
         return await (graphics ? interruptible(state, act) : act());
       } catch (error) {
-        throw webFailure(error);
+        throw failed(error);
       }
     });
   return {
+    sentences: true,
     Tensor: ort.Tensor,
     InferenceSession: {
       async create(model, options) {
-        const session = await ask(() => ort.InferenceSession.create(model, options));
+        const session = await ask(
+          () => ort.InferenceSession.create(model, options),
+          graphics ? graphicsFailure : webFailure,
+        );
         if (graphics) watch(state, graphics.device);
         return {
           run: (feeds, fetches) => ask(() => (fetches ? session.run(feeds, fetches) : session.run(feeds))),
@@ -66,10 +70,17 @@ export function orderly(ort: OrtModule, state: ModuleState, { signal, graphics }
               if (!(graphics && state.lost)) await session.release();
             }),
           endProfiling: () => session.endProfiling?.(),
+          // What `openForeign` asks of it.
+          ...described(session),
         } satisfies OrtSession;
       },
     },
   };
+}
+
+function described(session: OrtSession): object {
+  const { inputMetadata, outputMetadata } = session as { inputMetadata?: unknown; outputMetadata?: unknown };
+  return { inputMetadata, outputMetadata };
 }
 
 /** A run on a lost device may never end by itself. */

@@ -25,6 +25,8 @@ export interface OrtModule {
     data: Feed | Int32Array,
     dims: readonly number[],
   ) => OrtTensor;
+  /** Whether what it throws is said in sentences already. */
+  readonly sentences?: boolean;
 }
 export interface OrtSessionOptions {
   executionProviders?: readonly string[];

@@ -33,6 +33,8 @@ export interface WebRuntime extends Runtime {
   readonly device: "wasm" | "webgpu";
   /** What is otherwise than it was asked for, and why: a sentence each. */
   readonly notes: readonly string[];
+  /** The module for sessions of one's own (of someone else's .onnx file, say), in the same order as the programs. */
+  readonly ort: OrtModule;
 }
 
 /**
@@ -50,8 +52,10 @@ export async function webRuntime(
     throw new RangeError(`A runtime cannot have ${threads} threads; expected a whole number from 1.`);
   const state = stateOf(ort);
   const notes = chooseThreads(ort, state, threads);
-  const made = (on: "wasm" | "webgpu") =>
-    createRuntime(orderly(ort, state, { signal, graphics: on === "webgpu" ? ort.env.webgpu : undefined }), on, 1);
+  const made = (on: "wasm" | "webgpu") => {
+    const own = orderly(ort, state, { signal, graphics: on === "webgpu" ? ort.env.webgpu : undefined });
+    return { ...createRuntime(own, on, 1), ort: own };
+  };
   const wasm = made("wasm");
   // Where Wasm does not start this says so, and nothing goes on.
   const expected = await checkValues(wasm);
@@ -78,7 +82,9 @@ function chooseThreads(ort: OrtWeb, state: ModuleState, threads: number): string
   if (state.threads !== undefined)
     return threads === state.threads
       ? []
-      : [`${state.threads} threads and not ${threads}: another runtime has started this module of onnxruntime-web.`];
+      : [
+          `${state.threads} thread${state.threads === 1 ? "" : "s"} and not ${threads}: another runtime has started this module of onnxruntime-web.`,
+        ];
   const possible = typeof SharedArrayBuffer !== "undefined" && globalThis.crossOriginIsolated !== false;
   state.threads = possible ? threads : 1;
   ort.env.wasm.numThreads = state.threads;

@@ -2,11 +2,19 @@
 
 /** What ONNX Runtime throws in a page, as an Error with a sentence; an Error that says enough already is returned as it is. */
 export function webFailure(error: unknown): Error {
-  if (error instanceof DOMException && error.name === "AbortError") return error;
   const text = textOf(error);
   const said = sentence(text);
   if (said) return new Error(said, { cause: error });
   return error instanceof Error ? error : new Error(text, { cause: error });
+}
+
+/** The same of a program that the graphics device does not take. */
+export function graphicsFailure(error: unknown): Error {
+  const said = webFailure(error);
+  if (said !== error) return said;
+  return new Error(`The graphics device cannot run this program (${brief(said.message)}). Use the device wasm.`, {
+    cause: error,
+  });
 }
 
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

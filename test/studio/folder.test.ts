@@ -39,11 +39,12 @@ it("reads a log, without a line that was cut off", () => {
   expect(() => readLog("{}\nnonsense\n{}\n")).toThrow('log.jsonl has no JSON in line 2: "nonsense".');
 });
 
-it("says what a folder lacks", async () => {
-  await expect(modelFilesOf(folder({ "notes.txt": "" }))).rejects.toThrow("runs holds no model: expected card.json");
+it("takes what makes a model, and refuses what is too large for a page", async () => {
+  const files = { "run/model/card.json": "{}", "run/model/model.safetensors": "w", "run/state/state.safetensors": "s", "run/log.jsonl": "" };
+  expect(Object.keys((await modelFilesOf(folder(files))).files)).toEqual(["run/model/card.json", "run/model/model.safetensors"]);
+  const unet = { "m/unet/config.json": "{}", "m/unet/model.onnx": "o", "m/scheduler/scheduler_config.json": "{}", "m/vae/config.json": "{}" };
+  expect(Object.keys((await modelFilesOf(folder(unet))).files)).toHaveLength(3);
   await expect(modelFilesOf(folder({ "text_encoder/config.json": "{}" }))).rejects.toThrow("fewstep generate runs");
-  const bare = { "scheduler/scheduler_config.json": "{}", "unet/config.json": "{}" };
-  await expect(modelFilesOf(folder(bare))).rejects.toThrow("has no unet/diffusion_pytorch_model.safetensors");
   await expect(jsonOf(folder({ "report.json": "{" }), "report.json")).rejects.toThrow("runs/report.json is no JSON.");
 });
 

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { drawPoints, fill, nearest, REACH, toPixel, toPlane } from "../../studio/src/lib/plane.ts";
+import { drawPoints, fill, nearest, REACH, readColor, toPixel, toPlane } from "../../studio/src/lib/plane.ts";
 
 const image = (width: number, height = width) => {
   const pixels = { width, height, data: new Uint32Array(width * height) };
@@ -45,4 +45,10 @@ it("finds the nearest point within reach", () => {
   expect(nearest(points, 1.09, 1, 0.5)).toBe(2);
   expect(nearest(points, -0.2, 0, 0.5)).toBe(0);
   expect(nearest(points, 3, 3, 0.5)).toBe(-1);
+});
+
+it("reads colors as they are written and as a build shortens them", () => {
+  expect(readColor(" #33415c")).toEqual([0x33, 0x41, 0x5c]);
+  expect(readColor("#fA0")).toEqual([255, 170, 0]);
+  expect(() => readColor("white")).toThrow('"white" is no color like #33415c.');
 });

@@ -1,6 +1,6 @@
 // fewstep delta: what a student has learned, as weights to add to other models (extract, apply), as a LoRA (to-lora), and how
 // it goes together with a style LoRA (conflict).
-import { z } from "zod";
+import * as z from "zod";
 import { deltaValues } from "../../diffusers/changes.ts";
 import { type Conflict, conflictOf, conflictScore } from "../../diffusers/deltaLora.ts";
 import { matchLora, readLora } from "../../diffusers/lora.ts";

@@ -3,7 +3,7 @@ import { readFile, statfs } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { availableParallelism, cpus, release, tmpdir } from "node:os";
 import { resolve } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { add, input } from "../../graph/index.ts";
 import type { Context } from "../../node/context.ts";
 import { sentence, UsageError } from "../../node/failure.ts";
@@ -39,9 +39,7 @@ const doctorOptions = z.object({
   model: z
     .string()
     .optional()
-    .describe(
-      "A model: what it needs, before anything of it is loaded. Without: what this machine can do.",
-    ),
+    .describe("A model: what it needs, before anything of it is loaded. Without: what this machine can do."),
   ...asked.shape,
 });
 type DoctorOptions = z.output<typeof doctorOptions>;

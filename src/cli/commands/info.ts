@@ -1,7 +1,7 @@
 // fewstep info: what a model, a run, a checkpoint, a diffusers folder or data is, in words.
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { classCount } from "../../condition.ts";
 import { show } from "../../core/show.ts";
 import type { OnnxNetwork } from "../../nn/onnxNetwork.ts";

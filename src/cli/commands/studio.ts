@@ -1,6 +1,6 @@
 // fewstep studio: the page where one sees why few steps are enough, on this machine alone.
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "../../node/context.ts";
 import { serveStudio } from "../../node/studioServer.ts";
 import { command } from "../command.ts";
@@ -22,6 +22,10 @@ export const studioCommand = command({
   summary: "Serve the studio, a page that shows the argument and a run, on 127.0.0.1 until Ctrl-C.",
   positional: ["run"],
   options: studioOptions,
+  examples: [
+    { does: "The page:", line: "studio" },
+    { does: "The newest run, read only, at a port that is free:", line: "studio runs --port 0" },
+  ],
   standalone: true,
   async run({ run, port, page }, { report, signal }: Context) {
     const server = await serveStudio({ page, run, port });

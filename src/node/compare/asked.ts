@@ -1,5 +1,5 @@
 // The runs that a plan asks for: their options, what the budget leaves of them, and how its teacher is trained.
-import type { z } from "zod";
+import type * as z from "zod";
 import { type Resolved, resolveOptions } from "../accelerate.ts";
 import { accelerateOptions } from "../accelerateOptions.ts";
 import { sentence, UsageError } from "../failure.ts";

@@ -1,5 +1,5 @@
 // What a plan of `fewstep compare` may hold, and what is said of one that holds something else.
-import { z } from "zod";
+import * as z from "zod";
 import { brief, sentenceOf, listed as some } from "../../core/show.ts";
 import { UsageError } from "../failure.ts";
 

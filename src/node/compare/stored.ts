@@ -1,5 +1,5 @@
 // What a comparison keeps in files of its own, read with care: a number that is none would stand in a report.
-import { z } from "zod";
+import * as z from "zod";
 import { show } from "../../core/show.ts";
 import { firstIssue } from "../../nn/config.ts";
 import { readJson } from "../files.ts";

@@ -1,5 +1,5 @@
 // What `fewstep generate` takes: flags, their texts, defaults and bounds.
-import { z } from "zod";
+import * as z from "zod";
 import { force } from "../sample.ts";
 
 const count = z.int().positive();

@@ -3,6 +3,15 @@
 /** Red, green, blue, 0 to 255. */
 export type Color = readonly [number, number, number];
 
+/** "#33415c" or, as builds shorten it, "#fff". Throws an Error for another notation. */
+export function readColor(text: string): Color {
+  const digits = text.trim().match(/^#([0-9a-f]{3}|[0-9a-f]{6})$/i)?.[1];
+  if (!digits) throw new Error(`"${text}" is no color like #33415c.`);
+  const long = digits.length === 3 ? [...digits].map((digit) => digit + digit).join("") : digits;
+  const [r, g, b] = [0, 2, 4].map((at) => Number.parseInt(long.slice(at, at + 2), 16));
+  return [r, g, b];
+}
+
 /** An image as 32-bit pixels, row by row. */
 export interface Pixels {
   readonly width: number;

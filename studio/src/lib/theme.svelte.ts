@@ -1,5 +1,5 @@
 // Light or dark: as the system has it, until someone chooses. Canvases need the colors as numbers.
-import type { Color } from "./plane.ts";
+import { type Color, readColor } from "./plane.ts";
 
 const KEY = "fewstep-theme";
 const system = matchMedia("(prefers-color-scheme: dark)");
@@ -37,12 +37,9 @@ export const theme = {
   },
 };
 
-/** The color of a custom property ("--teacher": "#33415c"). */
-export function colorOf(name: string): Color {
-  const text = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const [, r, g, b] = text.match(/^#(..)(..)(..)$/) ?? ["", "80", "80", "80"];
-  return [r, g, b].map((part) => Number.parseInt(part ?? "80", 16)) as unknown as Color;
-}
+/** The color of a custom property. */
+export const colorOf = (name: string): Color =>
+  readColor(getComputedStyle(document.documentElement).getPropertyValue(name));
 
 /** Colors of windows, from the noise to the data: told apart in both themes, and by people who see fewer colors. */
 export const windowColors = (dark: boolean): readonly string[] =>

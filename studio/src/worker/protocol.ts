@@ -9,25 +9,11 @@ export interface ModelParts {
   readonly weights: Uint8Array;
 }
 
-/** A model as others have it: fewstep's folder, diffusers' with a UNet2DModel, or one with an ONNX network. */
-export type ModelFiles =
-  | (ModelParts & { readonly kind?: "fewstep" })
-  | {
-      readonly kind: "diffusers";
-      readonly name: string;
-      /** unet/config.json and scheduler/scheduler_config.json, parsed. */
-      readonly unet: unknown;
-      readonly scheduler: unknown;
-      readonly weights: Uint8Array;
-    }
-  | {
-      readonly kind: "onnx";
-      readonly name: string;
-      readonly part: string;
-      readonly file: Uint8Array;
-      readonly config: unknown;
-      readonly scheduler: unknown;
-    };
+/** A model's folder, of fewstep or diffusers: the files that it takes, by their names. */
+export interface ModelFiles {
+  readonly name: string;
+  readonly files: Readonly<Record<string, Uint8Array>>;
+}
 
 export interface ModelFacts {
   readonly parameters: number;
@@ -64,7 +50,8 @@ export interface MethodInfo {
 export interface DeviceInfo {
   readonly device: string;
   readonly threads: number;
-  readonly isolated: boolean;
+  /** What is otherwise than it could be: sentences. */
+  readonly notes: readonly string[];
 }
 
 export interface SampleAsk {
@@ -120,7 +107,7 @@ export interface OnnxSampled {
 export interface TrainAsk {
   readonly method: string;
   /** Undefined: a teacher from scratch. */
-  readonly teacher?: ModelParts & { readonly name: string };
+  readonly teacher?: ModelParts;
   /** Points of one's own, or the name of a toy set. */
   readonly data: { readonly name: string; readonly values?: Float32Array };
   /** The method's own and those of training, where they are not the preset's. */
@@ -140,30 +127,24 @@ export type TrainEvent =
       readonly loss: number | null;
       readonly perSecond: number;
     }
-  | ({ readonly kind: "model"; readonly images: number } & ModelParts)
+  | { readonly kind: "model"; readonly images: number; readonly card: Card; readonly files: RunFiles }
   | { readonly kind: "warning"; readonly message: string }
-  | ({ readonly kind: "record" } & RunRecord)
   | { readonly kind: "ended"; readonly why: "done" | "stopped"; readonly images: number };
 
-/** What a run folder holds besides its model. */
-export interface RunRecord {
-  /** options.json */
-  readonly options: Readonly<Record<string, unknown>>;
-  /** Lines of log.jsonl. */
-  readonly log: readonly object[];
-}
+/** The files of a run folder, by their names. */
+export type RunFiles = Readonly<Record<string, Uint8Array>>;
 
 /** Each call with what it takes, what it gives, and what it tells on the way. */
 export interface Calls {
   open: { ask: Record<never, never>; give: DeviceInfo; tell: never };
   methods: { ask: Record<never, never>; give: readonly MethodInfo[]; tell: never };
-  model: { ask: { readonly slot: string; readonly files: ModelFiles }; give: ModelFacts; tell: never };
+  model: { ask: { readonly slot: string } & ModelFiles; give: ModelFacts; tell: never };
   /** A sampler that `fewstep export --to onnx` wrote: noise in, samples out. */
   onnx: { ask: OnnxAsk; give: OnnxSampled; tell: never };
   /** Undefined: a newer question came. */
   sample: { ask: SampleAsk; give: Sampled | undefined; tell: Sampled };
   measure: { ask: MeasureAsk; give: Measures | undefined; tell: never };
-  train: { ask: TrainAsk; give: RunRecord; tell: TrainEvent };
+  train: { ask: TrainAsk; give: RunFiles; tell: TrainEvent };
   /** Of the training that runs. */
   pause: { ask: { readonly paused: boolean }; give: undefined; tell: never };
   stop: { ask: Record<never, never>; give: undefined; tell: never };

@@ -35,22 +35,19 @@ export function samplers(runtime: Runtime) {
   const slots = new Map<string, Held>();
   const asked = new Map<string, number>();
   let urgent = 0;
-  const exclusive = queue();
 
-  /** A sampler of so many at a time; its calls and others' do not overlap. */
+  /** A sampler of so many at a time, compiled once. A patient one lets others go first. */
   async function ready(held: Held, batch: number, patient: boolean): Promise<Sampler> {
     const { model, params } = held.start;
-    let made = held.ready.get(batch);
-    if (!made) {
-      made = exclusive(() => sampler(model, params, runtime, batch));
-      held.ready.set(batch, made);
-    }
+    const made = held.ready.get(batch) ?? sampler(model, params, runtime, batch);
+    held.ready.set(batch, made);
     const own = await made;
+    if (!patient) return own;
     return {
       ...own,
       async predict(...args) {
-        if (patient) while (urgent > 0) await turn();
-        return exclusive(() => own.predict(...args));
+        while (urgent > 0) await turn();
+        return own.predict(...args);
       },
     };
   }
@@ -67,11 +64,11 @@ export function samplers(runtime: Runtime) {
   });
 
   return {
-    async model({ slot, files }: Calls["model"]["ask"]): Promise<ModelFacts> {
-      const { start, notes } = openFiles(files);
+    async model({ slot, ...files }: Calls["model"]["ask"]): Promise<ModelFacts> {
+      const { start, notes } = await openFiles(files);
       const before = slots.get(slot);
       slots.set(slot, { start, spec: start.sampler, ready: new Map() });
-      for (const old of before?.ready.values() ?? []) void exclusive(async () => (await old).dispose()).catch(() => {});
+      for (const old of before?.ready.values() ?? []) void old.then((ended) => ended.dispose()).catch(() => {});
       const { model, sampler, theta } = start;
       const inGrid = sampler.grid.kind === "windows" ? windowsFromSpec(sampler.grid.windows).count : 1;
       return {
@@ -98,7 +95,6 @@ export function samplers(runtime: Runtime) {
         const parts: Samples[] = [];
         const options = { n, seed, solver, times, keepStates: true, ...(label === undefined ? {} : { label }) };
         for await (const part of sample(own, options)) {
-          await turn();
           if (stale()) return undefined;
           parts.push(part);
           if (parts.length === 1 && n > part.count) tell(joined(times, parts, begin));
@@ -116,7 +112,6 @@ export function samplers(runtime: Runtime) {
       const made: Float32Array[] = [];
       let nfe = 0;
       for await (const part of sample(own, { n: Math.min(n, MEASURED), seed, solver, times })) {
-        await turn();
         if (slots.get(slot) !== held) return undefined;
         made.push(part.x);
         nfe = part.nfe;
@@ -150,14 +145,4 @@ function concat(parts: readonly Float32Array[]): Float32Array {
     return at + part.length;
   }, 0);
   return out;
-}
-
-/** One after the other: a session of Wasm does not run twice at once. */
-function queue(): <T>(work: () => Promise<T>) => Promise<T> {
-  let last: Promise<unknown> = Promise.resolve();
-  return (work) => {
-    const mine = last.then(work, work);
-    last = mine.catch(() => {});
-    return mine;
-  };
 }

@@ -18,7 +18,7 @@ type Handlers = {
 };
 
 async function handlers(): Promise<Handlers> {
-  const { runtime, info, ort } = await openRuntime();
+  const { runtime, info } = await openRuntime();
   const sampling = samplers(runtime);
   const training = trainer(runtime);
   return {
@@ -27,7 +27,7 @@ async function handlers(): Promise<Handlers> {
     model: sampling.model,
     sample: sampling.sample,
     measure: sampling.measure,
-    onnx: onnxSampler(ort),
+    onnx: onnxSampler(runtime.ort),
     train: training.train,
     pause: training.pause,
     stop: training.stop,
