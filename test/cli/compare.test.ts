@@ -70,7 +70,9 @@ const lasting = (told: Told): unknown =>
   JSON.parse(JSON.stringify(told, (key, value) => (key === "seconds" || key === "path" ? undefined : value)));
 
 describe("the numbers", () => {
-  test("are what evaluate says of the same student, seed by seed; rows are their mean and deviation", { timeout: 300_000 }, async () => {
+  test("are what evaluate says of the same student, seed by seed; rows are their mean and deviation", {
+    timeout: 300_000,
+  }, async () => {
     const { out } = done(await fewstep(...(await planned("plan"))));
     const told = await reported("plan");
     expect(told.results.map(({ name }) => name)).toEqual(["teacher", "rectified-diffusion", "perflow"]);
@@ -174,7 +176,9 @@ describe("runs", () => {
     expect((await reported("stopped")).results[1].seeds[0].curve).toHaveLength(1);
   });
 
-  test("are shared by plans that ask for the same, whatever else differs, and not by others", { timeout: 300_000 }, async () => {
+  test("are shared by plans that ask for the same, whatever else differs, and not by others", {
+    timeout: 300_000,
+  }, async () => {
     done(await fewstep(...(await planned("one", { methods: [perflow], curve: 0 }))));
     const before = await finished();
     expect(Object.keys(before)).toHaveLength(2);
