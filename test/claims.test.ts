@@ -6,7 +6,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { claims } from "../bench/claims/claims.ts";
 import { pageOf, type Result } from "../bench/claims/page.ts";
 import { planOf } from "../bench/claims/plans.ts";
-import { below, interval, together, within } from "../bench/claims/verdict.ts";
+import { below, interval, sane, settled, together, within } from "../bench/claims/verdict.ts";
 import { compare } from "../src/node/compare.ts";
 import { silent } from "../src/node/reporter.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
@@ -38,6 +38,8 @@ describe("a verdict", () => {
     expect(together(parts.slice(0, 1))).toBe("holds");
     expect(together(parts.slice(0, 2))).toBe("undecided");
     expect(together(parts)).toBe("does not hold");
+    expect(settled(sane([0.04, 0.05, 0.04]), parts)).toBe("does not hold");
+    expect(settled(sane([0.04, 0.2, 0.04]), parts)).toBe("undecided");
   });
 });
 
@@ -79,8 +81,8 @@ describe("docs/claims.md", () => {
 
   it.each(results)("$id: the verdict follows from its parts", ({ verdict, numbers, seeds }) => {
     expect(seeds.length).toBeGreaterThanOrEqual(3);
-    expect(together(numbers.parts)).toBe(verdict);
-    for (const part of [...numbers.parts, ...numbers.controls]) {
+    expect(settled(numbers.teacher, numbers.parts)).toBe(verdict);
+    for (const part of [numbers.teacher, ...numbers.parts, ...numbers.controls]) {
       const { first, second, values, limit } = part.numbers as Record<string, number[]>;
       const again = first ? below(part.says, first, second) : within(part.says, values, Number(limit));
       expect(again).toEqual(part);

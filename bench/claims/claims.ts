@@ -26,7 +26,7 @@ export interface Claim {
 
 const SW = "sliced-wasserstein";
 /** Seed by seed. Throws where a number is missing: a verdict on part of the seeds would be another claim. */
-function at({ results }: Compared, name: string, steps: number, metric = SW): number[] {
+export function at({ results }: Compared, name: string, steps: number, metric = SW): number[] {
   const entry = results.find((one) => one.name === name);
   const values = entry?.seeds.map(({ numbers }) => numbers.at.find((a) => a.steps === steps)?.values[metric]?.value);
   if (!values || values.length < 3 || values.some((v) => v === undefined))

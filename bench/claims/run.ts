@@ -11,11 +11,11 @@ import { writeJson } from "../../src/node/files.ts";
 import { silent } from "../../src/node/reporter.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { version } from "../../src/version.ts";
-import { type Claim, claims, type Found } from "./claims.ts";
+import { at, type Claim, claims, type Found } from "./claims.ts";
 import { matchedForms, shuffledPairs } from "./extras.ts";
 import { pageOf, type Result } from "./page.ts";
 import { common, IMAGES, named, planOf, RD } from "./plans.ts";
-import { together } from "./verdict.ts";
+import { sane, settled } from "./verdict.ts";
 
 const RUNS = "runs/claims";
 const RESULTS = "bench/claims/results";
@@ -56,17 +56,18 @@ async function settle(claim: Claim): Promise<Result> {
   const found = await foundFor(claim);
   const [parts, controls] = [claim.parts(found), claim.controls(found)];
   const [first] = found.compared;
+  const teacher = sane(at(first, "teacher", common.teacherSteps));
   const rows = found.compared.flatMap(({ rows }) => rows);
   return {
     id: claim.id,
     claim: claim.says,
-    verdict: together(parts),
+    verdict: settled(teacher, parts),
     seeds: [...first.plan.seeds],
     budget: { images: IMAGES, batch: common.options.batch },
     samples: common.n,
     device: `${context.runtime.device}, 1 thread`,
     library: version,
-    numbers: { parts, controls, table: tableOf(rows, common.metrics) },
+    numbers: { teacher, parts, controls, table: tableOf(rows, common.metrics) },
     caveat: claim.caveat,
     note: claim.note,
     pictures: await pictures(claim),

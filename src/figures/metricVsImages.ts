@@ -25,7 +25,8 @@ export function metricVsImages(figure: MetricVsImages, context: FigureContext): 
     const values = all.map(({ value }) => value);
     const [low, high] = [Math.min(...values), Math.max(...values)];
     const wide = low > 0 && high > 8 * low;
-    const marks: Plot.Markish[] = [Plot.gridY({ strokeOpacity: 0.12 })];
+    const ticks = wide ? logTicks(low, high) : 6;
+    const marks: Plot.Markish[] = [Plot.gridY({ ticks, strokeOpacity: 0.12 })];
     for (const { name, points } of series) {
       const { color, dash } = styleOf(name);
       const bars = points.flatMap(({ images, value, deviation }) =>
@@ -49,7 +50,7 @@ export function metricVsImages(figure: MetricVsImages, context: FigureContext): 
           type: wide ? "log" : "linear",
           label: `${metric} (${better} is better)`,
           labelArrow: "none",
-          ticks: wide ? logTicks(low, high) : 6,
+          ticks,
           tickFormat: "~g",
           nice: !wide,
           insetTop: 6,

@@ -35,7 +35,8 @@ export function metricVsNfe({ metric, better, title, subtitle, series }: MetricV
   // On a logarithmic axis a bar that reaches zero ends at the axis.
   const floor = wide ? Math.min(low, ...ends.filter((end) => end > 0)) / 1.3 : Number.NEGATIVE_INFINITY;
   const steps = [...new Set(all.map(({ nfe }) => nfe))].sort((a, b) => a - b);
-  const marks: Plot.Markish[] = [Plot.gridY({ strokeOpacity: 0.12 })];
+  const ticks = wide ? logTicks(low, high) : 6;
+  const marks: Plot.Markish[] = [Plot.gridY({ ticks, strokeOpacity: 0.12 })];
   for (const { points, color, dash } of styled) {
     const sorted = [...points].sort((a, b) => a.nfe - b.nfe);
     const bars = sorted.flatMap(({ nfe, value, deviation }) =>
@@ -64,7 +65,7 @@ export function metricVsNfe({ metric, better, title, subtitle, series }: MetricV
       nice: !wide,
       label: `${metric} (${better} is better)`,
       labelArrow: "none",
-      ticks: wide ? logTicks(low, high) : 6,
+      ticks,
       tickFormat: "~g",
       insetTop: 6,
       insetBottom: wide ? 10 : 0,

@@ -64,8 +64,8 @@ export function renderSheet({ title, subtitle, legend = [], panels }: Sheet, { d
   if (panels.length === 0) throw new RangeError(`The figure "${title}" has no panels, expected at least one.`);
   const plots = panels.map(({ options }) => Plot.plot({ ...common, ...options, document }));
   const widths = panels.map(({ options }) => options.width ?? common.width);
-  // Letters of the title's size are about 10 wide: long names of runs are not cut.
-  const needed = 10 * title.length + 2 * margin;
+  // Letters of the title's size are about 10.5 wide: long names of runs are not cut.
+  const needed = 10.5 * title.length + 2 * margin;
   const width = Math.max(needed, widths.reduce((a, b) => a + b, 0) + gap * (panels.length - 1) + 2 * margin);
   const parts: string[] = [];
   let y = margin + 16;
@@ -93,6 +93,8 @@ export function renderSheet({ title, subtitle, legend = [], panels }: Sheet, { d
       const title = fitted(panel.title ?? "", widths[i]);
       parts.push(text(middle, y, title, 'font-size="14" font-weight="600" text-anchor="middle"'));
     });
+    // An axis names itself above its panel, right below the title.
+    y += 8;
   }
   plots.forEach((plot, i) => {
     const x = margin + widths.slice(0, i).reduce((a, b) => a + b + gap, 0);

@@ -56,18 +56,23 @@ const done = (ended: Ended): Ended => {
   expect(ended.code, ended.err).toBe(0);
   return ended;
 };
-/** Finished runs, with the moment at which they were. */
-async function finished(): Promise<Readonly<Record<string, number>>> {
+/** Finished runs, with what changes when one is written again: its file's number (a file is replaced) and its seconds. */
+async function finished(): Promise<Readonly<Record<string, string>>> {
   const names = (await readdir(at("runs"), { recursive: true })).filter((name) => name.endsWith("finished.json"));
-  const times = await Promise.all(names.map(async (name) => (await stat(at("runs", name))).mtimeMs));
-  return Object.fromEntries(names.sort().map((name, i) => [name, times[i]]));
+  const marks = names.sort().map(async (name) => {
+    const file = at("runs", name);
+    return [name, `${(await stat(file)).ino} ${await readFile(file, "utf8")}`] as const;
+  });
+  return Object.fromEntries(await Promise.all(marks));
 }
 /** All that does not depend on how long things took, and where they are. */
 const lasting = (told: Told): unknown =>
   JSON.parse(JSON.stringify(told, (key, value) => (key === "seconds" || key === "path" ? undefined : value)));
 
 describe("the numbers", () => {
-  test("are what evaluate says of the same student, seed by seed; rows are their mean and deviation", async () => {
+  test("are what evaluate says of the same student, seed by seed; rows are their mean and deviation", {
+    timeout: 300_000,
+  }, async () => {
     const { out } = done(await fewstep(...(await planned("plan"))));
     const told = await reported("plan");
     expect(told.results.map(({ name }) => name)).toEqual(["teacher", "rectified-diffusion", "perflow"]);
@@ -108,7 +113,7 @@ describe("the numbers", () => {
     expect(out).toContain("perflow has 2 windows, so it is not measured with 1 steps.");
   });
 
-  test("a budget of evaluations is charged with the pairs made beforehand", async () => {
+  test("a budget of evaluations is charged with the pairs made beforehand", { timeout: 300_000 }, async () => {
     const budget = { images: 160, teacherEvaluations: 400 };
     const { out } = done(await fewstep(...(await planned("plan", { budget, seeds: [0], curve: 0 })), "--dry-run"));
     // Rectified Diffusion: 64 pairs of 4 evaluations. PeRFlow: 2 for each image.
@@ -133,7 +138,7 @@ describe("runs", () => {
   }, async () => {
     const over = { budget: { images: 400 }, curve: 2 };
     const args = await planned("stopped", over);
-    const kept: Record<string, number> = {};
+    const kept: Record<string, string> = {};
     const kill = async (when: (event: { kind: string; images?: number }, steps: number) => boolean) => {
       let [steps, sent] = [0, false];
       const ended = await fewstepProcess(args, (event, child) => {
@@ -143,7 +148,7 @@ describe("runs", () => {
       expect(sent, ended.err).toBe(true);
       expect(ended.signal).toBe("SIGKILL");
       const now = await finished();
-      for (const [name, time] of Object.entries(kept)) expect(now[name], name).toBe(time);
+      for (const [name, mark] of Object.entries(kept)) expect(now[name], name).toBe(mark);
       Object.assign(kept, now);
     };
     // In the first run, as soon as something is kept of it; in the second; in the last one's measurement.
@@ -159,7 +164,7 @@ describe("runs", () => {
     expect(steps, "steps of the runs that were missing").toBeLessThanOrEqual(150);
     const all = await finished();
     expect(Object.keys(all)).toHaveLength(4);
-    for (const [name, time] of Object.entries(kept)) expect(all[name], name).toBe(time);
+    for (const [name, mark] of Object.entries(kept)) expect(all[name], name).toBe(mark);
     // Elsewhere and at once.
     const whole = ["compare", at("stopped.json"), "--out", at("whole"), "--runs", at("others")];
     done(await fewstep(...whole));
@@ -171,7 +176,9 @@ describe("runs", () => {
     expect((await reported("stopped")).results[1].seeds[0].curve).toHaveLength(1);
   });
 
-  test("are shared by plans that ask for the same, whatever else differs, and not by others", async () => {
+  test("are shared by plans that ask for the same, whatever else differs, and not by others", {
+    timeout: 300_000,
+  }, async () => {
     done(await fewstep(...(await planned("one", { methods: [perflow], curve: 0 }))));
     const before = await finished();
     expect(Object.keys(before)).toHaveLength(2);
@@ -182,7 +189,7 @@ describe("runs", () => {
     done(await fewstep(...(await planned("two", two))));
     const after = await finished();
     expect(Object.keys(after)).toHaveLength(4);
-    for (const [name, time] of Object.entries(before)) expect(after[name], name).toBe(time);
+    for (const [name, mark] of Object.entries(before)) expect(after[name], name).toBe(mark);
     const paths = async (name: string, entry: string) =>
       (await reported(name)).results.find((one) => one.name === entry)?.seeds.map(({ path }) => path);
     expect(await paths("two", "windows")).toEqual(await paths("one", "perflow"));
@@ -201,7 +208,7 @@ describe("runs", () => {
     }
   });
 
-  test("a teacher is trained once for each seed", async () => {
+  test("a teacher is trained once for each seed", { timeout: 300_000 }, async () => {
     const train = { form: "vp", width: 8, depth: 1, batch: 8, images: 80 };
     const over = { teacher: { train }, student: undefined, methods: [perflow], curve: 0 };
     const dry = done(await fewstep(...(await planned("plan", over)), "--dry-run"));
@@ -304,7 +311,7 @@ describe("faults", () => {
 
 describe("a report's folder", () => {
   const tiny = { methods: [perflow], seeds: [0], curve: 0 };
-  test("is never a mixture of two plans", async () => {
+  test("is never a mixture of two plans", { timeout: 300_000 }, async () => {
     done(await fewstep(...(await planned("a", tiny))));
     const first = await readdir(at("a"));
     expect(first).toContain("gaussian-mmd.svg");
