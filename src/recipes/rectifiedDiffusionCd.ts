@@ -41,13 +41,12 @@ export const rectifiedDiffusionCd = recipe({
     },
     images: {
       ...smallTraining.images,
-      teacherSteps: 8,
+      teacherSteps: 20,
       pairs: 4096,
       atNoise: 0.5,
-      grid: 2,
+      grid: 4,
       targetDecay: 0.9,
-      rectify: 0.4,
-      images: 28_800,
+      images: 24_000,
     },
   },
   needs: (o) => [
