@@ -1,6 +1,9 @@
 import { defineConfig } from "vitest/config";
+import { alias } from "./studio/alias.ts";
 
 export default defineConfig({
+  // The studio imports the package by its name.
+  resolve: { alias },
   test: {
     include: ["test/**/*.test.ts"],
     // Two workers: ONNX Runtime's own threads already use the cores.

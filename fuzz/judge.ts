@@ -19,7 +19,7 @@ export async function judge(target: Target, input: Input): Promise<Judged> {
     return silent === undefined ? { verdict: "ok", note: "" } : { verdict: "silent", note: silent };
   } catch (error) {
     if (!(error instanceof Error)) return { verdict: "unclear", note: `it throws ${typeof error}` };
-    const why = error instanceof TypeError ? "a TypeError" : unclear(error.message);
+    const why = error instanceof TypeError ? "a TypeError" : unclear(error.message, target.longest);
     return {
       verdict: why === undefined ? "clear" : "unclear",
       note: `${why ? `${why}: ` : ""}${error.message.slice(0, 600)}`,

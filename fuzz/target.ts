@@ -5,6 +5,8 @@ import type { Rng } from "./random.ts";
 export type Input = Readonly<Record<string, Uint8Array>>;
 
 export interface Target {
+  /** Most characters of a message, where it lists all that is wrong. Default 500. */
+  readonly longest?: number;
   /** An input that is nearly right. */
   make(rng: Rng): Input | Promise<Input>;
   /**

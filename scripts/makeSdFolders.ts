@@ -1,10 +1,14 @@
 // Makes folders of diffusers with U-Nets of the size of Stable Diffusion 1.5 or SDXL and random weights, for timings and for
-// tests of scale: npx tsx scripts/makeSdFolders.ts sd15|sdxl <folder> [F32|F16] [shards]
+// tests of scale: npx tsx scripts/makeSdFolders.ts sd15|sdxl <folder> [F32|F16] [shards] [whole]
+// whole, of sd15: with text encoder, VAE and a tokenizer of letters, so that it makes pictures.
 // What such a network computes means nothing. One tensor is held at a time.
 import { join } from "node:path";
 import { type LazyTensor, lazyChunks } from "../src/data/safetensors.ts";
 import { unetParameters } from "../src/diffusers/unetParameters.ts";
 import { sizeOf } from "../src/graph/index.ts";
+import { readAutoencoderKlConfig } from "../src/nn/autoencoderKlConfig.ts";
+import { readClipTextConfig } from "../src/nn/clipConfig.ts";
+import { autoencoderKlParams, clipTextParams } from "../src/nn/diffusersParams.ts";
 import { type ParamSpec, readUNet2DConditionConfig } from "../src/nn/index.ts";
 import { writeAtomic } from "../src/node/atomic.ts";
 import { writeJson } from "../src/node/files.ts";
@@ -69,11 +73,48 @@ export async function makeFolder(size: keyof typeof sizes, folder: string, dtype
   console.log(`${folder}: ${spec.length} tensors with ${values.toLocaleString("en-US")} values`);
 }
 
+const clip = {
+  architectures: ["CLIPTextModel"],
+  ...{ hidden_size: 768, intermediate_size: 3072, num_attention_heads: 12, num_hidden_layers: 12 },
+  ...{ vocab_size: 49408, projection_dim: 768, eos_token_id: 2 },
+};
+const vae = {
+  _class_name: "AutoencoderKL",
+  block_out_channels: [128, 256, 512, 512],
+  down_block_types: Array(4).fill("DownEncoderBlock2D"),
+  up_block_types: Array(4).fill("UpDecoderBlock2D"),
+  ...{ layers_per_block: 2, latent_channels: 4, norm_num_groups: 32, sample_size: 512, scaling_factor: 0.18215 },
+};
+
+/** What a U-Net of Stable Diffusion 1.5 needs beside it. */
+export async function makeRest(folder: string, dtype: "F32" | "F16"): Promise<void> {
+  const parts = [
+    ["vae", "diffusion_pytorch_model", vae, autoencoderKlParams(readAutoencoderKlConfig(vae))],
+    ["text_encoder", "model", clip, clipTextParams(readClipTextConfig(clip))],
+  ] as const;
+  for (const [part, file, config, spec] of parts) {
+    await writeJson(join(folder, part, "config.json"), config);
+    const lazy = spec.map((s): LazyTensor => ({ key: s.name, dtype, shape: s.shape, data: async () => random(s) }));
+    await writeAtomic(join(folder, part, `${file}.safetensors`), lazyChunks(lazy, { format: "pt" }));
+  }
+  const letters = [..."abcdefghijklmnopqrstuvwxyz"];
+  const words = [...letters, ...letters.map((c) => `${c}</w>`), "<|startoftext|>", "<|endoftext|>"];
+  await writeJson(join(folder, "tokenizer/vocab.json"), Object.fromEntries(words.map((word, id) => [word, id])));
+  await writeAtomic(join(folder, "tokenizer/merges.txt"), "#version: 0.2\n");
+  await writeJson(join(folder, "model_index.json"), {
+    _class_name: "StableDiffusionPipeline",
+    unet: ["diffusers", "UNet2DConditionModel"],
+  });
+}
+
 if (import.meta.filename === process.argv[1]) {
-  const [size, folder, dtype = "F32", shards = "1"] = process.argv.slice(2);
+  const [size, folder, dtype = "F32", shards = "1", whole] = process.argv.slice(2);
   const count = Number(shards);
   if ((size !== "sd15" && size !== "sdxl") || !folder || (dtype !== "F32" && dtype !== "F16") || !(count >= 1)) {
-    console.error("Usage: npx tsx scripts/makeSdFolders.ts sd15|sdxl <folder> [F32|F16] [shards]");
+    console.error("Usage: npx tsx scripts/makeSdFolders.ts sd15|sdxl <folder> [F32|F16] [shards] [whole]");
     process.exitCode = 2;
-  } else await makeFolder(size, folder, dtype, Math.floor(count));
+  } else {
+    await makeFolder(size, folder, dtype, Math.floor(count));
+    if (whole === "whole") await makeRest(folder, dtype);
+  }
 }

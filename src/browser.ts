@@ -1,4 +1,4 @@
-// Everything that does not need Node. In a browser: `createRuntime(ort, "wasm", 1)` with the module onnxruntime-web.
+// Everything that does not need Node. In a page: `await webRuntime(ort)` with the module onnxruntime-web/wasm; see docs/browser.md.
 
 // What a step is fed, and what networks are told.
 export { type Clock, type Clocks, clocks, type Times, times } from "./clock.ts";
@@ -60,6 +60,9 @@ export {
   readOnnxFolder,
 } from "./diffusers/folder.ts";
 export { type Batch as StepBatch, type Draws, drawsOf } from "./draws.ts";
+export { sha256 } from "./hash.ts";
+// Measuring.
+export { energyDistance, frechetDistance, mmd2, rows, slicedWasserstein, wasserstein } from "./metrics/index.ts";
 export { guided, inForm, type Model, networkModel, predict, type TimeInput } from "./model.ts";
 export {
   buildNetwork,
@@ -88,13 +91,21 @@ export {
   type OnnxParameter,
   type ParameterSource,
 } from "./onnx/index.ts";
+// A page's own: models from picked and fetched files, trainings in memory, pixels.
+export { type DrawOptions, draw } from "./page/draw.ts";
+export { freshStart, type MemoryRun, type MemoryRunOptions, type MemoryTraining, memoryRun } from "./page/memoryRun.ts";
+export type { KeptModel } from "./page/memoryStore.ts";
+export { type OpenedModel, openModel } from "./page/openModel.ts";
+export { type Pixels, toPixels } from "./page/pixels.ts";
+export { fetchedFiles, type PickedFile, pickedFiles } from "./page/sources.ts";
 export { noised, type Pair, read } from "./pair.ts";
 export { fold, type Key, key, normal } from "./random.ts";
 export * from "./recipes/index.ts";
 export { recipe } from "./recipes/recipe.ts";
 export { startOf } from "./recipes/start.ts";
 // Training, sampling, pairs.
-export { type Card, describeModel, modelOf, parseCard, type SamplerSpec } from "./run/card.ts";
+export { CARD_FORMAT, type Card, describeModel, modelOf, parseCard, type SamplerSpec } from "./run/card.ts";
+export { flagName } from "./run/config.ts";
 export { type EvaluateOptions, type Evaluation, endsOf, evaluate, type FeatureMap } from "./run/evaluate.ts";
 export { type Job, type JobEvent, runJob, type Store } from "./run/job.ts";
 export { outline, stagesOf } from "./run/outline.ts";
@@ -120,6 +131,7 @@ export {
   type TrainState,
   train,
 } from "./run/train.ts";
+export { type Foreign, type ForeignOptions, openForeign } from "./runtime/foreign.ts";
 export {
   type CompileOptions,
   createRuntime,
@@ -131,6 +143,8 @@ export {
   type Program,
   type Runtime,
 } from "./runtime/index.ts";
+export { turn } from "./runtime/turn.ts";
+export { type OrtWeb, type WebRuntime, type WebRuntimeOptions, webRuntime } from "./runtime/web.ts";
 export { type SolverInGraph, solve } from "./solve.ts";
 export { integrate, type Solver, solverByName, solvers } from "./solvers/index.ts";
 export { version } from "./version.ts";

@@ -7,7 +7,7 @@ export interface Hasher {
   digest(): string;
 }
 
-/** WebCrypto takes an array at once and throws at 2 GiB. */
+/** WebCrypto takes an array at once and throws at 2 GiB. On pages that came over plain http there is none. */
 const AT_ONCE = 2 ** 30;
 
 /** SHA-256 in hexadecimal. */
@@ -15,7 +15,7 @@ export const sha256 = (bytes: Uint8Array): Promise<string> => sha256With(sha256P
 
 /** The same; `make` gives what hashes that which is too large for WebCrypto. */
 export async function sha256With(make: () => Hasher, bytes: Uint8Array, atOnce = AT_ONCE): Promise<string> {
-  if (bytes.length > atOnce) {
+  if (bytes.length > atOnce || !globalThis.crypto?.subtle) {
     const hasher = make();
     for (let at = 0; at < bytes.length; at += atOnce) hasher.update(bytes.subarray(at, at + atOnce));
     return hasher.digest();

@@ -1,7 +1,9 @@
-// fewstep in Node: load a model, train, accelerate, sample, evaluate. The parts behind these verbs are in fewstep/recipes and
+// fewstep in Node: load a model, train, accelerate, sample, evaluate, compare. The parts behind these verbs are in fewstep/recipes and
 // fewstep/node; what needs no Node is in fewstep/browser.
 
 export type { CallEvent, CallOptions } from "./node/call.ts";
+export type { PlanInput } from "./node/compare/planSchema.ts";
+export type { Compared } from "./node/compare.ts";
 export type { Report } from "./node/evaluationReport.ts";
 export { Interrupted, UsageError } from "./node/failure.ts";
 export type { LoadedModel } from "./node/models.ts";
@@ -9,6 +11,8 @@ export type { Drawn, SaveOptions } from "./node/sample.ts";
 export {
   type AccelerateRequest,
   accelerate,
+  type CompareRequest,
+  compare,
   type EvaluateRequest,
   evaluate,
   type LoadOptions,

@@ -1,7 +1,13 @@
 // A command: a name, a schema of options, and a function of both options and context.
-import type { z } from "zod";
+import type * as z from "zod";
 import type { Context } from "../node/context.ts";
 import { parseOptions } from "../node/options.ts";
+
+export interface Example {
+  readonly does: string;
+  /** After "fewstep". */
+  readonly line: string;
+}
 
 export interface Command {
   readonly name: string;
@@ -9,6 +15,10 @@ export interface Command {
   /** Options given by position instead of by name; a list takes all that follow. */
   readonly positional: readonly string[];
   readonly options: z.ZodObject;
+  /** Shown below --help. */
+  readonly examples?: readonly Example[];
+  /** What --help lists beside these arguments, where that is less than all options. */
+  helpFor?(args: readonly string[]): z.ZodObject | undefined;
   /** For the commands that a run folder can resume: options that may differ from the run's. */
   readonly mayChange?: readonly string[];
   /** Runs also where ONNX Runtime or the device does not: `context.runtime` is opened when it is asked for. */

@@ -1,6 +1,6 @@
 // Flags of the command line, from the schema of a command's options.
 import { Option } from "commander";
-import type { z } from "zod";
+import type * as z from "zod";
 import { type Described, describe, flagName } from "../node/options.ts";
 
 /** Text from the command line as the value that a config file would hold. What does not fit is left for the schema. */

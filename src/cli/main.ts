@@ -7,8 +7,17 @@ import { exitCode } from "./exitCode.ts";
 import { runProgram } from "./program.ts";
 import { stopOnSignals } from "./signals.ts";
 
+/** What is wrong with the launcher's variables is said by the program. */
+function rankOf(): number {
+  try {
+    return launched(process.env)?.rank ?? 0;
+  } catch {
+    return 0;
+  }
+}
+
 // All ranks hear a signal, and one of them says so.
-const rank = launched(process.env)?.rank ?? 0;
+const rank = rankOf();
 const { exit } = process;
 const stop = stopOnSignals(
   rank === 0

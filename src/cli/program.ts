@@ -1,11 +1,11 @@
 // From command line arguments to a command and an exit code.
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command as Commander, CommanderError, Option } from "commander";
-import { z } from "zod";
+import * as z from "zod";
 import { agree, alone, type Comm, fromRoot } from "../comm.ts";
 import { Interrupted, sentence, UsageError, usage } from "../node/failure.ts";
 import { connectMpi } from "../node/mpi/connect.ts";
-import { type Environment, launched } from "../node/mpi/launcher.ts";
+import { type Environment, type Launched, launched } from "../node/mpi/launcher.ts";
 import { flagName, isList, parseOptions } from "../node/options.ts";
 import { type Reporter, silent } from "../node/reporter.ts";
 import { optionsIn, withRun } from "../node/resume.ts";
@@ -40,11 +40,19 @@ export async function runProgram(
   signal: AbortSignal = new AbortController().signal,
   env: Environment = process.env,
 ): Promise<number> {
-  const several = launched(env);
   let comm: Comm = alone;
   let timeout = RANK_TIMEOUT;
   // Errors before the options are read go out in the form that they ask for all the same.
   let report = reporter(streams, { json: args.includes("--json"), quiet: false });
+  let several: Launched | undefined;
+  try {
+    several = launched(env);
+  } catch (error) {
+    const [message, code] = [sentence(error), codeOf(error)];
+    report.event({ kind: "error", message, code });
+    streams.stderr.write(`Error: ${message}\n`);
+    return code;
+  }
   const program = new Commander("fewstep")
     .description("Turn a pretrained diffusion or flow model into one that samples in a few steps.")
     .version(version)
@@ -62,7 +70,11 @@ export async function runProgram(
       const type = one.options.shape[name] as z.ZodType;
       sub.argument(isList(type) ? `[${name}...]` : `[${name}]`, type.meta()?.description);
     }
-    for (const option of flagsOf(one.options, one.positional)) sub.addOption(option);
+    const listed = args.includes(one.name) && args.some((arg) => arg === "--help" || arg === "-h");
+    const options = (listed ? one.helpFor?.(args) : undefined) ?? one.options;
+    for (const option of flagsOf(options, one.positional)) sub.addOption(option);
+    const examples = (one.examples ?? []).map(({ does, line }) => `  ${does}\n    fewstep ${line}`);
+    if (examples.length > 0) sub.addHelpText("after", `\nExamples:\n${examples.join("\n")}`);
     sub.addOption(new Option("--config <file>", "Options from a JSON file with the same names; flags win."));
     sub.action(async (...received: unknown[]) => {
       const flags = { ...sub.opts() };

@@ -25,12 +25,13 @@ const down = /(\.lora_down|\.lora_A(\.[^.]+)?|[._]lora\.down|\.lora_linear_layer
 export function tensorFile({ entries, metadata }: SafetensorsHeader, file: string): TensorFile {
   const values = [...entries.values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
   const common = { tensors: entries.size, values };
-  if (metadata.format === "fewstep-state-1" || metadata.format === "fewstep-state-2") {
+  if (/^fewstep-state-[123]$/.test(metadata.format ?? "")) {
     const weights = [...entries].filter(([name]) => name === "theta" || name.endsWith(".theta"));
     const count = weights.reduce((sum, [, { shape }]) => sum + shape.reduce((a, b) => a * b, 1), 0);
     const stage = Number(metadata.stage ?? 0) > 0 ? ` of stage ${Number(metadata.stage) + 1}` : "";
-    const text = `the state of a run after step ${metadata.step}${stage}, for ${grouped(count)} parameters`;
-    return { ...common, kind: "state", step: Number(metadata.step), text };
+    const step = /^\d{1,15}$/.test(metadata.step ?? "") ? Number(metadata.step) : undefined;
+    const after = step === undefined ? "that does not say its step" : `after step ${step}${stage}`;
+    return { ...common, kind: "state", step, text: `the state of a run ${after}, for ${grouped(count)} parameters` };
   }
   if (Object.entries(samplesMark).every(([key, value]) => metadata[key] === value)) {
     const shape = entries.get("x")?.shape ?? [];
@@ -41,7 +42,7 @@ export function tensorFile({ entries, metadata }: SafetensorsHeader, file: strin
     return { ...common, kind: "pairs", text: `${grouped(entries.get("x")?.shape[0] ?? 0)} teacher pairs` };
   const base = baseOf({ entries, metadata });
   const of = base === undefined ? "" : ` of ${base}`;
-  const ranks = [...entries].flatMap(([name, { shape }]) => (down.test(name) ? [shape[0]] : []));
+  const ranks = [...entries].flatMap(([name, { shape }]) => (down.test(name) && shape.length > 0 ? [shape[0]] : []));
   if (ranks.length > 0) {
     const [least, most] = [Math.min(...ranks), Math.max(...ranks)];
     const rank = least === most ? `rank ${most}` : `ranks ${least} to ${most}`;

@@ -36,6 +36,7 @@ const along = (steps: number, from: number, to: number, at: (q: number) => numbe
     Array.from({ length: checkSteps(steps) + 1 }, (_, i) => (i === 0 ? from : i === steps ? to : at(i / steps))),
   );
 
+/** steps + 1 evenly spaced times, falling from `from` to `to`; on [0, 1] where nothing is given. */
 export const uniformGrid = (steps: number, { from = 1, to = 0 }: Span = {}): Grid =>
   along(steps, from, to, (q) => from + (to - from) * q);
 

@@ -3,6 +3,7 @@
 /** Reads `a·x0 + b·eps` from a hidden pair (x0, eps). */
 export type Row = readonly [a: number, b: number];
 
+/** The determinant of two rows; 0 where they say the same of data and noise. */
 export const det = ([a, b]: Row, [c, d]: Row): number => a * d - b * c;
 
 /** Relative determinant below which two rows count as one: a few hundred float64 roundings. */

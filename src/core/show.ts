@@ -21,7 +21,8 @@ function lengthOf(value: unknown): string {
 export const sentenceOf = (message: string, most = 500): string =>
   message.length <= most ? message : `${message.slice(0, most - 40)}… (cut off; ${message.length} characters)`;
 
-const plain = (text: string) => text.replace(/[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu, "?");
+/** Without control characters, so on one line. */
+export const plain = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu, "?");
 
 // JSON.stringify and String go as deep as a value is nested.
 function written(value: unknown, depth: number, most: number): string {

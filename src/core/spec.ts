@@ -46,6 +46,7 @@ export function formFromSpec(spec: FormSpec): Form {
   }
 }
 
+/** The windows that a card describes. Throws RangeError for a kind that does not exist. */
 export function windowsFromSpec(spec: WindowsSpec): Windows {
   switch (spec.kind) {
     case "uniform":
@@ -60,9 +61,11 @@ export function windowsFromSpec(spec: WindowsSpec): Windows {
 /** JSON-able description of a prediction: its name, and for "edm" the data's standard deviation. */
 export type PredictionSpec = { name: Prediction["name"]; sigmaData?: number };
 
+/** What a card says of a prediction. */
 export const predictionSpec = ({ name, sigmaData }: Prediction): PredictionSpec =>
   sigmaData === undefined ? { name } : { name, sigmaData };
 
+/** The prediction that a card names. Throws RangeError for one that does not exist. */
 export const predictionFromSpec = ({ name, sigmaData }: PredictionSpec): Prediction =>
   name === "edm" && sigmaData !== undefined ? edmWith(sigmaData) : predictionByName(name);
 

@@ -38,6 +38,7 @@ export function betas(schedule: Schedule, steps: number, betaStart: number, beta
   }
 }
 
+/** ᾱ_i, the products of 1 − β. Throws RangeError for a β outside [0, 1]. */
 export function cumulativeAlphas(betas: ArrayLike<number>): Float64Array {
   const out = new Float64Array(betas.length);
   let product = 1;

@@ -93,22 +93,27 @@ export function imageDataset({
   };
 }
 
-/** A dataset over real numbers that are used as they are: `values` is [n, C, H, W]. */
-export function arrayDataset(name: string, values: Float32Array, shape: readonly [number, number, number]): Dataset {
+/** A dataset over real numbers that are used as they are: `values` is [n, C, H, W]; `labels` are one of `classes` each. */
+export function arrayDataset(
+  name: string,
+  values: Float32Array,
+  shape: readonly [number, number, number],
+  { labels, classes = 0 }: { readonly labels?: ArrayLike<number>; readonly classes?: number } = {},
+): Dataset {
   const per = shape[0] * shape[1] * shape[2];
   const size = values.length / per;
   return {
     name,
     size,
     shape,
-    classes: 0,
+    classes,
     batch(indices) {
       const x = new Float32Array(indices.length * per);
       for (let row = 0; row < indices.length; row++) {
         const from = checkedIndex(indices[row], size, name) * per;
         x.set(values.subarray(from, from + per), row * per);
       }
-      return { x, labels: pick(undefined, indices) };
+      return { x, labels: pick(labels, indices) };
     },
   };
 }

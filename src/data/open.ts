@@ -50,13 +50,16 @@ export async function openFiles(source: FileSource, decode: Decode, options: Ope
 }
 
 const mostPoints = 1 << 24;
-const toyPath = /^toy:([^@]*)(?:@(.*))?$/;
+const toyPath = /^toy:([^@+]*)(\+classes)?(?:@(.*))?$/;
 
 export const isToyPath = (path: string): boolean => path.startsWith("toy:");
 
-/** Opens "toy:<name>" (65,536 points) or "toy:<name>@<points>". The two parts are different points. */
+/**
+ * Opens "toy:<name>" (65,536 points) or "toy:<name>@<points>"; "toy:<name>+classes" where the points have classes. The two
+ * parts are different points.
+ */
 export function openToy(path: string, { split = "train", shape }: OpenOptions = {}): Dataset {
-  const [, name = "", points = "65536"] = path.match(toyPath) ?? [];
+  const [, name = path.slice(4), labeled, points = "65536"] = path.match(toyPath) ?? [];
   if (!isToyName(name))
     throw new Error(`There is no toy data "${brief(name, 60)}", expected one of ${toyNames.join(", ")}.`);
   const size = Number(points);
@@ -68,5 +71,5 @@ export function openToy(path: string, { split = "train", shape }: OpenOptions = 
   if (shape && shape.join() !== "2,1,1") {
     throw new Error(`${brief(path)} has points of the shape 2 x 1 x 1, expected ${shape.join(" x ")} like the model.`);
   }
-  return toyDataset(name, key(split === "train" ? 0 : 1), size);
+  return toyDataset(name, key(split === "train" ? 0 : 1), size, { classes: labeled !== undefined });
 }

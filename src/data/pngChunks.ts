@@ -63,7 +63,8 @@ export function readPng(bytes: Uint8Array): PngParts {
       if (length === 0 || length % 3 !== 0 || length > 768)
         throw new Error(`its palette has ${length} bytes, expected 3 for each of 1 to 256 colors`);
       palette = body;
-    } else if (type === "tRNS") transparency = body;
+      // For a palette it may say nothing, and then all colors are solid.
+    } else if (type === "tRNS") transparency = head.color === 3 && length === 0 ? undefined : body;
     else if (type === "IDAT") data.push(body);
     else if (type === "eXIf") orientation = exifOrientation(body);
     else if (type === "acTL" && length >= 4) frames = new DataView(body.buffer, body.byteOffset).getUint32(0);

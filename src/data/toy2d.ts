@@ -10,6 +10,9 @@ interface Toy {
   readonly scale: number;
   /** u: three numbers in [0, 1); z: two standard normal ones. */
   point(u: readonly [number, number, number], z: Point): Point;
+  /** Where the points fall into parts that can be told apart: how many, and which a point belongs to. */
+  readonly classes?: number;
+  label?(u: readonly [number, number, number]): number;
 }
 
 const { PI, cos, sin, sqrt, floor, exp } = Math;
@@ -25,6 +28,8 @@ const toys = {
     center: [0, 0],
     scale: 1,
     point: ([a], z) => polar(1.4, (floor(8 * a) * PI) / 4, 0.14, z),
+    classes: 8,
+    label: ([a]) => floor(8 * a),
   },
   "25gaussians": {
     center: [0, 0],
@@ -47,6 +52,8 @@ const toys = {
       const side = a < 0.5 ? 1 : -1;
       return [side * (cos(PI * b) - 0.5) + 0.05 * z[0], side * (sin(PI * b) - 0.25) + 0.05 * z[1]];
     },
+    classes: 2,
+    label: ([a]) => (a < 0.5 ? 0 : 1),
   },
   circles: {
     center: [0, 0],
@@ -98,7 +105,17 @@ export function toy(name: ToyName, key: Key, n: number): Float32Array {
   return out;
 }
 
-/** `size` fixed points as a dataset of the shape [2, 1, 1]. */
-export function toyDataset(name: ToyName, key: Key, size: number): Dataset {
-  return arrayDataset(`toy:${name}`, toy(name, key, size), [2, 1, 1]);
+/** The toys whose points have classes, on demand. */
+export const labeledToys = toyNames.filter((name) => (toys[name] as Toy).classes !== undefined);
+
+/** `size` fixed points as a dataset of the shape [2, 1, 1]. Throws a RangeError for classes of a toy that has none. */
+export function toyDataset(name: ToyName, key: Key, size: number, { classes = false } = {}): Dataset {
+  const points = toy(name, key, size);
+  if (!classes) return arrayDataset(`toy:${name}`, points, [2, 1, 1]);
+  const { label, classes: count }: Toy = toys[name];
+  if (!label || count === undefined)
+    throw new RangeError(`The points of toy:${name} have no classes, those of ${labeledToys.join(", ")} have.`);
+  const u = uniform(fold(key, "position"), 3 * size);
+  const labels = Array.from({ length: size }, (_, i) => label([u[3 * i], u[3 * i + 1], u[3 * i + 2]]));
+  return arrayDataset(`toy:${name}+classes`, points, [2, 1, 1], { labels, classes: count });
 }

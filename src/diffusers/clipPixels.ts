@@ -1,5 +1,5 @@
 // transformers' CLIPImageProcessor: a picture as a CLIP vision model wants it.
-import { z } from "zod";
+import * as z from "zod";
 import { show } from "../core/show.ts";
 import { firstIssue } from "../nn/config.ts";
 import { resizeBicubic } from "./resize.ts";

@@ -101,6 +101,7 @@ export interface Fit {
   readonly untouched: readonly string[];
 }
 
+/** Which weights of `added` a base has, by names and shapes. */
 export function fitOf(base: ReadonlyMap<string, Shaped>, added: ReadonlyMap<string, Shaped>): Fit {
   const fitting: string[] = [];
   const unknown: string[] = [];
@@ -143,6 +144,7 @@ export function checkFit(fit: Fit, names: { readonly base: string; readonly delt
 /** Scales of blocks by the beginning of their names: "mid_block", "up_blocks.3.attentions". The longest that fits wins. */
 export type BlockScales = ReadonlyMap<string, number>;
 
+/** What a weight of this name is scaled by: `scale` times that of its block. */
 export function scaleOf(name: string, scale: number, blocks: BlockScales): number {
   let best: readonly [string, number] = ["", 1];
   for (const entry of blocks)

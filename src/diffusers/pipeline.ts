@@ -104,6 +104,7 @@ export interface Pipeline {
   dispose(): Promise<void>;
 }
 
+/** Pictures from prompts with these parts. Sessions are opened when they are needed first. */
 export function pipeline(parts: PipelineParts, runtime: Runtime, precision?: "float32" | "float16"): Pipeline {
   const open = sessions(runtime, precision ? { precision } : {});
   let map: Promise<PreviewMap> | undefined;

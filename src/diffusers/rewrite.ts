@@ -1,6 +1,6 @@
 // A file of weights again, with other values for some: names, shapes, types and metadata stay, and so the programs that read
 // the original read it too.
-import { encodeTensor, floatsOf, safetensorsLayout } from "../data/safetensors.ts";
+import { encodeTensor, floatsOf, type LazyTensor, safetensorsLayout } from "../data/safetensors.ts";
 import { readableType, type StoredDtype } from "../data/safetensorsHeader.ts";
 import { readTensor, type TensorIndex, type TensorPlace, transposed } from "../data/tensorIndex.ts";
 
@@ -9,25 +9,35 @@ export type Change = (values: Float32Array) => Float32Array | Promise<Float32Arr
 
 /**
  * `file`: one file under its own names. `views`: the names that changes use, for whole tensors of the file or slices of
- * them. One tensor is held at a time.
+ * them. `added`: tensors that the file did not have. One tensor is held at a time.
  */
 export async function* rewritten(
   file: TensorIndex,
   views: TensorIndex,
   changes: ReadonlyMap<string, Change>,
+  added: readonly LazyTensor[] = [],
 ): AsyncGenerator<Uint8Array> {
-  const entries = [...file.tensors].map(([key, place]) => ({
-    key,
-    ...place,
-    dtype: readableType(key, place, file.name),
+  const stored = [...file.tensors].map(([key, place]) => ({
+    ...{ key, dtype: readableType(key, place, file.name), shape: place.shape },
+    chunk: () => chunk(key, { ...place, dtype: readableType(key, place, file.name) }),
   }));
+  const entries = [
+    ...stored,
+    ...added.map(({ key, dtype, shape, data }) => ({
+      ...{ key, dtype, shape },
+      chunk: async () => encodeTensor(key, dtype, await data()),
+    })),
+  ];
   const { header, order } = safetensorsLayout(entries, { ...file.metadata });
   const changed = [...views.tensors].filter(([name]) => changes.has(name));
   yield header;
-  for (const { key, ...place } of order) {
+  for (const { chunk } of order) yield await chunk();
+
+  async function chunk(key: string, place: TensorPlace & { readonly dtype: StoredDtype }): Promise<Uint8Array> {
     const inside = changed.filter(([, v]) => v.file === place.file && v.start >= place.start && v.end <= place.end);
-    if (inside.length === 0) yield await file.source.range(place.file, place.start, place.end - place.start);
-    else yield await patched(file, key, place, views, inside, changes);
+    return inside.length === 0
+      ? file.source.range(place.file, place.start, place.end - place.start)
+      : patched(file, key, place, views, inside, changes);
   }
 }
 

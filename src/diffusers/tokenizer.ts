@@ -1,6 +1,6 @@
 // CLIP's tokenizer from vocab.json and merges.txt (Radford et al. 2021): byte-level BPE, as transformers does it.
 import { Tokenizer } from "@huggingface/tokenizers";
-import { z } from "zod";
+import * as z from "zod";
 import { brief, show } from "../core/show.ts";
 import { firstIssue } from "../nn/config.ts";
 

@@ -70,7 +70,10 @@ interface Scheduler {
 }
 
 /** Or why there is none. */
-function schedulerOf({ model: { form, prediction }, timeInput }: WritableModel): Scheduler | string {
+export function schedulerOf({
+  model: { form, prediction },
+  timeInput,
+}: Pick<WritableModel, "model" | "timeInput">): Scheduler | string {
   const { spec } = form;
   const thousand = timeInput.scale === TICKS && timeInput.offset === 0 && !timeInput.normalize;
   if (spec.kind === "linear") {
@@ -97,7 +100,8 @@ function schedulerOf({ model: { form, prediction }, timeInput }: WritableModel):
     const { length: T } = cumulative(form);
     if (timeInput.scale !== T || timeInput.offset !== -1 || timeInput.normalize)
       return "its network is told other times than its table's timesteps";
-    return { config: { ...config, num_train_timesteps: T, ...table }, notes: [] };
+    // A table ends at its first entry, short of the data.
+    return { config: { ...config, set_alpha_to_one: false, num_train_timesteps: T, ...table }, notes: [] };
   }
   if (spec.kind !== "vp" && spec.kind !== "cosine")
     return spec.kind === "chord"
@@ -118,7 +122,8 @@ function schedulerOf({ model: { form, prediction }, timeInput }: WritableModel):
 const cumulative = (form: Form): ArrayLike<number> =>
   (form as Form & { readonly alphasCumprod: ArrayLike<number> }).alphasCumprod;
 
-function tableOf(spec: Extract<FormSpec, { kind: "table" }>): Readonly<Record<string, unknown>> {
+/** The betas of a table as schedulers are told them. */
+export function tableOf(spec: Extract<FormSpec, { kind: "table" }>): Readonly<Record<string, unknown>> {
   if (spec.schedule === "trained_betas") return { trained_betas: spec.betas, rescale_betas_zero_snr: spec.zeroSnr };
   if (spec.schedule === "alphas_cumprod") {
     const bars = spec.alphasCumprod;

@@ -7,8 +7,11 @@ import { axisOf, expectFloat, operator, type Tensor } from "./tensor.ts";
 
 export { softplus } from "./pointwise.ts";
 
+/** x·sigmoid(x), elementwise. */
 export const silu = (x: Tensor): Tensor => gate(x, 1);
+/** x·sigmoid(1.702·x), elementwise, as CLIP has it. */
 export const quickGelu = (x: Tensor): Tensor => gate(x, 1.702);
+/** max(x, 0), elementwise; its derivative at 0 is 1. */
 export const relu = (x: Tensor): Tensor => maximum(x, 0);
 
 const geluOp = operator<{ approximate: "none" | "tanh" }>({

@@ -18,8 +18,11 @@ export function huberError(pred: Tensor, target: Tensor, delta: number): Tensor 
   return where(lessEqual(size, delta), mul(0.5, square(d)), mul(delta, sub(size, delta / 2)));
 }
 
+/** The mean squared difference, a scalar. */
 export const mse = (pred: Tensor, target: Tensor): Tensor => mean(squaredError(pred, target));
+/** The mean of `huberError`, a scalar. */
 export const huber = (pred: Tensor, target: Tensor, delta = 1): Tensor => mean(huberError(pred, target, delta));
+/** The mean of `pseudoHuberError`, a scalar. */
 export const pseudoHuber = (pred: Tensor, target: Tensor, c = 1e-3): Tensor => mean(pseudoHuberError(pred, target, c));
 
 /** Mean of −log softmax(logits)[label]; logits [N, classes], label int64 [N]. */

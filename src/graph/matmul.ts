@@ -15,6 +15,8 @@ const matmulOp = operator<MatmulAttrs>({
   name: "matmul",
   infer: ([a, b], { transA, transB }) => {
     expectFloat("matmul", a, b);
+    if (a.shape.length < 2 || b.shape.length < 2)
+      throw new RangeError(`matmul: [${a.shape}] times [${b.shape}]: expected two axes or more of each.`);
     const [m, k] = transA ? [cols(a.shape), rows(a.shape)] : [rows(a.shape), cols(a.shape)];
     const [k2, n] = transB ? [cols(b.shape), rows(b.shape)] : [rows(b.shape), cols(b.shape)];
     if (k !== k2)
@@ -75,6 +77,7 @@ export function matmul(a: Tensor, b: Tensor, { transA = false, transB = false }:
   }
   return matmulOp([a, b], { transA, transB })[0];
 }
+/** [B, n, k] times [B, k, m]: `matmul` under its name elsewhere. */
 export const bmm = (a: Tensor, b: Tensor): Tensor => matmul(a, b);
 
 const linearOp = operator<Record<string, never>>({

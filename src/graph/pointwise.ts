@@ -26,31 +26,45 @@ function unary(
   return (x) => apply([asTensor(x)], {})[0];
 }
 
+/** −x, elementwise. */
 export const neg = unary("neg", "Neg", () => -1);
+/** eˣ, elementwise. */
 export const exp = unary("exp", "Exp", (_, y) => y);
+/** The natural logarithm, elementwise. */
 export const log = unary("log", "Log", (x) => reciprocal(x));
+/** √x, elementwise. */
 export const sqrt = unary("sqrt", "Sqrt", (_, y) => div(0.5, y));
+/** 1/x, elementwise. */
 export const reciprocal = unary("reciprocal", "Reciprocal", (_, y) => neg(mul(y, y)));
+/** Elementwise. */
 export const tanh = unary("tanh", "Tanh", (_, y) => sub(1, mul(y, y)));
+/** 1/(1 + e^−x), elementwise. */
 export const sigmoid = unary("sigmoid", "Sigmoid", (_, y) => mul(y, sub(1, y)));
 /** d erf/dx = 2/√π · exp(−x²). */
 export const erf = unary("erf", "Erf", (x) => mul(2 / Math.sqrt(Math.PI), exp(neg(mul(x, x)))));
+/** Elementwise, of radians. */
 export const sin = unary(
   "sin",
   "Sin",
   (x) => cos(x),
   (to, x) => emitSine(to, x, 0),
 );
+/** Elementwise, of radians. */
 export const cos = unary(
   "cos",
   "Cos",
   (x) => neg(sin(x)),
   (to, x) => emitSine(to, x, 0.5),
 );
+/** −1, 0 or 1, elementwise; its derivative is 0. */
 export const sign = unary("sign", "Sign", () => 0, emitSign);
+/** |x|, elementwise; its derivative at 0 is 0. */
 export const abs = unary("abs", "Abs", (x) => sign(x));
+/** ln(1 + eˣ), elementwise. */
 export const softplus = unary("softplus", "Softplus", (x) => sigmoid(x));
+/** 1/√x, elementwise. */
 export const rsqrt = (x: Operand): Tensor => reciprocal(sqrt(x));
+/** x², elementwise. */
 export const square = (x: Operand): Tensor => mul(x, x);
 
 type Pair = readonly [Tensor, Tensor];
@@ -93,6 +107,7 @@ const broadcastLike = (x: Tensor, y: Tensor): Tensor =>
 
 const plus = (a: Tensor | null, b: Tensor | null): Tensor | null => (a && b ? add(a, b) : (a ?? b));
 
+/** a + b. Shapes are broadcast to each other, as in NumPy; throws RangeError where they do not fit. */
 export const add = binary(
   "add",
   "Add",
@@ -101,18 +116,21 @@ export const add = binary(
 );
 registerAdd((a, b) => add(a, b));
 
+/** a − b, broadcast as in `add`. */
 export const sub = binary(
   "sub",
   "Sub",
   (ct, _, __, need) => [ct, need[1] ? neg(ct) : null],
   (da, db) => (da && db ? sub(da, db) : (da ?? (db && neg(db)))),
 );
+/** a·b, broadcast as in `add`. */
 export const mul = binary(
   "mul",
   "Mul",
   (ct, [a, b], _, need) => [need[0] ? mul(ct, b) : null, need[1] ? mul(ct, a) : null],
   "multilinear",
 );
+/** a/b, broadcast as in `add`. */
 export const div = binary(
   "div",
   "Div",
@@ -182,10 +200,15 @@ function comparison(name: string, onnx: string): (a: Operand, b: Operand) => Ten
   });
   return (a, b) => apply([asTensor(a), asTensor(b)], {})[0];
 }
+/** a < b as bools, broadcast as in `add`. */
 export const less = comparison("less", "Less");
+/** a <= b as bools, broadcast as in `add`. */
 export const lessEqual = comparison("less_equal", "LessOrEqual");
+/** a > b as bools, broadcast as in `add`. */
 export const greater = comparison("greater", "Greater");
+/** a >= b as bools, broadcast as in `add`. */
 export const greaterEqual = comparison("greater_equal", "GreaterOrEqual");
+/** a = b as bools, broadcast as in `add`. */
 export const equal = comparison("equal", "Equal");
 
 const whereOp = operator<Record<string, never>>({
@@ -204,6 +227,7 @@ const whereOp = operator<Record<string, never>>({
     da || db ? broadcastLike(where(cond, da ?? 0, db ?? 0), y) : null,
   ],
 });
+/** a where `cond` (bools) holds, else b; all three are broadcast to each other. */
 export const where = (cond: Tensor, a: Operand, b: Operand): Tensor => whereOp([cond, asTensor(a), asTensor(b)], {})[0];
 
 const clampOp = operator<{ min: number; max: number }>({
@@ -224,6 +248,7 @@ const logicalNot = operator<Record<string, never>>({
   vjp: () => [null],
   jvp: "none",
 });
+/** The opposite of bools. */
 export const not = (x: Tensor): Tensor => logicalNot([x], {})[0];
 
 const sigmoidGate = operator<{ alpha: number }>({

@@ -48,13 +48,16 @@ function sumOfRows(to: Emitter, x: string, shape: Shape, axes: readonly number[]
   const ones = to.op("Expand", [to.floats([1], []), to.ints([1, shape[0]])]);
   return to.op("MatMul", [ones, x]);
 }
+/** The sum over `axes` (default all), which go, or stay with size 1 where `keepdims` is set. */
 export const sum = reduction("sum", "ReduceSum", (ct, x) => broadcastTo(ct, x.shape), "linear", sumOfRows);
+/** The mean over `axes`, as in `sum`. */
 export const mean = reduction(
   "mean",
   "ReduceMean",
   (ct, x, y) => broadcastTo(div(ct, sizeOf(x.shape) / sizeOf(y.shape)), x.shape),
   "linear",
 );
+/** The sum of squares over `axes`, as in `sum`. */
 export const sumOfSquares = reduction(
   "sum_of_squares",
   "ReduceSumSquare",
@@ -88,6 +91,7 @@ export function variance(x: Tensor, axes?: readonly number[], keepdims = false, 
   return div(sum(square(centered), axes, keepdims), n - correction);
 }
 
+/** ln Σ eˣ over `axes`, as in `sum`, without overflow. */
 export function logsumexp(x: Tensor, axes?: readonly number[], keepdims = false): Tensor {
   const top = stopGradient(max(x, axes, true));
   const total = log(sum(exp(sub(x, top)), axes, keepdims));

@@ -35,6 +35,7 @@ const blockMean = operator<{ scale: number }>({
   jvp: "linear",
 });
 
+/** [B, C, H, W] to [B, C, scale·H, scale·W], every pixel repeated. */
 export const upsampleNearest = (x: Tensor, scale: number): Tensor => nearestOp([x], { scale })[0];
 
 /** Half-pixel centers, edges repeated (align_corners false). A product with two small constant matrices. */

@@ -31,7 +31,9 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
     throw new RangeError(`reshape: [${x.shape}] does not fit into [${shape}].`);
   return sameShape(dims, x.shape) ? x : reshapeOp([x], { shape: dims })[0];
 }
+/** [n], all values in their order. */
 export const flatten = (x: Tensor): Tensor => reshape(x, [sizeOf(x.shape)]);
+/** With an axis of size 1 put in at `axis`. */
 export const unsqueeze = (x: Tensor, axis: number): Tensor => {
   const at = axis < 0 ? axis + x.shape.length + 1 : axis;
   return reshape(x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)]);
@@ -39,6 +41,7 @@ export const unsqueeze = (x: Tensor, axis: number): Tensor => {
 /** A number per sample [B] as [B, 1, …] of this rank, to broadcast over the samples' elements. */
 export const perSample = (x: Tensor, rank: number): Tensor =>
   reshape(x, [x.shape[0], ...new Array<number>(rank - 1).fill(1)]);
+/** Without `axis`, whose size has to be 1: throws RangeError else. */
 export const squeeze = (x: Tensor, axis: number): Tensor => {
   const at = axisOf(x, axis, "squeeze");
   return reshape(x, [...x.shape.slice(0, at), ...x.shape.slice(at + 1)]);
@@ -86,8 +89,10 @@ const concatOp = operator<{ axis: number }>({
       : inputs.map(() => null),
   jvp: "linear",
 });
+/** Joined along `axis`; all other sizes have to agree. Throws RangeError where they do not. */
 export const concat = (xs: readonly Tensor[], axis: number): Tensor =>
   xs.length === 1 ? xs[0] : concatOp(xs, { axis: axisOf(xs[0], axis, "concat") })[0];
+/** Tensors of one shape along an axis of their own, put in at `axis`. */
 export const stack = (xs: readonly Tensor[], axis: number): Tensor =>
   concat(
     xs.map((x) => unsqueeze(x, axis)),
@@ -123,6 +128,7 @@ const splitOp = operator<{ sizes: readonly number[]; axis: number }>({
       : [null],
   jvp: "linear",
 });
+/** Pieces of these sizes along `axis`, which they have to fill. */
 export const split = (x: Tensor, sizes: readonly number[], axis: number): readonly Tensor[] =>
   sizes.length === 1 ? [x] : splitOp([x], { sizes, axis: axisOf(x, axis, "split") });
 
@@ -251,6 +257,7 @@ const flipOp = operator<{ axes: readonly number[] }>({
   vjp: ([ct], _, { axes }) => [ct && flip(ct, axes)],
   jvp: "linear",
 });
+/** With the order turned around along these axes. */
 export function flip(x: Tensor, axes: readonly number[]): Tensor {
   return flipOp([x], { axes: axes.map((a) => axisOf(x, a, "flip")) })[0];
 }
@@ -266,6 +273,7 @@ const expandOp = operator<{ shape: Shape }>({
   vjp: ([ct], { inputs: [x] }) => [ct && sumTo(ct, x.shape)],
   jvp: "linear",
 });
+/** Repeated along axes of size 1, and along new ones in front, to this shape. Throws RangeError where it does not fit. */
 export const broadcastTo = (x: Tensor, shape: Shape): Tensor =>
   sameShape(x.shape, shape) ? x : expandOp([x], { shape })[0];
 registerBroadcast(broadcastTo);
@@ -290,4 +298,5 @@ const castOp = operator<{ to: DType }>({
   vjp: () => [null],
   jvp: "none",
 });
+/** As another type; whole numbers round toward zero, and everything but 0 is true. */
 export const cast = (x: Tensor, dtype: DType): Tensor => (x.dtype === dtype ? x : castOp([x], { to: dtype })[0]);

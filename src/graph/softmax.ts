@@ -19,5 +19,7 @@ const softmaxJacobian = (d: Tensor, y: Tensor, axis: number): Tensor => {
   const dy = mul(d, y);
   return sub(dy, mul(y, sum(dy, [axis], true)));
 };
+/** eˣ/Σ eˣ along `axis`, without overflow. */
 export const softmax = (x: Tensor, axis = -1): Tensor => softmaxOp([x], { axis: axisOf(x, axis, "softmax") })[0];
+/** x − ln Σ eˣ along `axis`, without overflow. */
 export const logSoftmax = (x: Tensor, axis = -1): Tensor => sub(x, logsumexp(x, [axis], true));

@@ -191,7 +191,9 @@ function isArray(data: TensorData | readonly number[]): data is readonly number[
   return Array.isArray(data);
 }
 
+/** Zeros of this shape. */
 export const zeros = (shape: Shape): Tensor => full(shape, 0);
+/** Zeros of the shape of x. */
 export const zerosLike = (x: Tensor): Tensor => zeros(x.shape);
 
 /** A constant scalar that broadcasts; stored once, whatever the shape. */
@@ -203,8 +205,10 @@ export function registerBroadcast(broadcast: (x: Tensor, shape: Shape) => Tensor
   broadcastConstant = broadcast;
 }
 
+/** A number as a constant scalar, a tensor as it is. */
 export const asTensor = (x: Operand): Tensor => (typeof x === "number" ? constant(x) : x);
 
+/** How many values a shape has. */
 export const sizeOf = (shape: Shape): number => shape.reduce((a, b) => a * b, 1);
 
 export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((d, i) => d === b[i]);

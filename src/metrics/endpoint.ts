@@ -68,6 +68,21 @@ function pairs(name: string, dim: number, read: Reading): Metric<Endpoints, Endp
   };
 }
 
+/** The sums over both sets of pairs together. */
+export function mergeEndpoints(a: EndpointState, b: EndpointState): EndpointState {
+  if (a.n === 0 || b.n === 0) return a.n === 0 ? b : a;
+  const n = a.n + b.n;
+  const delta = b.mean.map((x, k) => x - a.mean[k]);
+  const apart = delta.reduce((sum, d) => sum + d * d, 0);
+  return {
+    n,
+    squares: a.squares + b.squares,
+    fourths: a.fourths + b.fourths,
+    mean: delta.map((d, k) => a.mean[k] + (d * b.n) / n),
+    scatter: a.scatter + b.scatter + (apart * a.n * b.n) / n,
+  };
+}
+
 function addPairs(state: EndpointState, batch: Endpoints): EndpointState {
   const { dim, data } = checkDim(batch.theirs, state.mean.length);
   let { n, squares, fourths, scatter } = state;

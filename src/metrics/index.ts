@@ -1,6 +1,6 @@
 // Measuring samplers: metrics over streams of samples or features, and the features themselves.
 
-export { type EndpointState, type Endpoints, endpoint, endpointDistances, gap } from "./endpoint.ts";
+export { type EndpointState, type Endpoints, endpoint, endpointDistances, gap, mergeEndpoints } from "./endpoint.ts";
 export {
   type FeatureProtocol,
   type Features,

@@ -1,6 +1,6 @@
 // The built-in features: the 64 numbers before the last layer of a small classifier of MNIST digits.
 
-import { z } from "zod";
+import * as z from "zod";
 import { show } from "../core/show.ts";
 import { readSafetensors } from "../data/safetensors.ts";
 import { input } from "../graph/index.ts";

@@ -18,6 +18,7 @@ export interface Gaussian {
   readonly covariance: Float64Array;
 }
 
+/** Of no points, in `dim` dimensions. */
 export function noMoments(dim: number): Moments {
   return { n: 0, mean: new Float64Array(dim), scatter: new Float64Array(dim * dim) };
 }

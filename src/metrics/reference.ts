@@ -1,5 +1,6 @@
 // Reference statistics as a file, so that a Fréchet distance needs no data set.
 
+import { show } from "../core/show.ts";
 import { readSafetensors, type StoredTensor, writeSafetensors } from "../data/safetensors.ts";
 import type { Gaussian } from "./moments.ts";
 
@@ -18,9 +19,11 @@ export function readReference(bytes: Uint8Array, name = "reference statistics"):
   const mean = doubles(tensors, "mean", name);
   const covariance = doubles(tensors, "covariance", name);
   const n = Number(metadata.n);
-  if (!Number.isInteger(n) || n < 2) throw new Error(`${name} says n = ${metadata.n}, expected a number of samples.`);
+  if (!Number.isInteger(n) || n < 2) throw new Error(`${name} says n = ${show(metadata.n)}, expected a number of samples.`);
   if (covariance.length !== mean.length ** 2)
     throw new Error(`${name} has ${covariance.length} covariances for ${mean.length} means, expected their square.`);
+  const broken = [mean, covariance].flatMap((values) => values.find((value) => !Number.isFinite(value)) ?? []);
+  if (broken.length > 0) throw new Error(`${name} holds ${broken[0]}, so it is damaged. Make it again.`);
   return { n, mean, covariance };
 }
 

@@ -1,5 +1,5 @@
 // The configuration of diffusers' AutoencoderKL, with its defaults.
-import { z } from "zod";
+import * as z from "zod";
 import { activationNames } from "./activations.ts";
 import { few, LEVELS, pixels, readConfig, refused, width } from "./config.ts";
 

@@ -1,5 +1,5 @@
 // diffusers' AutoencoderTiny (TAESD, https://github.com/madebyollin/taesd) under its own parameter names.
-import { z } from "zod";
+import * as z from "zod";
 import { add, clamp, div, mul, relu, sub, type Tensor, tanh, upsampleNearest } from "../graph/index.ts";
 import { activate, activationNames } from "./activations.ts";
 import { few, LEVELS, readConfig, refused, width } from "./config.ts";

@@ -1,6 +1,6 @@
 // A small convolutional classifier, whose last hidden layer serves as features for Frechet and kernel distances.
 
-import { z } from "zod";
+import * as z from "zod";
 import { reshape, silu, type Tensor } from "../graph/index.ts";
 import { readConfig } from "./config.ts";
 import { conv2d, groupNorm, linear } from "./layers.ts";

@@ -1,6 +1,6 @@
 // Configurations of transformers' CLIP text and vision models, with their defaults.
 
-import { z } from "zod";
+import * as z from "zod";
 import { show } from "../core/show.ts";
 import { gelu, quickGelu, type Tensor } from "../graph/index.ts";
 import { few, pixels, readConfig, refused, width } from "./config.ts";

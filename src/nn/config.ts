@@ -1,5 +1,5 @@
 // Reading network configurations: defaults filled in, everything unsupported refused in one sentence.
-import { z } from "zod";
+import * as z from "zod";
 import { brief, listed, show } from "../core/show.ts";
 
 // Bounds far above every published network: what is larger is a slip or a trap, and would cost minutes to refuse later.

@@ -1,6 +1,6 @@
 // The configuration of diffusers' ControlNetModel, with its defaults.
 
-import { z } from "zod";
+import * as z from "zod";
 import { show } from "../core/show.ts";
 import { LEVELS, readConfig, refused, width } from "./config.ts";
 import { readUNet2DConditionConfig, type UNet2DConditionConfig } from "./unet2dConditionConfig.ts";

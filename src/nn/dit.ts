@@ -1,6 +1,6 @@
 // Diffusion transformer with adaLN-Zero (Peebles and Xie 2023, section 3.2).
 
-import { z } from "zod";
+import * as z from "zod";
 import type { Cond } from "../condition.ts";
 import {
   add,

@@ -1,7 +1,7 @@
 // The best denoiser of a data set, in closed form: the posterior mean over its points, which is a softmax over scaled
 // distances. A teacher without training and without error (Karras et al. 2022, appendix B.3; with a width, the data are a
 // mixture of Gaussians around the points).
-import { z } from "zod";
+import * as z from "zod";
 import type { Cond } from "../condition.ts";
 import {
   add,

@@ -1,6 +1,6 @@
 // A residual network for points: two-dimensional data and other small vectors.
 
-import { z } from "zod";
+import * as z from "zod";
 import type { Cond } from "../condition.ts";
 import { add, silu, type Tensor } from "../graph/index.ts";
 import { width as features, few, readConfig } from "./config.ts";

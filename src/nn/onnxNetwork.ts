@@ -1,6 +1,6 @@
 // An imported ONNX model as a network: which of its inputs is the sample, the time and the label, and how a batch is fed.
 
-import { z } from "zod";
+import * as z from "zod";
 import { type Columns, type Cond, labelColumn } from "../condition.ts";
 import { show } from "../core/show.ts";
 import { add, cast, concat, constant, maximum, pad, reshape, sliceAxis, type Tensor } from "../graph/index.ts";

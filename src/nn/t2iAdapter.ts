@@ -1,5 +1,5 @@
 // diffusers' T2IAdapter (Mou et al. 2023, arXiv:2302.08453): a small network from a picture to one feature per level.
-import { z } from "zod";
+import * as z from "zod";
 import { add, avgPool2d, relu, reshape, type Tensor, transpose } from "../graph/index.ts";
 import { few, LEVELS, readConfig, refused, width } from "./config.ts";
 import { conv2d } from "./layers.ts";

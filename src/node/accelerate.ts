@@ -3,26 +3,33 @@ import { canBeGuided, classCount } from "../condition.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { middleFeatures } from "../nn/features.ts";
 import { fold, key } from "../random.ts";
-import type { SampleKind, Stage, Start } from "../recipes/recipe.ts";
-import { CARD_FORMAT, type Card, describeModel } from "../run/card.ts";
+import type { SampleKind, Start } from "../recipes/recipe.ts";
 import { checkStages } from "../run/check.ts";
-import type { Done } from "../run/job.ts";
 import { outline, stagesOf } from "../run/outline.ts";
 import type { PreviewRow } from "../run/preview.ts";
-import { version } from "../version.ts";
 import { type AccelerateOptions, standardTraining, trainingOf } from "./accelerateOptions.ts";
+import {
+  changedStart,
+  nextOfText,
+  pairConditions,
+  promptsOf,
+  splitLowRank,
+  type TextGiven,
+  textTeacher,
+} from "./accelerateText.ts";
 import type { Context } from "./context.ts";
 import { UsageError, usage } from "./failure.ts";
 import { openData } from "./files.ts";
 import { type AnyRecipe, kindOf, methodNamed, presetOf, refuseIdle, resolveMethod } from "./methods.ts";
-import { type LoadedModel, loadModel, withClasses } from "./models.ts";
-import { flagName, toConfig } from "./options.ts";
+import { checkUntold, type LoadedModel, loadModel, withClasses } from "./models.ts";
+import { flagName } from "./options.ts";
 import { bytesPerPair } from "./pairShards.ts";
 import { previews } from "./previews.ts";
-import { lastPart } from "./runDir.ts";
 import { beginning } from "./student.ts";
+import { cardOf } from "./studentCard.ts";
+import { isTextFolder } from "./textTeacher.ts";
 import { type Launch, launch, type RunResult } from "./training.ts";
-import { absolute, checkBudget, recorded } from "./trainingOptions.ts";
+import { absolute, checkBudget } from "./trainingOptions.ts";
 
 /** Samples below which a paper's values are hardly what is wanted. */
 const SMALL = 100_000;
@@ -37,6 +44,8 @@ export interface Prepared {
   readonly recipe: AnyRecipe;
   /** What is said when all is done. */
   readonly hint?: string;
+  /** Gives back what encoders of texts and pictures hold. */
+  dispose(): Promise<void>;
 }
 
 /** Trains the student, and returns where it is; undefined after --dry-run. */
@@ -55,16 +64,18 @@ export async function accelerateWith(
   // Which values are for small data follows from the teacher's samples.
   const opened =
     teacherModel ??
-    (given.preset === "small" ? await loadModel(given.teacher, { nullClass: given.nullClass }) : undefined);
+    (given.preset === "small" && !(await isTextFolder(given.teacher))
+      ? await loadModel(given.teacher, { nullClass: given.nullClass })
+      : undefined);
   const resolved = resolveOptions(given, opened ? kindOf(opened.model.sampleShape) : "images", recipe);
-  if (resolved.options.dryRun) {
-    context.report.result(JSON.stringify(recorded("accelerate", resolved.options, context), null, 2));
-    return undefined;
+  const { launch: job, hint, dispose } = await prepare(resolved, context, opened);
+  try {
+    const result = await launch(job, context);
+    if (hint) context.report.note(hint);
+    return result;
+  } finally {
+    await dispose();
   }
-  const { launch: job, hint } = await prepare(resolved, context, opened);
-  const result = await launch(job, context);
-  if (hint) context.report.note(hint);
-  return result;
 }
 
 export interface Resolved extends ReturnType<typeof resolveOptions> {}
@@ -78,9 +89,10 @@ export function resolveOptions(
   const given = parsed as AccelerateOptions;
   checkBudget(given);
   const preset = presetOf(recipe, given.preset, kind);
-  const asked = resolveMethod(recipe, given, preset);
+  const { forMethod, lowRank } = splitLowRank(recipe, given);
+  const asked = resolveMethod(recipe, forMethod, preset);
   const settled = given.resume !== undefined;
-  if (!settled) refuseIdle(recipe, asked, given, preset);
+  if (!settled) refuseIdle(recipe, asked, forMethod, preset);
   const standard = { ...recipe.training, ...preset };
   const options = {
     ...given,
@@ -90,6 +102,8 @@ export function resolveOptions(
     data: given.data && absolute(given.data),
     ...(given.student && !given.student.startsWith("fresh") ? { student: absolute(given.student) } : {}),
     ...(given.pairsDir ? { pairsDir: absolute(given.pairsDir) } : {}),
+    ...(given.cacheDir ? { cacheDir: absolute(given.cacheDir) } : {}),
+    ...(given.previewPrompts ? { previewPrompts: absolute(given.previewPrompts) } : {}),
     lr: given.lr ?? standard.lr,
     ema: given.ema ?? standard.ema,
     ...(given.minutes === undefined ? { images: given.images ?? standard.images } : {}),
@@ -97,7 +111,7 @@ export function resolveOptions(
   const needs = recipe.needs(asked);
   if (needs.includes("data") && options.data === undefined)
     throw new UsageError(`--data is missing: ${recipe.name} learns from data.`);
-  return { given, recipe, preset, asked, needs, settled, options };
+  return { given: forMethod, recipe, preset, asked, needs, settled, options, lowRank };
 }
 
 /**
@@ -105,9 +119,12 @@ export function resolveOptions(
  * Throws UsageError or Error, a sentence, where they do not.
  */
 export async function prepare(resolved: Resolved, context: Context, held?: LoadedModel): Promise<Prepared> {
-  const { given, recipe, preset, asked, needs, settled, options } = resolved;
+  const { given, recipe, preset, asked, needs, settled, options, lowRank } = resolved;
   await context.runtime.supports(options.precision);
-  const found = held ?? (await loadModel(options.teacher, { nullClass: given.nullClass }));
+  const seed = fold(key(context.seed), "change");
+  const text = held ? undefined : await textTeacher(options as TextGiven, lowRank, seed, context);
+  const found = held ?? text?.loaded ?? (await loadModel(options.teacher, { nullClass: given.nullClass }));
+  if (!text) checkUntold(found);
   if (found.kind === "exact" && options.precision === "float16")
     throw new UsageError(`--precision float16 loses the distances that ${found.name} is made of: use float32.`);
   if (found.spec.length === 0) throw new Error(`${found.path} has no weights that could be trained.`);
@@ -118,11 +135,14 @@ export async function prepare(resolved: Resolved, context: Context, held?: Loade
     found,
     given,
   );
-  const data = options.data === undefined ? undefined : await openFor(found, options.data);
+  const data =
+    options.data === undefined ? undefined : await (text?.openData(options.data) ?? openFor(found, options.data));
   const dataClasses = data && data.classes > 0 ? data.classes : undefined;
-  const loaded = withClasses(found, { nullClass: given.nullClass, dataClasses });
+  const loaded = text ? found : withClasses(found, { nullClass: given.nullClass, dataClasses });
   for (const note of [...loaded.notes, ...(data?.notes ?? [])]) context.report.note(note);
-  const teacher = await beginning(loaded, options.student, context.seed);
+  const begun = text ?? { start: await beginning(loaded, options.student, context.seed), base: undefined };
+  const { start: teacher, base } = lowRank && !text ? changedStart(begun.start, lowRank, seed) : begun;
+  const latents = text && data ? await text.shown(await promptsOf(options.previewPrompts, data)) : undefined;
   const wanted = recipe.resolve?.(teacher, asked) ?? asked;
   checkNeeds(recipe, needs, loaded, given, teacher);
   if (!settled) refuseIdle(recipe, wanted, given, preset, teacher);
@@ -140,7 +160,7 @@ export async function prepare(resolved: Resolved, context: Context, held?: Loade
       `The teacher predicts ${teacher.model.prediction.name} and the student ${(first.model.own ?? first.model.prediction).name}: the network has to relearn what its output means.`,
     );
   const { model, theta } = teacher;
-  const stored = { ...options, ...wanted };
+  const stored = { ...options, ...wanted, ...lowRank };
   const windows = typeof wanted.windows === "number" ? wanted.windows : undefined;
   const name = { method: recipe.name, data: options.data ?? loaded.name, windows, batch: options.batch };
   const guidance = typeof wanted.guidance === "number" ? wanted.guidance : 1;
@@ -164,18 +184,26 @@ export async function prepare(resolved: Resolved, context: Context, held?: Loade
         runtime: context.runtime,
         teacher: {
           ...teacher,
-          rows: rowsOf("teacher", teacherSteps(loaded, [50, ...first.sampler.steps]), loaded.sampler, guidance),
+          rows: rowsOf(
+            "teacher",
+            teacherSteps(loaded, [text ? 25 : 50, ...first.sampler.steps]),
+            loaded.sampler,
+            guidance,
+          ),
         },
         rows: ({ sampler }) => rowsOf("student", sampler.steps, sampler, 1),
         data,
+        latents,
       }),
     pairsDir: options.pairsDir,
+    base: lowRank ? base : undefined,
+    ...(text && data ? { cond: pairConditions(data), next: nextOfText } : {}),
   };
   const paper = data && data.size < SMALL && given.preset === "paper" && recipe.small;
   const hint = paper
     ? `These are the paper's values, for large models and data. ${data.size.toLocaleString("en-US")} samples are few: --preset small has values for them.`
     : undefined;
-  return { launch: job, options, wanted: limited, loaded, recipe, hint };
+  return { launch: job, options, wanted: limited, loaded, recipe, hint, dispose: async () => text?.dispose() };
 
   function teacherSteps(of: LoadedModel, steps: readonly number[]): number[] {
     // A teacher with windows cannot take fewer steps than those.
@@ -238,37 +266,4 @@ function pairCount({ model }: LoadedModel, pairs: unknown, megabytes: number | u
   const fit = megabytes === undefined ? Number(pairs) : Math.floor((megabytes * 1e6) / bytes);
   if (fit < 1) throw new UsageError(`--pairs-mb ${megabytes} has no room for a single pair of ${bytes} bytes.`);
   return Math.min(Number(pairs), fit);
-}
-
-interface CardParts {
-  readonly loaded: LoadedModel;
-  readonly data?: Dataset;
-  readonly dataName: string;
-  readonly guidance: number;
-  readonly options: Readonly<Record<string, unknown>>;
-}
-
-function cardOf(recipe: AnyRecipe, { loaded, data, dataName, guidance, options }: CardParts, { seed }: Context) {
-  const { perImage } = recipe.teacherNfe(options);
-  return (stage: Stage, done: Done, stored: Readonly<Record<string, unknown>>): Card => ({
-    format: CARD_FORMAT,
-    library: version,
-    ...describeModel(stage),
-    sampler: stage.sampler,
-    guidance: { convention: "null + g*(cond - null)", baked: guidance },
-    recipe: {
-      method: recipe.name,
-      options: toConfig({
-        ...stored,
-        out: undefined,
-        pairsDir: undefined,
-        teacher: loaded.name,
-        data: data && lastPart(dataName),
-      }),
-    },
-    base: loaded.hash,
-    imagesSeen: done.images,
-    teacherNfe: Math.round(done.images * perImage + done.stages.reduce((n, s) => n + s.pairNfe, 0)),
-    seed,
-  });
 }

@@ -1,17 +1,48 @@
 // The options of `accelerate`: its own, those of the methods, and those of training that a preset may set.
-import { z } from "zod";
-import { type AnyRecipe, asGiven, methodOptions, methods } from "./methods.ts";
+import * as z from "zod";
+import { type AnyRecipe, allMethods, asGiven, defaultsOf, methodOptions, methods } from "./methods.ts";
 import { nullClass } from "./sample.ts";
-import { type TrainingOptions, trainingOptions } from "./trainingOptions.ts";
+import { dataText, type TrainingOptions, trainingOptions } from "./trainingOptions.ts";
+
+export const textOptions = {
+  resolution: z
+    .int()
+    .positive()
+    .max(2 ** 14)
+    .optional()
+    .describe("Text to image: sides of the pictures in pixels; default what the U-Net was made for."),
+  previewPrompts: z
+    .string()
+    .optional()
+    .describe("Text to image: a file with a prompt per line, shown in pictures of the run; default four captions.")
+    .meta({ value: "file" }),
+  cacheDir: z
+    .string()
+    .optional()
+    .describe("Text to image: where latents and text states are kept; default the system's cache (FEWSTEP_CACHE).")
+    .meta({ value: "dir" }),
+  variant: z.string().optional().describe('Text to image: which weights of the folder, "fp16" say.'),
+};
+
+export const lowRankOptions = {
+  train: z
+    .enum(["full", "lora"])
+    .default("full")
+    .describe("All weights, or only a low-rank change of them, which is written as a LoRA too."),
+  rank: z
+    .int()
+    .nonnegative()
+    .max(2 ** 14)
+    .optional()
+    .describe("--train lora: rank of the change (default 16). swiftbrush: of the critic's; 0: a whole network."),
+  alpha: z.number().positive().optional().describe("The change is alpha/rank times the product; default the rank."),
+  layers: z.array(z.string()).optional().describe("Layers that are changed; default: all inside blocks."),
+};
 
 export const own = {
   teacher: z.string().describe("A model, run or diffusers folder."),
   method: z.string().describe(`One of ${methods.join(", ")}.`),
-  data: z
-    .string()
-    .optional()
-    .describe("Folder of IDX files or class folders, .tar files, or toy:<name>; needed but for methods without data.")
-    .meta({ value: "path" }),
+  data: z.string().optional().describe(`${dataText} Needed but for methods without data.`).meta({ value: "path" }),
   preset: z
     .enum(["paper", "small"])
     .default("paper")
@@ -30,6 +61,7 @@ export const own = {
     .optional()
     .describe("Where the teacher's pairs are kept and shared; default inside the run.")
     .meta({ value: "dir" }),
+  ...textOptions,
 };
 
 /** What a preset may set of training: without a default here, so that what is given can be told from what is not. */
@@ -65,9 +97,40 @@ export function trainingOf(given: AccelerateOptions, standard: Readonly<Record<s
   return chosen as typeof standardTraining;
 }
 
-export const accelerateOptions = z.object({ ...own, ...methodOptions, ...trainingOptions, ...presettable });
+/** What of training each method has of its own where nothing is given, said of it, or of all. */
+function ownTraining(recipes: readonly AnyRecipe[]) {
+  const say = (key: "lr" | "ema" | "images") => {
+    const text = defaultsOf(recipes.map(({ name, training }) => [name, training[key]]));
+    const schema: (typeof trainingOptions)[typeof key] = trainingOptions[key];
+    return schema.describe(`${schema.meta()?.description} (${text})`);
+  };
+  return { lr: say("lr"), ema: say("ema"), images: say("images") };
+}
+
+/** What --help lists of one method: its options with its own defaults. */
+export const helpOf = (recipe: AnyRecipe) =>
+  z.object({
+    ...own,
+    ...recipe.options.shape,
+    ...lowRankOptions,
+    ...trainingOptions,
+    ...presettable,
+    ...ownTraining([recipe]),
+  });
+
+export const accelerateOptions = z.object({
+  ...own,
+  ...methodOptions,
+  ...lowRankOptions,
+  ...trainingOptions,
+  ...presettable,
+  ...ownTraining(allMethods),
+});
 
 /** The options of one recipe, which may be none of fewstep's own. */
 export const optionsOf = (recipe: AnyRecipe) =>
-  z.object({ ...own, ...asGiven(recipe), ...trainingOptions, ...presettable });
-export type AccelerateOptions = z.output<z.ZodObject<typeof own>> & TrainingOptions & Readonly<Record<string, unknown>>;
+  z.object({ ...own, ...asGiven(recipe), ...lowRankOptions, ...trainingOptions, ...presettable });
+export type AccelerateOptions = z.output<z.ZodObject<typeof own>> &
+  z.output<z.ZodObject<typeof lowRankOptions>> &
+  TrainingOptions &
+  Readonly<Record<string, unknown>>;

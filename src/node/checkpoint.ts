@@ -1,7 +1,7 @@
 // The state of a run as one file, written atomically: a kill at any moment leaves the old state or the new one.
 import { open, rename } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { safetensorsChunks } from "../data/safetensors.ts";
 import { sha256 } from "../hash.ts";
 import { countParams, type ParamSpec } from "../nn/params.ts";
@@ -16,7 +16,9 @@ import type { RunDir } from "./runDir.ts";
 /** What a state belongs to; a resume with something else is refused. */
 export type StateIdentity = Readonly<Record<string, string>>;
 
-const FORMAT = "fewstep-state-2";
+const FORMAT = "fewstep-state-3";
+/** Its checksum is of the values alone. */
+const BEFORE = "fewstep-state-2";
 
 export const stateFile = (run: Pick<RunDir, "state">): string => join(run.state, "state.safetensors");
 const resultFile = (run: Pick<RunDir, "state">, stage: number) => join(run.state, `stage-${stage}.safetensors`);
@@ -42,9 +44,9 @@ export async function saveState(
     step: String(state.step),
     ...(seen.length > 0 ? { seen: JSON.stringify(seen) } : {}),
     updates: JSON.stringify(updates),
-    sha256: await checksum(vectors),
   };
-  await writeAtomic(stateFile(run), safetensorsChunks(tensors, metadata), disk);
+  const sha256 = await checksum(vectors, metadata);
+  await writeAtomic(stateFile(run), safetensorsChunks(tensors, { ...metadata, sha256 }), disk);
 }
 
 /** Undefined where there is none. Throws an Error where the file is damaged or belongs to something else. */
@@ -59,13 +61,15 @@ export async function loadState(run: Pick<RunDir, "state">, identity: StateIdent
   const floats = new Map<string, Float32Array>();
   for (const [name, { data }] of tensors) if (data instanceof Float32Array) floats.set(name, data);
   if (metadata.format === "fewstep-state-1") return { stage: 0, state: firstFormat(file, floats, metadata), seen: [] };
-  if (metadata.format !== FORMAT) throw new Error(`${file} is no state of a run, or of a newer version.`);
+  if (metadata.format !== FORMAT && metadata.format !== BEFORE)
+    throw new Error(`${file} is no state of a run, or of a newer version.`);
   for (const [key, value] of Object.entries(identity))
     if (metadata[key] !== value)
       throw new Error(
         `${file} belongs to another ${key} than the one given now: its contents differ. Resume with what the run was started with.`,
       );
-  if ((await checksum(Object.fromEntries(floats))) !== metadata.sha256)
+  const { sha256, ...said } = metadata;
+  if ((await checksum(Object.fromEntries(floats), metadata.format === BEFORE ? {} : said)) !== sha256)
     throw new Error(
       `${file} is damaged: its checksum is another. Start the run again, or put back a copy of the file.`,
     );
@@ -147,9 +151,14 @@ function vectorsOf({ players }: TrainState): Record<string, Float32Array> {
   );
 }
 
-/** Of names and values, in the order of names. */
-async function checksum(vectors: Readonly<Record<string, Float32Array>>): Promise<string> {
-  const sums: string[] = [];
+/** Of names and values, in the order of names, and of what is said besides. */
+async function checksum(
+  vectors: Readonly<Record<string, Float32Array>>,
+  said: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const sums = Object.keys(said)
+    .sort()
+    .map((key) => JSON.stringify([key, said[key]]));
   for (const name of Object.keys(vectors).sort()) {
     const { buffer, byteOffset, byteLength } = vectors[name];
     sums.push(`${name} ${await sha256(new Uint8Array(buffer, byteOffset, byteLength))}`);

@@ -4,12 +4,14 @@ import type { Stage } from "../recipes/recipe.ts";
 import type { Card } from "../run/card.ts";
 import type { Done, Progress, Store } from "../run/job.ts";
 import type { SampleOptions } from "../run/sample.ts";
+import type { BaseWeights } from "./baseWeights.ts";
 import { loadResult, loadState, type StateIdentity, saveResult, saveState } from "./checkpoint.ts";
 import type { Context } from "./context.ts";
-import { type BaseWeights, saveLowRank } from "./lowRankModel.ts";
+import { saveLowRank } from "./lowRankModel.ts";
 import { saveModel } from "./models.ts";
 import { storedPairs } from "./pairsFolder.ts";
 import { type RunDir, rewindLog } from "./runDir.ts";
+import type { Watcher } from "./watching.ts";
 
 export interface DiskStoreOptions {
   readonly run: RunDir;
@@ -21,10 +23,12 @@ export interface DiskStoreOptions {
   readonly base?: BaseWeights;
   /** Conditions of pairs by their index, for models that are told more than labels; identity.data says which. */
   readonly cond?: SampleOptions["cond"];
+  /** Told what log.jsonl holds. */
+  readonly watcher: Watcher;
 }
 
 export function diskStore(options: DiskStoreOptions, context: Context): Store {
-  const { run, identity, card, pairsDir, base } = options;
+  const { run, identity, card, pairsDir, base, watcher } = options;
   return {
     load: () => loadState(run, identity),
     save: (progress) => saveState(run, progress, identity),
@@ -44,8 +48,14 @@ export function diskStore(options: DiskStoreOptions, context: Context): Store {
         context,
         { cond: options.cond, data: identity.data ?? undefined, base: identity.teacher ?? undefined },
       ),
-    log: (event) => run.log(event),
-    rewind: (progress) => rewindLog(run, (event) => cameBefore(event, progress)),
+    async log(event) {
+      await run.log(event);
+      await watcher.logged(event);
+    },
+    async rewind(progress) {
+      await rewindLog(run, (event) => cameBefore(event, progress));
+      await watcher.rewound();
+    },
   };
 }
 

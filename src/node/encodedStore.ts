@@ -109,6 +109,7 @@ async function checkedFile(file: string, shapes: ItemShapes, columns: readonly s
   try {
     const { entries, metadata } = opened;
     if (metadata.format !== FORMAT) throw new Error(`${file} is of another format.`);
+    if (metadata.items === undefined) throw new Error(`${file} does not say which items it holds.`);
     const keys = metadata.items.split(" ");
     const values: Float32Array[] = [];
     const starts: Record<string, number> = {};

@@ -23,6 +23,10 @@ export interface MeasureOptions {
   readonly teacherSteps: number;
   readonly pathSteps: number;
   readonly pathSamples: number;
+  /** Index of the first sample, and how many there are in all, where these are a part of them. */
+  readonly from?: number;
+  readonly whole?: number;
+  readonly keepStates?: boolean;
 }
 
 export interface Against {
@@ -42,25 +46,20 @@ export async function measureModel(
   context: Context,
 ): Promise<ModelResult> {
   const evaluations: Evaluation[] = [];
-  const possible = o.steps.filter((steps) => steps >= windowsOf(one));
-  const dropped = o.steps.filter((steps) => steps < windowsOf(one));
-  if (dropped.length > 0)
-    notes.push(`${one.name} has ${windowsOf(one)} windows, so it was not measured with ${dropped.join(", ")} steps.`);
-  if (possible.length === 0)
-    throw new UsageError(
-      `--steps ${o.steps.join(",")}: ${one.name} has ${windowsOf(one)} windows, expected at least as many steps.`,
-    );
+  const possible = possibleSteps(one, o.steps, notes);
   const ready = await samplerOf(one, guidance, o, context);
   const line = context.report.progress(one.name);
   try {
     const events = evaluate(ready, {
       n: o.n,
+      from: o.from,
       seed: context.seed,
       solver: solverOf(one, o),
       grids: possible.map((steps) => gridOf(one, steps)),
       features: measured?.features,
       metrics: measured?.metrics.map((metric) => announced(metric, o.n, context)),
       ends,
+      keepStates: o.keepStates,
       onStep({ done, total }) {
         checkInterrupt(context, "Nothing was written.");
         line.update({ done, total, unit: "steps" });
@@ -69,7 +68,7 @@ export async function measureModel(
     for await (const event of events) {
       evaluations.push(event);
       for (const note of event.notes) if (!notes.includes(note)) notes.push(note);
-      const { shown, ...numbers } = event;
+      const { shown, states, ...numbers } = event;
       context.report.event({ ...numbers, model: one.name });
     }
   } finally {
@@ -78,6 +77,20 @@ export async function measureModel(
   }
   const paths = o.pathSteps === 0 ? [] : await pathsOf(one, guidance, possible, notes, o, context);
   return { name: one.name, path: one.path, role, guidance, evaluations, paths };
+}
+
+/** Those of `steps` that the windows allow; others become a note. Throws UsageError where none is left. */
+export function possibleSteps(one: SampledModel, steps: readonly number[], notes: string[]): readonly number[] {
+  const least = windowsOf(one);
+  const dropped = steps.filter((n) => n < least);
+  const possible = steps.filter((n) => n >= least);
+  if (possible.length === 0)
+    throw new UsageError(
+      `--steps ${steps.join(",")}: ${one.name} has ${least} windows, expected at least as many steps.`,
+    );
+  if (dropped.length > 0)
+    notes.push(`${one.name} has ${least} windows, so it was not measured with ${dropped.join(", ")} steps.`);
+  return possible;
 }
 
 /** Says what is computed where that takes longer than a second: work of precision and recall grows with n². */
@@ -105,11 +118,11 @@ export const gridOf = ({ model, sampler }: SampledModel, steps: number) =>
 export const samplerOf = (one: SampledModel, guidance: number, o: MeasureOptions, { runtime }: Context) => {
   if (guidance !== 1 && !canBeGuided(one.model.conditions) && !one.model.conditions.guidance)
     throw new UsageError(`--guidance ${guidance} needs a model with classes; ${one.name} has none.`);
-  return sampler(one.model, fromConstants(one.params), runtime, Math.min(o.n, o.batch), { guidance });
+  return sampler(one.model, fromConstants(one.params), runtime, Math.min(o.whole ?? o.n, o.batch), { guidance });
 };
 
 /** Along a fine grid and, for two and more steps, along the sampler's. What cannot be read becomes a note. */
-async function pathsOf(
+export async function pathsOf(
   one: SampledModel,
   guidance: number,
   steps: readonly number[],
@@ -164,6 +177,7 @@ export async function endsOfTeacher(
   try {
     return await endsOf(ready, {
       n: o.n,
+      from: o.from,
       seed: context.seed,
       solver: solverByName("ddim"),
       times: gridOf(teacher, o.teacherSteps),

@@ -51,7 +51,7 @@ export async function writeReport(
     if (samples) await writeAtomic(join(folder, "samples.png"), samples);
     const results = report.results.map(({ evaluations, paths, ...model }) => ({
       ...model,
-      evaluations: evaluations.map(({ shown, kind, ...numbers }) => numbers),
+      evaluations: evaluations.map(({ shown, kind, states, ...numbers }) => numbers),
       paths: paths.map(({ trace, ...numbers }) => numbers),
     }));
     return { options: o, seed: context.seed, ...report, results };

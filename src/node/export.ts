@@ -1,22 +1,24 @@
 // Models for other runtimes: the sampler or the network as an ONNX file, or a diffusers folder.
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { canBeGuided } from "../condition.ts";
 import { diffusersConfigs } from "../diffusers/write.ts";
 import { emitGraph, type Outputs } from "../graph/emitter.ts";
 import { portable } from "../graph/portable.ts";
 import { modelBytes } from "../graph/proto.ts";
 import { fromConstants, fromExternal, type Params } from "../nn/params.ts";
+import type { Card } from "../run/card.ts";
+import { frontMatter } from "../run/modelCard.ts";
 import { samplingGrid } from "../run/sample.ts";
 import { evaluateOnce, parameterBytes, type UnrolledSolver, unroll, unrolledSolvers } from "../run/unroll.ts";
 import { makeFolder, writeAtomic } from "./atomic.ts";
 import type { Context } from "./context.ts";
 import { UsageError, usage } from "./failure.ts";
 import { writeJson, writeSafetensors } from "./files.ts";
-import { frontMatter } from "./modelCard.ts";
-import { type LoadedModel, loadModel } from "./models.ts";
+import { checkUntold, type LoadedModel, loadModel } from "./models.ts";
 import { nullClass } from "./sample.ts";
+import { exportTextStudent, isTextCard } from "./textStudent.ts";
 
 const count = z.int().positive();
 
@@ -36,6 +38,12 @@ export const exportOptions = z.object({
     .boolean()
     .default(false)
     .describe("onnx: weights in a file of their own; done in any case above 2 GB."),
+  base: z
+    .string()
+    .optional()
+    .describe("diffusers, of a text-to-image student: its teacher's folder; default where its run found it.")
+    .meta({ value: "folder" }),
+  variant: z.string().optional().describe("diffusers, of a text-to-image student: which weights of that folder."),
   nullClass,
 });
 export type ExportOptions = z.output<typeof exportOptions>;
@@ -55,6 +63,12 @@ export async function exportModel(o: ExportOptions, context: Context): Promise<s
     throw new Error(`${o.out} is not empty, and nothing in it is overwritten. Give --out another folder.`);
   const loaded = await loadModel(o.model, { nullClass: o.nullClass });
   for (const note of loaded.notes) context.report.note(note);
+  if (o.to === "diffusers" && loaded.card && isTextCard(loaded.card))
+    return exportText({ ...loaded, card: loaded.card }, o, context);
+  const idle = (["base", "variant"] as const).filter((key) => o[key] !== undefined);
+  if (idle.length > 0)
+    throw new UsageError(`--${idle.join(" and --")} belong to text-to-image students, and ${loaded.name} is none.`);
+  checkUntold(loaded);
   const parent = dirname(resolve(o.out));
   await makeFolder(parent);
   const temporary = join(parent, `.${basename(resolve(o.out))}.${process.pid}.tmp`);
@@ -71,6 +85,22 @@ export async function exportModel(o: ExportOptions, context: Context): Promise<s
     await rm(temporary, { recursive: true, force: true });
     throw cause;
   }
+}
+
+async function exportText(
+  loaded: LoadedModel & { readonly card: Card },
+  o: ExportOptions,
+  context: Context,
+): Promise<string> {
+  const { report } = context;
+  const { scheduler, notes } = await exportTextStudent(loaded, o, context);
+  for (const note of notes) report.note(note);
+  const kind = scheduler._class_name;
+  report.event({ kind: "exported", model: loaded.path, to: o.to, out: o.out, scheduler: kind });
+  report.result(
+    `${o.out}: a diffusers folder with the student's U-Net and ${kind}. Pictures: fewstep generate ${o.out} --prompt "…"`,
+  );
+  return o.out;
 }
 
 interface Said {

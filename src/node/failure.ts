@@ -1,4 +1,8 @@
 // What can go wrong, each in one sentence.
+import { sentenceOf } from "../core/show.ts";
+
+/** Characters of a message; those that list all that is wrong with a plan are long. */
+const LONGEST = 4000;
 
 /** Something is asked for that cannot be: an option that does not exist, or a value that does not fit. */
 export class UsageError extends Error {
@@ -35,7 +39,7 @@ export function sentence(error: unknown): string {
   const code = "code" in error && typeof error.code === "string" ? error.code : "";
   const path = "path" in error && typeof error.path === "string" ? error.path : "A file";
   if (isOutOfMemory(error)) return `There is not enough memory for this. ${lessMemory}`;
-  return Object.hasOwn(reasons, code) ? `${path}: ${reasons[code]}` : error.message;
+  return Object.hasOwn(reasons, code) ? `${path}: ${reasons[code]}` : sentenceOf(error.message, LONGEST);
 }
 
 /** Turns what is thrown while reading an option's value into wrong use. */

@@ -13,7 +13,7 @@ import { openControlNet, openIpAdapter, openT2IAdapter } from "./generate/adapte
 import { checkGeneratorMemory } from "./generate/cost.ts";
 import { follower } from "./generate/follower.ts";
 import { type Inputs, readInputs } from "./generate/inputs.ts";
-import { openGenerator, outlineGenerator } from "./generate/model.ts";
+import { openGenerator, outlineGenerator, samplerOfStudent } from "./generate/model.ts";
 import { noiseOf, readNoise } from "./generate/noise.ts";
 import type { GenerateOptionsGiven } from "./generate/options.ts";
 import { fileOf, gridPng, picturePng, type Recipe } from "./generate/output.ts";
@@ -35,11 +35,11 @@ export async function generatePictures(o: GenerateOptionsGiven, context: Context
   const files = seeds.map((seed) => (o.n === 1 ? o.out : fileOf(o.out, seed)));
   const claims = await claimAll(o, files);
   const outline = await outlineGenerator(o);
-  const chosen = await chooseSampler(outline.scheduler, o);
+  const chosen = await chooseSampler((await samplerOfStudent(o)) ?? outline.scheduler, o);
   const inputs = await readInputs(o, outline);
   const start = o.noise === undefined ? undefined : await readNoise(o.noise, outline, inputs, o.n);
   checkGeneratorMemory(outline, { ...o, ...inputs.size, guidance: chosen.guidance }, context);
-  const { parts, extra } = await opened(o, outline, inputs, context);
+  const { parts, extra } = await opened(o, outline, inputs, chosen.name, context);
   const running = pipeline(parts, context.runtime, o.precision);
   const line = context.report.progress(basename(resolve(o.model)));
   const made: GeneratedPicture[] = [];
@@ -124,9 +124,10 @@ async function opened(
   o: GenerateOptionsGiven,
   outline: PipelineOutline,
   { controls, t2iImage }: Inputs,
+  sampler: string,
   context: Context,
 ): Promise<{ readonly parts: PipelineParts; readonly extra: Partial<GenerateOptions> }> {
-  let parts = await openGenerator(outline, o, context);
+  let parts = await openGenerator(outline, o, sampler, context);
   let extra: Partial<GenerateOptions> = {};
   if (o.controlnet.length > 0) {
     const controlNets = [];

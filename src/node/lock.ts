@@ -4,7 +4,9 @@ import { randomBytes } from "node:crypto";
 import { link, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import { brief, plain, sentenceOf } from "../core/show.ts";
 
 export interface Lock {
   /** Removes the lock, if it is still this one. Further calls do nothing. */
@@ -52,6 +54,22 @@ export async function acquireLock(folder: string, command = process.argv.slice(2
       if (holderIn(await read(path))?.token === mine.token) await rm(path, { force: true });
     },
   };
+}
+
+/**
+ * As `acquireLock`, but waits while a living process holds the lock: at most `patience` seconds, then it throws as that does.
+ * `onWait` is called once a second, and may throw.
+ */
+export async function waitForLock(folder: string, patience: number, onWait: () => void = () => {}): Promise<Lock> {
+  for (let tried = 0; ; tried++) {
+    try {
+      return await acquireLock(folder);
+    } catch (error) {
+      if (tried >= patience) throw error;
+      onWait();
+      await sleep(1000);
+    }
+  }
 }
 
 /** A name that is swept by nobody: a sweep must not take away what another process is about to make a lock of. */
@@ -130,10 +148,10 @@ async function refuseIfAlive(found: Found, folder: string, path: string, host: s
       `${folder} is locked by a process that has not written its name yet. Try again in ${WRITING / 1000} seconds, or ${remove}.`,
     );
   }
-  const who = `process ${holder.pid}${holder.command ? ` (fewstep ${holder.command})` : ""}`;
+  const who = `process ${holder.pid}${holder.command ? ` (fewstep ${sentenceOf(plain(holder.command), 200)})` : ""}`;
   if (holder.host !== host)
     throw new Error(
-      `${folder} is in use by ${who} on the machine ${holder.host}, which cannot be asked from here. If it has ended there, ${remove}.`,
+      `${folder} is in use by ${who} on the machine ${brief(holder.host, 60)}, which cannot be asked from here. If it has ended there, ${remove}.`,
     );
   if (await isAlive(holder))
     throw new Error(`${folder} is in use by ${who}. Wait for it or stop it; if it is no run of fewstep, ${remove}.`);

@@ -6,15 +6,12 @@ import type { FrozenBase } from "../nn/lowRankNetwork.ts";
 import { WEIGHTS_FILE } from "../nn/onnxNetwork.ts";
 import { type ParamArray, type ParamSpec, unflatten } from "../nn/params.ts";
 import type { Card } from "../run/card.ts";
+import { modelReadme } from "../run/modelCard.ts";
+import { progressOf } from "../run/modelFile.ts";
 import { makeFolder, writeAtomic } from "./atomic.ts";
+import type { BaseWeights } from "./baseWeights.ts";
 import { writeJson, writeSafetensors } from "./files.ts";
-import { CARD_FILE, progressOf } from "./models.ts";
-
-/** Weights that need not be in memory. */
-export interface BaseWeights {
-  readonly spec: readonly ParamSpec[];
-  read(name: string): Promise<Float32Array>;
-}
+import { CARD_FILE } from "./models.ts";
 
 /** In diffusers' names. */
 export const LORA_FILE = "lora.safetensors";
@@ -53,8 +50,12 @@ export async function saveLowRank(
   ];
   await writeAtomic(join(folder, WEIGHTS_FILE), lazyChunks(lazy, progressOf(card)));
   if (added.length === 0)
-    await writeSafetensors(join(folder, LORA_FILE), loraTensors([...modules.values()], "diffusers"), { format: "pt" });
+    await writeSafetensors(join(folder, LORA_FILE), loraTensors([...modules.values()], "diffusers"), {
+      format: "pt",
+      fewstep_card: JSON.stringify(card),
+    });
   await writeJson(join(folder, CARD_FILE), card);
+  await writeAtomic(join(folder, "README.md"), modelReadme(card));
 }
 
 function modulesOf(

@@ -47,6 +47,10 @@ export const mappedBytes = ({ inputs, outputs, constants, working, nodes }: Memo
 /** Of a training run: it also holds the state that it began with, the last one saved, and one being written. */
 const trainingBytes = (e: MemoryEstimate): number => processBytes(e) + 3 * e.outputs;
 
+/** Bytes that training this stage takes at its peak. */
+export const memoryOf = (stage: Stage, question: StepOptions): number =>
+  trainingBytes(estimateMemory(stepProgram(stage, stage.players, question).outputs));
+
 export interface MemoryQuestion extends StepOptions {
   readonly ignoreMemory: boolean;
   /** Whether `batch` is of a piece of the whole batch. */
@@ -65,9 +69,7 @@ export function checkMemory(
 ): void {
   if (runtime.device !== "cpu") return;
   const bytes = (batch: number, gradientCheckpointing: boolean): number =>
-    trainingBytes(
-      estimateMemory(stepProgram(stage, stage.players, { ...question, batch, gradientCheckpointing }).outputs),
-    );
+    memoryOf(stage, { ...question, batch, gradientCheckpointing });
   const { batch, gradientCheckpointing = false, ignoreMemory } = question;
   const { outputs } = stepProgram(stage, stage.players, question);
   // The plain case is not worth a second: all values together, with copies in other layouts.

@@ -1,24 +1,26 @@
 // What `fewstep accelerate` can do follows from the recipes: flags with their texts and defaults, and what belongs to whom.
-import { z } from "zod";
+
+import * as z from "zod";
+import { brief } from "../core/show.ts";
 import { recipes } from "../recipes/index.ts";
 import type { Recipe, SampleKind, Start } from "../recipes/recipe.ts";
 import { UsageError } from "./failure.ts";
 import { defaultOf, flagName, parseOptions } from "./options.ts";
 
 export type AnyRecipe = Recipe;
-const all: readonly AnyRecipe[] = recipes as unknown as readonly AnyRecipe[];
+export const allMethods: readonly AnyRecipe[] = recipes as unknown as readonly AnyRecipe[];
 
-export const methods: readonly string[] = all.map(({ name }) => name);
+export const methods: readonly string[] = allMethods.map(({ name }) => name);
 
 /** Throws UsageError for a method that does not exist. */
 export function methodNamed(name: string): AnyRecipe {
-  const found = all.find((recipe) => recipe.name === name);
+  const found = allMethods.find((recipe) => recipe.name === name);
   if (found) return found;
-  throw new UsageError(`--method ${name} is no method; there are: ${methods.join(", ")}.`);
+  throw new UsageError(`--method ${brief(name, 60)} is no method; there are: ${methods.join(", ")}.`);
 }
 
 function merged(key: string): z.ZodType {
-  const having = all.filter(({ options }) => key in options.shape);
+  const having = allMethods.filter(({ options }) => key in options.shape);
   const schemas = having.map(({ options }) => options.shape[key] as z.ZodType);
   const inner = schemas.map(withoutDefault);
   const choices = inner.flatMap((s) => (s instanceof z.ZodEnum ? s.options.map(String) : []));
@@ -27,7 +29,7 @@ function merged(key: string): z.ZodType {
   const text = texts.map(([said, who], i) =>
     i === 0 && (texts.length === 1 || who.length > 1) ? said : `${who.join(", ")}: ${said}`,
   );
-  const defaults = defaultsIn(having.map(({ name }, i) => [name, defaultOf(schemas[i])]));
+  const defaults = defaultsOf(having.map(({ name }, i) => [name, defaultOf(schemas[i])]));
   return type.optional().describe(`${text.join(" ")}${defaults && ` (${defaults})`}`);
 }
 
@@ -48,7 +50,7 @@ const withoutDefault = (schema: z.ZodType): z.ZodType =>
     : schema;
 
 /** "default 8; 50 for rectified-diffusion": what most have, then who differs. "" where the text says what is taken. */
-function defaultsIn(pairs: readonly (readonly [method: string, value: unknown])[]): string {
+export function defaultsOf(pairs: readonly (readonly [method: string, value: unknown])[]): string {
   const groups = grouped(pairs.flatMap(([method, value]) => (value === undefined ? [] : [[method, textOf(value)]])));
   const few = pairs.length <= 3 ? `of ${pairs.map(([method]) => method).join(", ")}` : "";
   const values = groups.map(([value, who], i) =>
@@ -63,7 +65,7 @@ const textOf = (value: unknown): string => (Array.isArray(value) && value.length
 
 /** Options that the methods have, each once and without its default, which the text says for every method that has it. */
 export const methodOptions: Readonly<Record<string, z.ZodType>> = Object.fromEntries(
-  [...new Set(all.flatMap(({ options }) => Object.keys(options.shape)))].map((key) => [key, merged(key)]),
+  [...new Set(allMethods.flatMap(({ options }) => Object.keys(options.shape)))].map((key) => [key, merged(key)]),
 );
 
 /**

@@ -1,9 +1,10 @@
 // The weights of whatever a user names: a model of fewstep, a run, a diffusers folder, one part of it, a single file; read
 // from headers, and written again with other values.
 import { createReadStream, createWriteStream } from "node:fs";
-import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
+import type { LazyTensor } from "../data/safetensors.ts";
 import { indexFile, type TensorIndex } from "../data/tensorIndex.ts";
 import { type Change, rewritten } from "../diffusers/rewrite.ts";
 import { isSingleFile, type Part, splitSingleFile } from "../diffusers/singleFile.ts";
@@ -83,19 +84,22 @@ const has = (path: string) =>
 export interface WriteOptions {
   /** Called with each file of weights that is made. */
   progress?(file: string): void;
-  /** Other files of a folder: the name in it, and what it becomes a copy of. */
-  readonly replaced?: ReadonlyMap<string, string>;
+  /** Other files of a folder: the name in it, and what it becomes a copy of, or its bytes. */
+  readonly replaced?: ReadonlyMap<string, string | Uint8Array>;
+  /** Tensors that the U-Net did not have. */
+  readonly added?: readonly LazyTensor[];
 }
 
 /**
  * Writes the model to `out` with these changes: a file to a file, a folder to a folder that does not exist yet. Everything
- * else in it is copied; names, shapes and types stay. A folder appears complete or not at all.
+ * else in it is copied; names, shapes and types stay. Where all of a folder's U-Net is new, other files with its old weights
+ * (a variant, a checkpoint beside the folders) are left out. A folder appears complete or not at all.
  */
 export async function writeChanged(
   model: ModelWeights,
   out: string,
   changes: ReadonlyMap<Part, ReadonlyMap<string, Change>>,
-  { progress, replaced = new Map() }: WriteOptions = {},
+  { progress, replaced = new Map(), added = [] }: WriteOptions = {},
 ): Promise<void> {
   const written = new Map<string, [views: TensorIndex, changes: ReadonlyMap<string, Change>][]>();
   for (const [part, index] of model.parts) {
@@ -105,7 +109,9 @@ export async function writeChanged(
       : [])
       written.set(file, [...(written.get(file) ?? []), [index, ofPart!]]);
   }
-  const source = unetOf(model).source;
+  const unet = unetOf(model);
+  const { source } = unet;
+  const first = [...unet.tensors.values()].find(({ file }) => written.has(file))?.file;
   const write = async (file: string, to: string) => {
     progress?.(file);
     const views = written.get(file)!;
@@ -114,7 +120,8 @@ export async function writeChanged(
       views.flatMap(([v], i) => [...v.tensors].map(([name, place]) => [`${i} ${name}`, place] as const)),
     );
     const all = new Map(views.flatMap(([, c], i) => [...c].map(([name, change]) => [`${i} ${name}`, change] as const)));
-    await writeAtomic(to, rewritten(await indexFile(source, file), { ...views[0][0], tensors }, all));
+    const more = file === first ? added : [];
+    await writeAtomic(to, rewritten(await indexFile(source, file), { ...views[0][0], tensors }, all, more));
   };
   if (model.kind === "file") {
     if (await has(out)) throw new Error(`${out} exists. Give --out another name.`);
@@ -125,15 +132,43 @@ export async function writeChanged(
   const temporary = join(dirname(resolve(out)), `.${basename(out)}.${process.pid}.tmp`);
   try {
     const names = (await source.list()).filter((file) => !file.split("/").some((piece) => piece.startsWith(".")));
+    const stale = changes.get("unet")?.size === unet.tensors.size ? staleWeights(names, new Set(written.keys())) : [];
     for (const file of new Set([...names, ...replaced.keys()])) {
+      if (stale.includes(file)) continue;
+      const instead = replaced.get(file);
       const to = join(temporary, file);
       await mkdir(dirname(to), { recursive: true });
       if (written.has(file)) await write(file, to);
-      else await pipeline(createReadStream(replaced.get(file) ?? join(model.path, file)), createWriteStream(to));
+      else if (instead instanceof Uint8Array) await writeFile(to, instead);
+      else if (added.length > 0 && isIndex(file))
+        await writeFile(to, await withAdded(join(model.path, file), added, first));
+      else await pipeline(createReadStream(instead ?? join(model.path, file)), createWriteStream(to));
     }
     await rename(temporary, out);
   } catch (cause) {
     await rm(temporary, { recursive: true, force: true });
     throw cause;
   }
+}
+
+const isIndex = (file: string): boolean => /^unet\/[^/]+\.index(\.\w+)?\.json$/.test(file);
+
+/** Of a folder's files those with weights of the U-Net, or a whole checkpoint, that are none of these. */
+function staleWeights(names: readonly string[], written: ReadonlySet<string>): readonly string[] {
+  const kept = (index: string) => {
+    const [, stem, variant = ""] = /^(.+)\.(?:safetensors|bin)\.index(\.\w+)?\.json$/.exec(index) ?? [];
+    return [...written].some((file) => file.startsWith(`${stem}${variant}-`));
+  };
+  return names.filter((file) =>
+    isIndex(file)
+      ? !kept(file)
+      : /^(unet\/)?[^/]+\.(safetensors|bin|ckpt|pt|pth|msgpack|onnx|onnx_data)$/.test(file) && !written.has(file),
+  );
+}
+
+/** An index that names these too. */
+async function withAdded(path: string, added: readonly LazyTensor[], file: string | undefined): Promise<string> {
+  const index = Object(JSON.parse(await readFile(path, "utf8"))) as { weight_map?: Record<string, string> };
+  const own = Object.fromEntries(added.map(({ key }) => [key, basename(file ?? "")]));
+  return JSON.stringify({ ...index, weight_map: { ...index.weight_map, ...own } }, null, 2);
 }

@@ -11,13 +11,15 @@ import { flatten, fromConstants, type ParamMap, type ParamSpec, unflatten } from
 import { toParams } from "../nn/weights.ts";
 import type { Teacher } from "../recipes/recipe.ts";
 import { type BuiltModel, type Card, modelOf, parseCard, type SamplerSpec } from "../run/card.ts";
+import { modelReadme } from "../run/modelCard.ts";
+import { progressIn, progressOf } from "../run/modelFile.ts";
 import { nodeHasher } from "../runtime/node.ts";
 import { makeFolder, writeAtomic } from "./atomic.ts";
 import { isDiffusers, networkFile, readSchedulerOf } from "./diffusersFolder.ts";
 import { isExact, loadExact } from "./exact.ts";
+import { UsageError } from "./failure.ts";
 import { openSafetensors, readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";
 import { folderSource } from "./folderSource.ts";
-import { modelReadme } from "./modelCard.ts";
 import { ONNX_FILE, readOnnx, writeOnnx } from "./onnxFiles.ts";
 
 export interface LoadedModel extends BuiltModel {
@@ -75,6 +77,17 @@ export async function locate(path: string): Promise<Located> {
   throw new Error(
     `${path} holds no model: expected card.json with model.safetensors, a run folder, or a diffusers folder with unet/config.json or unet/model.onnx.`,
   );
+}
+
+/** Throws UsageError for a model that is told texts: what works on samples and classes alone has none to tell. */
+export function checkUntold({ model, name, card }: Pick<LoadedModel, "model" | "name" | "card">): void {
+  const told = Object.entries(model.conditions).find(([key, c]) => c.given === "data" && key !== "labels");
+  if (told)
+    throw new UsageError(
+      card
+        ? `${name} is a text-to-image student: make it a folder with fewstep export <run> --to diffusers, and draw pictures with fewstep generate.`
+        : `${name} is told "${told[0]}" with every sample, which is not given here.`,
+    );
 }
 
 /** Levels of folders in which runs are looked for: runs/demo/00000-perflow. */
@@ -223,16 +236,4 @@ export async function saveModel(
   if (network.family === "onnx") await writeOnnx(join(folder, ONNX_FILE), join(folder, weightsFile), network.file);
   await writeJson(join(folder, cardFile), card);
   await writeAtomic(join(folder, "README.md"), modelReadme(card));
-}
-
-/** What weights say themselves of how far their training had come. */
-export const progressOf = ({ imagesSeen, teacherNfe }: Card): Record<string, string> => ({
-  format: "pt",
-  imagesSeen: String(imagesSeen),
-  teacherNfe: String(teacherNfe),
-});
-
-function progressIn({ imagesSeen, teacherNfe }: Readonly<Record<string, string>>): Partial<Card> {
-  const [images, nfe] = [Number(imagesSeen), Number(teacherNfe)];
-  return images >= 0 && nfe >= 0 ? { imagesSeen: images, teacherNfe: nfe } : {};
 }

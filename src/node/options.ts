@@ -1,11 +1,12 @@
 // Options are declared once, as a zod schema: flags, help, validation, config files and types all follow from it.
 
-import { z } from "zod";
+import * as z from "zod";
 import { brief, show } from "../core/show.ts";
+import { flagName, toConfig } from "../run/config.ts";
 import { UsageError } from "./failure.ts";
 
-/** "teacherSteps" -> "teacher-steps": the name on the command line, in config files and in options.json. */
-export const flagName = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+export { flagName, toConfig };
+
 const keyOf = (flag: string): string => flag.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 
 export type Kind = "number" | "string" | "boolean" | "enum" | "array";
@@ -44,7 +45,9 @@ export function parseOptions<T extends z.ZodObject>(
   positional: readonly string[] = [],
 ): z.output<T> {
   const nameOf = (key: string) => (positional.includes(key) ? `<${flagName(key)}>` : `--${flagName(key)}`);
-  const empty = Object.keys(values).find((key) => key in schema.shape && isEmpty(values[key]));
+  const empty = Object.keys(values).find(
+    (key) => key in schema.shape && isEmpty(values[key]) && !mayBeEmpty(schema.shape[key] as z.ZodType),
+  );
   if (empty !== undefined) throw new UsageError(`${nameOf(empty)} is empty${hint(schema, empty)}.`);
   const result = z.strictObject(schema.shape).safeParse(values);
   if (result.success) return result.data as z.output<T>;
@@ -58,6 +61,9 @@ export function parseOptions<T extends z.ZodObject>(
   const shown = show(wrong);
   throw new UsageError(`${name} is ${shown}: expected ${inWords(schema.shape[key] as z.ZodType, issue.code)}.`);
 }
+
+/** An empty text is refused, unless its schema says that it means something: an empty prompt. */
+const mayBeEmpty = (schema: z.ZodType): boolean => schema.meta()?.empty === true;
 
 const isEmpty = (value: unknown): boolean =>
   value === "" || (Array.isArray(value) && value.some((v) => v === "") && value.every((v) => typeof v === "string"));
@@ -114,12 +120,3 @@ export function valuesOf(
   }
   return values;
 }
-
-/** Options under their names on the command line, in order of these, without those that are not set: for options.json. */
-export const toConfig = (options: Readonly<Record<string, unknown>>): Record<string, unknown> =>
-  Object.fromEntries(
-    Object.entries(options)
-      .filter(([, value]) => value !== undefined)
-      .map(([key, value]) => [flagName(key), value] as const)
-      .sort(([a], [b]) => (a < b ? -1 : 1)),
-  );

@@ -1,13 +1,13 @@
 // fewstep pairs: a teacher's pairs, made in parts by any number of machines.
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { canBeGuided } from "../condition.ts";
 import { option } from "../recipes/parts.ts";
 import { startOf } from "../recipes/start.ts";
 import { sweepTemporary } from "./atomic.ts";
 import type { Context } from "./context.ts";
 import { UsageError } from "./failure.ts";
-import { loadModel } from "./models.ts";
+import { checkUntold, loadModel } from "./models.ts";
 import { exists } from "./pairShards.ts";
 import { makeShards, missingShards, openPairs, pairsIn, pairsPlan, shardsOf } from "./pairsFolder.ts";
 import { partOf, partText } from "./parts.ts";
@@ -46,6 +46,7 @@ export interface PairsState {
 export async function makePairs(o: PairsCommandOptions, context: Context): Promise<PairsState> {
   const part = partOf(o.part);
   const loaded = await loadModel(o.teacher, { nullClass: o.nullClass });
+  checkUntold(loaded);
   for (const note of loaded.notes) context.report.note(note);
   if (o.guidance !== 1 && !canBeGuided(loaded.model.conditions))
     throw new UsageError(

@@ -1,4 +1,5 @@
 // Which part of some work this process does: as it is told, or as the cluster's array engine says.
+import { show } from "../core/show.ts";
 import { UsageError } from "./failure.ts";
 import { type Environment, launched } from "./mpi/launcher.ts";
 
@@ -22,12 +23,16 @@ export function partOf(text: string | undefined, env: Environment = process.env)
   if (!array && !here) return undefined;
   const { index, count } = array ?? { index: 0, count: 1 };
   const { rank, size } = here ?? { rank: 0, size: 1 };
+  if (count * size > MOST) throw new UsageError(`${count} tasks of ${size} processes are too many parts.`);
   return { index: index * size + rank, count: count * size };
 }
 
+const MOST = 1e9;
+const isWhole = (text: string | undefined): text is string => /^\d{1,9}$/.test(text ?? "");
+
 function parsed(text: string): Part {
-  const found = text.match(/^(\d+)\/(\d+)$/);
-  if (!found) throw new UsageError(`--part is "${text}": expected i/n, such as 0/8 for the first of eight.`);
+  const found = text.match(/^(\d{1,9})\/(\d{1,9})$/);
+  if (!found) throw new UsageError(`--part is ${show(text)}: expected i/n, such as 0/8 for the first of eight.`);
   const [index, count] = [Number(found[1]), Number(found[2])];
   if (count < 1) throw new UsageError(`--part ${text} has no parts: expected i/n, such as 0/8 for the first of eight.`);
   if (index >= count)
@@ -40,13 +45,19 @@ function parsed(text: string): Part {
 function slurmArray(env: Environment): Part | undefined {
   const { SLURM_ARRAY_TASK_ID: id, SLURM_ARRAY_TASK_COUNT: count } = env;
   if (id === undefined || count === undefined) return undefined;
-  const [first, last, step] = ["MIN", "MAX", "STEP"].map((name) => Number(env[`SLURM_ARRAY_TASK_${name}`]));
-  const every = step > 0 ? step : 1;
-  if ((last - first) / every + 1 !== Number(count))
+  const [first, last, step = "1"] = ["MIN", "MAX", "STEP"].map((name) => env[`SLURM_ARRAY_TASK_${name}`]);
+  const said = `SLURM_ARRAY_TASK_ID is ${show(id)} of ${show(count)} tasks from ${show(first)} to ${show(last)}`;
+  if (![id, count, first, last, step].every(isWhole))
+    throw new UsageError(`${said}, expected whole numbers: say with --part i/n which part this is.`);
+  const every = Number(step) > 0 ? Number(step) : 1;
+  if ((Number(last) - Number(first)) / every + 1 !== Number(count))
     throw new UsageError(
       `This Slurm array has ${count} tasks from ${first} to ${last}, which are not evenly spaced: say with --part i/n which part this is.`,
     );
-  return { index: (Number(id) - first) / every, count: Number(count) };
+  const index = (Number(id) - Number(first)) / every;
+  if (!Number.isInteger(index) || index < 0 || index >= Number(count))
+    throw new UsageError(`${said}, which has no such task: say with --part i/n which part this is.`);
+  return { index, count: Number(count) };
 }
 
 function indexedJob(env: Environment): Part | undefined {
@@ -54,7 +65,7 @@ function indexedJob(env: Environment): Part | undefined {
   if (index === undefined) return undefined;
   if (count === undefined)
     throw new UsageError(
-      `This is task ${index} of an Indexed Job, which does not say how many there are: set JOB_COMPLETIONS beside it, or give --part i/n.`,
+      `This is task ${show(index)} of an Indexed Job, which does not say how many there are: set JOB_COMPLETIONS beside it, or give --part i/n.`,
     );
   return parsed(`${index}/${count}`);
 }

@@ -84,6 +84,8 @@ const words: Readonly<Record<string, string>> = {
   ENAMETOOLONG: "has a name that is too long.",
   ENXIO: "is a device or a pipe, expected a file.",
   EACCES: "cannot be read: permission is denied.",
+  // What Node says of a zero character.
+  ERR_INVALID_ARG_VALUE: "is no path: it holds a character that no path can.",
 };
 
 /** Turns failures of the system into sentences; others keep their own. */

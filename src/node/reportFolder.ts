@@ -2,10 +2,9 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { makeFolder } from "./atomic.ts";
 import { writeJson } from "./files.ts";
-import { acquireLock, LOCK_FILE, type Lock } from "./lock.ts";
+import { LOCK_FILE, waitForLock } from "./lock.ts";
 
 const REPORT = "report.json";
 /** Seconds for which a report waits while another is written into its folder. */
@@ -60,7 +59,8 @@ export async function replaceReport(
   force: boolean,
   write: (stage: string) => Promise<object>,
 ): Promise<void> {
-  const lock = await patientLock(folder);
+  // Of two reports that are written into one folder the second replaces the first.
+  const lock = await waitForLock(folder, PATIENCE);
   const stage = join(folder, `.report-${randomBytes(4).toString("hex")}`);
   try {
     await mkdir(stage);
@@ -79,18 +79,6 @@ export async function replaceReport(
   } finally {
     await rm(stage, { recursive: true, force: true });
     await lock.release();
-  }
-}
-
-/** Of two reports that are written into one folder the second replaces the first. */
-async function patientLock(folder: string): Promise<Lock> {
-  for (let tried = 0; ; tried++) {
-    try {
-      return await acquireLock(folder);
-    } catch (error) {
-      if (tried >= PATIENCE) throw error;
-      await sleep(1000);
-    }
   }
 }
 

@@ -1,7 +1,7 @@
 // A run that goes on has the options that it was started with: they are read from its folder.
 import { stat } from "node:fs/promises";
 import { resolve as resolvePath } from "node:path";
-import type { z } from "zod";
+import type * as z from "zod";
 import { UsageError } from "./failure.ts";
 import { readJson } from "./files.ts";
 import { valuesIn, valuesOf } from "./options.ts";

@@ -1,18 +1,18 @@
 // Samples of a model, as a picture and as numbers.
-import { z } from "zod";
+import * as z from "zod";
 import { canBeGuided, nullLabel } from "../condition.ts";
 import { gridPng } from "../data/png.ts";
 import { scatter2d } from "../figures/plane.ts";
 import { fromConstants } from "../nn/params.ts";
 import { type Samples, sampleAll, sampler, samplingGrid } from "../run/sample.ts";
-import { solverByName } from "../solvers/index.ts";
+import { solverByName, solvers } from "../solvers/index.ts";
 import { writeAtomic } from "./atomic.ts";
 import { type Context, checkInterrupt } from "./context.ts";
 import { isPicture } from "./evaluationReport.ts";
 import { UsageError, usage } from "./failure.ts";
 import { figureContext, svgToPng } from "./figures.ts";
 import { writeSafetensors } from "./files.ts";
-import { type LoadedModel, loadModel } from "./models.ts";
+import { checkUntold, type LoadedModel, loadModel } from "./models.ts";
 import { claimFile, type Output, samplesMark } from "./outputs.ts";
 import { type Part, partFile, partOf, partText, rangeOf } from "./parts.ts";
 
@@ -26,7 +26,10 @@ export const nullClass = z
 
 export const samplingOptions = {
   guidance: z.number().default(1).describe("null + g(conditional - null); 1: none."),
-  solver: z.string().optional().describe("Default: the one the model was made for."),
+  solver: z
+    .string()
+    .optional()
+    .describe(`Default: the one the model was made for. One of ${solvers.map(({ name }) => name).join(", ")}.`),
   batch: count.default(64).describe("Samples at a time; changes nothing but speed and memory."),
   nullClass,
 };
@@ -70,6 +73,7 @@ export interface Timed extends Samples {
 /** Samples of a loaded model. Throws UsageError for steps, solver, class or guidance that it cannot take. */
 export async function samplesOf(loaded: LoadedModel, o: Request, context: Context): Promise<Timed> {
   const { model, name } = loaded;
+  checkUntold(loaded);
   const solver = usage(() => solverByName(o.solver ?? loaded.sampler.solver));
   const times = usage(() => samplingGrid(model.form, loaded.sampler.grid, o.steps, model.prediction));
   if (o.guidance !== 1 && !canBeGuided(model.conditions) && !model.conditions.guidance)

@@ -1,5 +1,5 @@
 // What a student begins as where that is not its teacher: "fresh", a network that nobody has trained, or another model.
-import { z } from "zod";
+import * as z from "zod";
 import { classCount } from "../condition.ts";
 import { networkModel } from "../model.ts";
 import { collect } from "../nn/network.ts";

@@ -2,8 +2,7 @@
 import { stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import type { Dataset } from "../data/dataset.ts";
-import { floatsOf } from "../data/safetensors.ts";
-import { readTensor, type TensorIndex } from "../data/tensorIndex.ts";
+import type { TensorIndex } from "../data/tensorIndex.ts";
 import { toPictures } from "../diffusers/latents.ts";
 import { loadPipeline, type PipelineOutline } from "../diffusers/pipelineOutline.ts";
 import { factorOf, type PipelineParts } from "../diffusers/pipelineParts.ts";
@@ -18,13 +17,13 @@ import type { Key } from "../random.ts";
 import { type LowRankOptions, lowRankStart } from "../recipes/lowRankStart.ts";
 import type { Start } from "../recipes/recipe.ts";
 import type { CondValues } from "../run/sample.ts";
-import { nodeHasher } from "../runtime/node.ts";
+import { type BaseWeights, floats, weightsHash } from "./baseWeights.ts";
 import type { Context } from "./context.ts";
 import { hashOf } from "./delta/open.ts";
 import { type EncodeOptions, type Encoders, encodedData, resolutionOf } from "./encodedData.ts";
+import { UsageError, usage } from "./failure.ts";
 import { readJson } from "./files.ts";
 import { loader, nothingMerged, outlineGenerator } from "./generate/model.ts";
-import type { BaseWeights } from "./lowRankModel.ts";
 import { type LoadedModel, plainSampler } from "./models.ts";
 import type { ShownLatents } from "./previews.ts";
 
@@ -83,7 +82,7 @@ export async function openTextTeacher(o: TextTeacherOptions, context: Context): 
   const base: BaseWeights = { spec, read: (name) => floats(weights, name) };
   const plain = { model, network, timeInput, sampler: plainSampler };
   const start: Start = o.lowRank
-    ? lowRankStart(plain, spec, parts.unet.params, o.lowRank, o.seed)
+    ? usage(() => lowRankStart(plain, spec, parts.unet.params, o.lowRank!, o.seed))
     : { ...plain, spec, theta: flatten(spec, await arrays(weights, spec)), params: parts.unet.params };
   const loaded: LoadedModel = {
     ...{ network: start.network, model: start.model, timeInput, spec: start.spec, theta: start.theta, notes },
@@ -108,7 +107,7 @@ async function networkOf(parts: PipelineParts, open: Sessions, resolution: numbe
   const factor = factorOf(parts.vae);
   const levels = 2 ** (config.block_out_channels.length - 1);
   if (resolution !== undefined && resolution % (factor * levels) !== 0)
-    throw new RangeError(`--resolution is ${resolution}, expected a multiple of ${factor * levels} for this model.`);
+    throw new UsageError(`--resolution is ${resolution}, expected a multiple of ${factor * levels} for this model.`);
   const sample_size = resolution === undefined ? config.sample_size : resolution / factor;
   const { context, pooled } = await textConditions(open, parts, [null], {});
   await open.end("text");
@@ -116,9 +115,6 @@ async function networkOf(parts: PipelineParts, open: Sessions, resolution: numbe
   const network = buildNetwork({ family: "unet2d-condition", config: sized });
   return withNone(network, { text: context.data, ...(pooled ? { pooled: pooled.data } : {}) });
 }
-
-const floats = async (index: TensorIndex, name: string): Promise<Float32Array> =>
-  floatsOf(new Map([[name, await readTensor(index, name)]]), name);
 
 async function arrays(index: TensorIndex, spec: readonly ParamSpec[]): Promise<Map<string, ParamArray>> {
   const found = new Map<string, ParamArray>();
@@ -130,16 +126,6 @@ async function arrays(index: TensorIndex, spec: readonly ParamSpec[]): Promise<M
     found.set(name, { shape, data });
   }
   return found;
-}
-
-/** As `LoadedModel.hash`, with one tensor in memory at a time. */
-async function weightsHash({ spec, read }: BaseWeights): Promise<string> {
-  const hasher = nodeHasher();
-  for (const { name } of spec) {
-    const { buffer, byteOffset, byteLength } = await read(name);
-    hasher.update(new Uint8Array(buffer, byteOffset, byteLength));
-  }
-  return hasher.digest();
 }
 
 /** What encoded data depend on: weights and configurations, and how prompts are read. */

@@ -1,5 +1,5 @@
 // Trains a teacher from scratch.
-import { z } from "zod";
+import * as z from "zod";
 import { type Prediction, predictionByName } from "../core/index.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { networkModel } from "../model.ts";
@@ -23,10 +23,10 @@ import { networkFor, networkNames } from "./presets.ts";
 import { previews } from "./previews.ts";
 import { lastPart } from "./runDir.ts";
 import { launch, type RunResult } from "./training.ts";
-import { absolute, checkBudget, recorded, trainingOptions } from "./trainingOptions.ts";
+import { absolute, checkBudget, dataText, trainingOptions } from "./trainingOptions.ts";
 
 export const trainOptions = z.object({
-  data: z.string().describe("Folder of IDX files or class folders, .tar files, or toy:<name>.").meta({ value: "path" }),
+  data: z.string().describe(dataText).meta({ value: "path" }),
   form: z.enum(formNames).default("vp").describe("How noise is added."),
   prediction: z
     .enum(predictionChoices)
@@ -64,10 +64,6 @@ export async function trainTeacher(given: TrainCommandOptions, context: Context)
     ...(given.minutes === undefined ? { images: given.images ?? images } : {}),
     data: absolute(given.data),
   } as const;
-  if (given.dryRun) {
-    context.report.result(JSON.stringify(recorded("train", options, context), null, 2));
-    return undefined;
-  }
   await context.runtime.supports(options.precision);
   const data = await openData(given.data);
   for (const note of data.notes ?? []) context.report.note(note);

@@ -16,6 +16,7 @@ import { sweepTemporary } from "./atomic.ts";
 import type { StateIdentity } from "./checkpoint.ts";
 import type { Context } from "./context.ts";
 import { type DiskStoreOptions, diskStore } from "./diskStore.ts";
+import { sayDryRun } from "./dryRun.ts";
 import { Interrupted, UsageError, usage } from "./failure.ts";
 import { figureContext, saveFigure } from "./figures.ts";
 import { writeJson } from "./files.ts";
@@ -25,6 +26,7 @@ import { availableMemory, checkMemory, shared } from "./memory.ts";
 import type { Preview } from "./previews.ts";
 import { createRun, makeRun, type RunDir, type RunName, readLog, runAt } from "./runDir.ts";
 import { recorded, type TrainingOptions } from "./trainingOptions.ts";
+import { type Watcher, watchers } from "./watching.ts";
 
 export interface Launch {
   readonly command: "train" | "accelerate";
@@ -57,15 +59,16 @@ export interface RunResult {
 }
 
 /**
- * Trains to the end, from the run's last checkpoint if it has one. Throws Interrupted after Ctrl-C, with the current step
+ * Trains to the end, from the run's last checkpoint if it has one; undefined after --dry-run, which says what it would be. Throws Interrupted after Ctrl-C, with the current step
  * saved; an Error with the last good checkpoint where training went wrong.
  */
-export async function launch(l: Launch, context: Context): Promise<RunResult> {
+export async function launch(l: Launch, context: Context): Promise<RunResult | undefined> {
   const { options: o, data } = l;
   const { report, runtime, seed } = context;
   const begun = performance.now();
   const rate = { kind: o.decay, peak: o.lr, warmup: o.warmup, final: 0.1 } as const;
-  const [first] = outline(l.stages);
+  const all = outline(l.stages);
+  const [first] = all;
   const comm = context.comm ?? alone;
   const { rows, share } = usage(() => sharesOf(o.batch, comm, o.microBatch));
   const hosts = await gather(comm, hostname());
@@ -78,6 +81,16 @@ export async function launch(l: Launch, context: Context): Promise<RunResult> {
   };
   await agree(comm, identity);
   const schedule = { ...o, rate };
+  if (o.dryRun) {
+    report.result(JSON.stringify(recorded(l.command, { ...l.stored, ...o }, context), null, 2));
+    const job = { stages: l.stages, data, schedule, seed, runtime, comm };
+    const { images, perSecond } = await imagesIn(o.minutes ?? 1, job);
+    sayDryRun(
+      { stages: all, images: o.images ?? images, batch: o.batch, perSecond, question: asked, available },
+      context,
+    );
+    return undefined;
+  }
   const images = o.images ?? (await measured(l, schedule, context));
   const saveEvery = o.saveEvery ?? Math.ceil(images / 10);
   const resolved = { ...l.stored, ...o, minutes: undefined, images, saveEvery };
@@ -88,9 +101,10 @@ export async function launch(l: Launch, context: Context): Promise<RunResult> {
     rankTimeout,
     checkRanks,
     run: _,
+    log,
     ...stored
   } = { ...resolved, previewEvery: o.previewEvery ?? saveEvery };
-  const written = recorded(l.command, stored, context);
+  const written = recorded(l.command, { ...stored, log }, context);
   let lock: Lock | undefined;
   const { path } = await fromRoot(comm, async () => {
     const opened = await openRun(o, l.name, written);
@@ -104,7 +118,9 @@ export async function launch(l: Launch, context: Context): Promise<RunResult> {
     report.event({ kind: "run", path: run.path });
     report.note(l.about(run, images));
     const card = (stage: Stage, done: Done) => l.card(stage, done, stored);
-    const disk = diskStore({ run, identity, card, pairsDir: l.pairsDir, base: l.base, cond: l.cond }, context);
+    const { pairsDir, base, cond } = l;
+    const watcher = watchers(run, log);
+    const disk = diskStore({ run, identity, card, pairsDir, base, cond, watcher }, context);
     const store = sharedStore(disk, comm);
     const job: Job = {
       stages: l.stages,
@@ -115,7 +131,7 @@ export async function launch(l: Launch, context: Context): Promise<RunResult> {
       store,
       comm,
       checkRanks,
-      ...(keeps ? { preview: withCurve(run, l.preview(run)) } : {}),
+      ...(keeps ? { preview: withCurve(run, l.preview(run), watcher) } : {}),
       signal: context.signal,
       saveSeconds: 60 * o.saveMinutes,
       ...(o.minutes === undefined ? {} : { deadline: begun + 60_000 * o.minutes }),
@@ -218,14 +234,16 @@ async function drive(
 
 /** With every picture the curve of the losses so far. */
 const withCurve =
-  (run: RunDir, preview: Preview): Preview =>
+  (run: RunDir, preview: Preview, watcher: Watcher): Preview =>
   async (stage, theta, images) => {
     const events = ((await readLog(run.logFile)) ?? []).filter(isLoss);
     if (events.length > 1) {
       const series = { name: stage.name, images: events.map((e) => e.images), loss: events.map((e) => e.loss) };
       await saveFigure(`${run.path}/loss`, lossCurve({ series: [series] }, figureContext()));
     }
-    return preview(stage, theta, images);
+    const path = await preview(stage, theta, images);
+    if (path?.endsWith(".png")) await watcher.drawn(path, images);
+    return path;
   };
 
 const isLoss = (event: unknown): event is { images: number; loss: number } =>

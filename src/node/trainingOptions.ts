@@ -1,12 +1,16 @@
 // The options that `train` and `accelerate` share, and what of them is written down or may change when a run goes on.
 import { isAbsolute, resolve } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
+import { toyNames } from "../data/toy2d.ts";
 import type { Context } from "./context.ts";
 import { EXACT } from "./exact.ts";
 import { UsageError } from "./failure.ts";
 import { toConfig } from "./options.ts";
+import { logKinds } from "./watching.ts";
 
 const count = z.int().positive();
+
+export const dataText = `Folder of IDX files or class folders, .tar files, or toy:<name>, of ${toyNames.join(", ")}.`;
 
 /** Options that `train` and `accelerate` share. Budgets and intervals are in images seen. */
 export const trainingOptions = {
@@ -43,6 +47,11 @@ export const trainingOptions = {
   saveEvery: count.optional().describe("Images between checkpoints; default a tenth of the budget."),
   saveMinutes: z.number().positive().default(3).describe("Minutes after which a checkpoint is due in any case."),
   previewEvery: z.int().nonnegative().optional().describe("Images between pictures; 0: none; default at checkpoints."),
+  log: z
+    .array(z.enum(logKinds))
+    .min(1)
+    .default(["tensorboard"])
+    .describe("Beside log.jsonl, which is always there: TensorBoard's event files, log.csv; jsonl: nothing else."),
   resume: z.string().optional().describe("Goes on with this run folder.").meta({ value: "run" }),
   rankTimeout: z
     .number()
@@ -54,7 +63,10 @@ export const trainingOptions = {
     .default(false)
     .describe("Compares what several processes hold after every step, and not at checkpoints alone."),
   ignoreMemory: z.boolean().default(false).describe("Starts even if the memory that is needed is not there."),
-  dryRun: z.boolean().default(false).describe("Prints the resolved options and stops."),
+  dryRun: z
+    .boolean()
+    .default(false)
+    .describe("Opens teacher and data, says options, network, steps, memory and time, and trains nothing."),
 };
 export type TrainingOptions = z.output<z.ZodObject<typeof trainingOptions>>;
 
@@ -64,10 +76,13 @@ export const mayChange = [
   "run",
   "teacher",
   "data",
+  "cacheDir",
+  "previewPrompts",
   "images",
   "saveEvery",
   "saveMinutes",
   "previewEvery",
+  "log",
   "gradientCheckpointing",
   "microBatch",
   "rankTimeout",

@@ -1,15 +1,18 @@
-// fewstep from code: load, train, accelerate, sample, evaluate. The command line calls the same functions with the same
+// fewstep from code: load, train, accelerate, sample, evaluate, compare. The command line calls the same functions with the same
 // options under the same names.
-import { z } from "zod";
+import * as z from "zod";
 import type { Recipe, recipes } from "../recipes/index.ts";
 import type { Runtime } from "../runtime/index.ts";
 import { accelerateWith } from "./accelerate.ts";
-import { type AccelerateOptions, optionsOf, type own } from "./accelerateOptions.ts";
+import { type AccelerateOptions, type lowRankOptions, optionsOf, type own } from "./accelerateOptions.ts";
 import { type CallOptions, contextOf } from "./call.ts";
+import type { PlanInput } from "./compare/planSchema.ts";
+import { type Compared, compareOptions, comparePlan } from "./compare.ts";
 import type { Context } from "./context.ts";
 import { evaluateModels, evaluateOptions } from "./evaluate.ts";
 import type { Report } from "./evaluationReport.ts";
 import { UsageError } from "./failure.ts";
+import { readJson } from "./files.ts";
 import { type AnyRecipe, methodNamed } from "./methods.ts";
 import { type LoadedModel, loadModel } from "./models.ts";
 import { parseOptions } from "./options.ts";
@@ -66,16 +69,25 @@ export type MethodName = Known["name"];
 export type MethodOptions<N extends MethodName> = z.input<Extract<Known, { readonly name: N }>["options"]>;
 
 /** What `accelerate` takes besides the method's own options. */
-export type AccelerateRequest = Omit<Input<typeof own>, "teacher" | "method"> & TrainingRequest & CallOptions;
+export type AccelerateRequest = Omit<Input<typeof own>, "teacher" | "method"> &
+  Input<typeof lowRankOptions> &
+  TrainingRequest &
+  CallOptions;
 
 /** Options of `sample`: see `fewstep sample --help`. */
 export type SampleRequest = z.input<typeof drawOptions> & CallOptions;
 
 /** Options of `evaluate`: see `fewstep evaluate --help`. */
-export type EvaluateRequest = Omit<z.input<typeof evaluateOptions>, "models" | "teacher"> & {
+export type EvaluateRequest = Omit<z.input<typeof evaluateOptions>, "models" | "teacher" | "part" | "join"> & {
   /** A model or its path; where it ends from the same noise is the truth. */
   readonly teacher?: string | LoadedModel;
 } & CallOptions;
+
+/** The options of comparing, without the plan itself. */
+const comparing = compareOptions.omit({ plan: true, dryRun: true, part: true });
+
+/** Options of `compare`: see `fewstep compare --help`. The seeds are the plan's. */
+export type CompareRequest = z.input<typeof comparing> & Omit<CallOptions, "seed">;
 
 /** Samples that can be saved. */
 export interface SampleSet extends Drawn {
@@ -226,6 +238,18 @@ export async function evaluate(
     ...(teacher === undefined ? {} : { teacher: pathOf(teacher) }),
   };
   return evaluateModels(parseOptions(evaluateOptions, asked), context);
+}
+
+/**
+ * Trains several methods under one budget, measures them alike, and writes report, charts and samples to the folder `out`.
+ * `plan` is a plan or the path of its JSON file; runs that are finished are not run again, whichever plan asked for them.
+ * Throws UsageError with all that is wrong with the plan, Interrupted after the signal: finished runs are kept.
+ */
+export async function compare(plan: string | PlanInput, options: CompareRequest = {}): Promise<Compared> {
+  const { context, rest } = contextOf(options);
+  const [json, file] = typeof plan === "string" ? [await readJson(plan), plan] : [plan, "The plan"];
+  const o = parseOptions(comparing, given(rest));
+  return comparePlan(json, { ...o, file }, context);
 }
 
 const pathOf = (model: string | LoadedModel): string => (typeof model === "string" ? model : model.path);

@@ -9,6 +9,7 @@ export type DistanceSpec =
   | { readonly kind: "pseudo-huber"; readonly c: number }
   | { readonly kind: "huber"; readonly delta: number };
 
+/** The distance that a spec describes, of two tensors of one shape, elementwise. */
 export function distance(spec: DistanceSpec): Distance {
   switch (spec.kind) {
     case "mse":

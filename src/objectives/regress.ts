@@ -18,6 +18,7 @@ export interface RegressOptions {
 /** From parameters and a pair to a loss per sample [B]. */
 export type Regression<P> = (p: P, pair: Pair, cond: Cond, draws: Draws) => Tensor;
 
+/** The student at the start of a pair, compared with what the pair leads to, in the row `compare` (default: that of its own prediction). */
 export function regress<P>(model: Model<P>, { compare, distance, weight }: RegressOptions): Regression<P> {
   return (p, pair, cond, draws) => {
     const x = draws.note(

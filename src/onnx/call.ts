@@ -23,14 +23,26 @@ export interface Rule {
 }
 export type Rules = Readonly<Record<string, Rule>>;
 
-/** A rule with attributes that may have any value, and some that may have only certain ones. */
+/** Attributes that are true or false: what another number would mean is not said, and runtimes do not agree. */
+const booleans = [
+  ...["allowzero", "ceil_mode", "count_include_pad", "exclusive", "fmod", "is_causal", "keepdims"],
+  ...["noop_with_empty_axes", "reverse", "saturate", "transA", "transB", "upper"],
+];
+
+/** A rule with attributes that may have any value (0 or 1 where they are true or false), and some that may have only certain ones. */
 export function rule(
   known: string,
   apply: Rule["apply"],
   only: Readonly<Record<string, readonly (number | string)[]>> = {},
 ): Rule {
   const any = known.split(" ").filter((name) => name !== "");
-  return { attrs: { ...Object.fromEntries(any.map((name) => [name, "any" as const])), ...only }, apply };
+  return {
+    attrs: {
+      ...Object.fromEntries(any.map((name) => [name, booleans.includes(name) ? [0, 1] : ("any" as const)])),
+      ...only,
+    },
+    apply,
+  };
 }
 
 export function value({ inputs, node }: Call, i: number): Value {
@@ -62,17 +74,22 @@ export const intsFrom = (call: Call, i: number, name: string): number[] | undefi
 
 export function int({ attrs }: Call, name: string, missing: number): number {
   const x = attrs.get(name);
-  return typeof x === "number" ? x : missing;
+  if (x !== undefined && typeof x !== "number") throw otherKind(name, "a number");
+  return x ?? missing;
 }
 export const number = int;
 export function text({ attrs }: Call, name: string, missing: string): string {
   const x = attrs.get(name);
-  return typeof x === "string" ? x : missing;
+  if (x !== undefined && typeof x !== "string") throw otherKind(name, "a text");
+  return x ?? missing;
 }
 export function ints({ attrs }: Call, name: string, missing: readonly number[]): readonly number[] {
   const x = attrs.get(name);
-  return isNumbers(x) ? x : missing;
+  if (x !== undefined && !isNumbers(x)) throw otherKind(name, "a list of numbers");
+  return x ?? missing;
 }
+const otherKind = (name: string, expected: string): RangeError =>
+  new RangeError(`its attribute "${name}" is of another kind, expected ${expected}.`);
 const isNumbers = (x: Attr | undefined): x is readonly number[] =>
   Array.isArray(x) && x.every((v) => typeof v === "number");
 

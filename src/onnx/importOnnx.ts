@@ -203,7 +203,9 @@ function inNode<T>(node: OnnxNode, make: () => T): T {
   try {
     return make();
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    // Rules take for granted what every valid node has.
+    const missing = "an input or attribute that it needs is missing, or of another kind.";
+    const why = cause instanceof TypeError ? missing : cause instanceof Error ? cause.message : String(cause);
     // What lies within a node names itself already.
     if (why.startsWith("The ")) throw cause;
     throw new Error(`The node "${node.name}" (${node.op}) does not fit its inputs: ${why}`, { cause });

@@ -1,5 +1,6 @@
 // How much what a file asks for may cost: a few bytes can name a size of billions. Checked before anything is allocated.
 
+import { plain, sentenceOf } from "../core/show.ts";
 import type { Shape } from "../graph/index.ts";
 import { sizeOf } from "../graph/tensor.ts";
 
@@ -80,13 +81,14 @@ export function fewParts(count: number, what: string): number {
 export const shown = (shape: Shape): string =>
   `[${shape.slice(0, 8).join(", ")}${shape.length > 8 ? `, … ${shape.length - 8} more` : ""}]`;
 
-/** What `make` gives; its errors with at most 500 characters, so that names from the file cannot flood them. */
+/** What `make` gives; its errors on one line of at most 500 characters, so that names from the file cannot flood them. */
 export function briefly<T>(make: () => T): T {
   try {
     return make();
   } catch (cause) {
-    if (cause instanceof Error && cause.message.length > 500)
-      throw new Error(`${cause.message.slice(0, 440)} … (cut off; ${cause.message.length} characters)`, { cause });
-    throw cause;
+    if (!(cause instanceof Error)) throw cause;
+    const said = sentenceOf(plain(cause.message));
+    if (said === cause.message) throw cause;
+    throw new Error(said, { cause });
   }
 }

@@ -1,7 +1,7 @@
 // Adversarial distillation with regression on the teacher's pairs (ADD, Sauer et al. 2023; the discriminator on noised
 // samples is diffusion-GAN's, Wang et al. 2022): one step, kept to its pair by the regression, sharpened by the discriminator.
 
-import { z } from "zod";
+import * as z from "zod";
 import type { Draws } from "../draws.ts";
 import { mul, stopGradient } from "../graph/index.ts";
 import { discriminatorLoss, generatorLoss, knowsNothing } from "../objectives/adversarial.ts";
@@ -14,7 +14,9 @@ import {
   evenly,
   idle,
   idleScale,
+  needing,
   option,
+  pairsOf,
   passes,
   smallTraining,
   stageOf,
@@ -52,11 +54,10 @@ export const adversarial = recipe({
     points: { ...smallTraining.points, teacherSteps: 32, pairs: 16384, images: 409600 },
     images: { ...smallTraining.images, teacherSteps: 20, pairs: 4096, images: 9600 },
   },
-  needs: (o) => [
-    ...(o.gan > 0 ? (["data", "features", "weights"] as const) : []),
-    "pairs",
-    ...(o.guidance === 1 ? [] : ["guidance" as const]),
-  ],
+  needs({ gan, guidance }) {
+    const judged = gan > 0;
+    return needing(judged && "data", judged && "features", judged && "weights", "pairs", guidance !== 1 && "guidance");
+  },
   teacherNfe: (o) => ({ perImage: o.gan > 0 ? 3 : 0, perPair: o.teacherSteps * passes(o.guidance) }),
   idle: (o) => ({
     ...idleScale(o),
@@ -98,14 +99,13 @@ export const adversarial = recipe({
         return draws.note("discriminator", discriminatorLoss(o.ganLoss, fake, real));
       },
     });
-    const { teacherSolver: solver, teacherSteps: steps, pairs, guidance } = o;
     yield stageOf(teacher, {
       name: "adversarial",
       model,
       players: [moves, ...(judge ? [critic(judge)] : [])],
       source: {
         ...(judge ? { data: "real_" } : {}),
-        pairs: { prefix: "", teacher, guidance, solver, steps, pairs },
+        pairs: pairsOf(teacher, o),
       },
       sampler: evenly([1]),
       ...(judge ? { watch: ["discriminator"], nothing: { discriminator: knowsNothing(o.ganLoss) } } : {}),

@@ -1,6 +1,6 @@
 // Diffusion training (Ho et al. 2020, eq. 14; Salimans & Ho 2022 for v): noise the data, predict what was hidden.
 
-import { z } from "zod";
+import * as z from "zod";
 import { uniform } from "../core/index.ts";
 import { independent } from "../couplings/independent.ts";
 import { distance } from "../objectives/distances.ts";

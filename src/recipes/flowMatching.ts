@@ -1,7 +1,7 @@
 // Flow matching on the straight path (Lipman et al. 2023, eq. 23; the 1-rectified flow of Liu et al. 2023, eq. 1).
 // It is `diffusion` on the linear form with the velocity: only the time law is a choice of its own.
 
-import { z } from "zod";
+import * as z from "zod";
 import { logitNormal, uniform } from "../core/index.ts";
 import { independent } from "../couplings/independent.ts";
 import { distance } from "../objectives/distances.ts";

@@ -1,7 +1,7 @@
 // MeanFlow (Geng et al. 2025, algorithm 1): learn the average velocity over [r, t], by the identity that ties it to the
 // velocity at t: u = v − (t − r)·du/dt. The derivative is exact, by forward mode.
 
-import { z } from "zod";
+import * as z from "zod";
 import type { Clock } from "../clock.ts";
 import { logitNormal, normalCdf } from "../core/index.ts";
 import { independent } from "../couplings/independent.ts";
@@ -11,7 +11,7 @@ import { guided, predict } from "../model.ts";
 import { meanVelocity } from "../objectives/meanVelocity.ts";
 import { read, straightRow } from "../pair.ts";
 import { told } from "./grow.ts";
-import { evenly, idle, passes, smallTraining, stageOf, student } from "./parts.ts";
+import { evenly, idle, needing, passes, smallTraining, stageOf, student } from "./parts.ts";
 import { recipe, STUDENT } from "./recipe.ts";
 import { idleStart, startOption, straightened } from "./reflow.ts";
 import { afterSettling, idleSettling, settled, settleOptions } from "./settle.ts";
@@ -63,10 +63,13 @@ export const meanflow = recipe({
       images: 12_800,
     },
   },
-  needs: (o) => ["data", "network", ...(o.guidance === 1 ? [] : ["guidance" as const])],
+  needs: (o) => needing("data", "network", o.guidance !== 1 && "guidance"),
   teacherNfe(o) {
     const settling = o.timeScale === undefined ? 0 : o.settle;
-    return { perImage: (o.distill ? passes(o.guidance) * (1 - settling) : passes(o.guidance) - 1) + settling, perPair: 0 };
+    return {
+      perImage: (o.distill ? passes(o.guidance) * (1 - settling) : passes(o.guidance) - 1) + settling,
+      perPair: 0,
+    };
   },
   idle: (o, teacher) => ({
     ...idleStart(teacher),

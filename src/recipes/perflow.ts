@@ -1,7 +1,7 @@
 // PeRFlow (Yan et al. 2024, algorithm 1): solve the teacher inside each window from noised data, move straight between
 // the two ends. The path is the chord of the teacher's form, so the student is an ordinary model on that form.
 
-import { z } from "zod";
+import * as z from "zod";
 import { chord, diffEps, eps, uniformWindows, velocity, withAtoms } from "../core/index.ts";
 import { transfer } from "../core/row.ts";
 import { windowPairs } from "../couplings/windowPairs.ts";
@@ -23,7 +23,7 @@ export const perflow = recipe({
     differs: [
       "times are real numbers, so a window's solve has no rounded indices",
       "the student is told the teacher's own time label (the published one is off by one index)",
-      "`--weight endpoint` and `--at-starts` are ours",
+      "`--weight endpoint`, `--weight end` and `--at-starts` are ours",
     ],
   },
   options: z.object({
@@ -37,9 +37,11 @@ export const perflow = recipe({
       .optional()
       .describe("What the student predicts; default the closest to the teacher."),
     weight: z
-      .enum(["uniform", "endpoint"])
+      .enum(["uniform", "endpoint", "end"])
       .default("uniform")
-      .describe("uniform: as published. endpoint: the squared error of the window's end as data, x/alpha."),
+      .describe(
+        "uniform: of the prediction, as published. endpoint: the squared error of the window's end as data, x/alpha. end: of the window's end as it is.",
+      ),
     atStarts: option.share("the windows' starts, where one step per window is decided", 0),
     distance: option.distance("mse"),
     distanceScale: option.distanceScale(),
@@ -55,7 +57,7 @@ export const perflow = recipe({
     // starts from. An error of eps in the first window counts a hundred times more than in the last.
     const slope = (t: number): number => {
       const end = form.at(windows.of(t).end);
-      return transfer(form.at(t), model.prediction.row(form, t), end)[1] / end[0];
+      return transfer(form.at(t), model.prediction.row(form, t), end)[1] / (o.weight === "endpoint" ? end[0] : 1);
     };
     const solves = { solver: o.teacherSolver, steps: o.teacherSteps, guidance: o.guidance };
     const player = regressing(teacher, {
@@ -63,7 +65,7 @@ export const perflow = recipe({
       coupling: windowPairs(teacher.model, teacher.params, windows, solves),
       times: withAtoms(o.atStarts, windows.edges.slice(0, -1)),
       distance: distanceOf(o),
-      weight: o.weight === "endpoint" ? (t) => slope(t) ** 2 : undefined,
+      weight: o.weight === "uniform" ? undefined : (t) => slope(t) ** 2,
     });
     const sampler = perWindow(windows);
     yield stageOf(teacher, { name: "perflow", model, players: [player], source: { data: "" }, sampler });

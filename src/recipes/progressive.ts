@@ -1,7 +1,7 @@
 // Progressive distillation (Salimans & Ho 2022, algorithm 2): one step of the student does what two of the teacher do;
 // then the student is the teacher, and the steps are halved.
 
-import { z } from "zod";
+import * as z from "zod";
 import { discrete, snrPlusOne, truncatedSnr, uniform } from "../core/index.ts";
 import { independent } from "../couplings/independent.ts";
 import { stopGradient } from "../graph/index.ts";

@@ -1,6 +1,6 @@
 // What a recipe is: one object from which flags, help, configuration files, cards, docs and the training itself follow.
 
-import type { z } from "zod";
+import type * as z from "zod";
 import type { Draws } from "../draws.ts";
 import type { Tensor } from "../graph/index.ts";
 import type { Model, TimeInput } from "../model.ts";

@@ -1,11 +1,22 @@
 // Rectified Diffusion (Wang et al. 2024, algorithm 1): keep form, prediction and sampler of the teacher, retrain on pairs
 // of noise and the sample the teacher makes of it. The comparison is in x0, as in the published code.
 
-import { z } from "zod";
+import * as z from "zod";
 import { uniform, withAtoms } from "../core/index.ts";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { dataRow } from "../pair.ts";
-import { distanceOf, evenly, idleScale, option, passes, regressing, smallTraining, stageOf } from "./parts.ts";
+import {
+  distanceOf,
+  evenly,
+  idleScale,
+  needing,
+  option,
+  pairsOf,
+  passes,
+  regressing,
+  smallTraining,
+  stageOf,
+} from "./parts.ts";
 import { recipe, type Stage, type Start } from "./recipe.ts";
 
 export const rectifiedDiffusionOptions = {
@@ -16,6 +27,10 @@ export const rectifiedDiffusionOptions = {
   distance: option.distance("pseudo-huber"),
   distanceScale: option.distanceScale(),
   pairs: option.pairs(4096),
+  compare: z
+    .enum(["x0", "prediction"])
+    .default("x0")
+    .describe("What is compared: the data, as in the published code, or the prediction, as in the published text."),
 };
 const schema = z.object(rectifiedDiffusionOptions);
 
@@ -26,11 +41,10 @@ export function retrain(teacher: Start, o: z.output<typeof schema>, share = 1): 
     model,
     coupling: storedPairs(model.form),
     times: withAtoms(o.atNoise, [model.form.tMax], uniform({ from: model.form.tMin, to: model.form.tMax })),
-    compare: dataRow,
+    compare: o.compare === "x0" ? dataRow : undefined,
     distance: distanceOf(o),
   });
-  const solver = o.teacherSolver;
-  const pairs = { prefix: "", teacher, guidance: o.guidance, solver, steps: o.teacherSteps, pairs: o.pairs };
+  const pairs = pairsOf(teacher, o);
   const name = "rectified-diffusion";
   return stageOf(teacher, { name, model, players: [player], source: { pairs }, sampler: evenly([1, 2]), share });
 }
@@ -59,7 +73,7 @@ export const rectifiedDiffusion = recipe({
     },
     images: { ...smallTraining.images, teacherSteps: 20, pairs: 4096, atNoise: 0.5, images: 11_200 },
   },
-  needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],
+  needs: (o) => needing("pairs", o.guidance !== 1 && "guidance"),
   teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * passes(o.guidance) }),
   idle: idleScale,
   *stages(teacher, o) {

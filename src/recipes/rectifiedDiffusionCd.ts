@@ -1,9 +1,9 @@
 // Rectified Diffusion (CD) (Wang et al. 2024, section 3.2): consistency distillation after Rectified Diffusion. Along a
 // first-order path the prediction of the data is consistent already, so the second stage begins near its end.
 
-import { z } from "zod";
+import * as z from "zod";
 import { consistencyOptions, follow, idleTarget } from "./consistency.ts";
-import { evenly, idle, idleScale, passes, smallTraining } from "./parts.ts";
+import { evenly, idle, idleScale, needing, passes, smallTraining } from "./parts.ts";
 import { recipe } from "./recipe.ts";
 import { rectifiedDiffusionOptions, retrain } from "./rectifiedDiffusion.ts";
 
@@ -49,11 +49,7 @@ export const rectifiedDiffusionCd = recipe({
       images: 24_000,
     },
   },
-  needs: (o) => [
-    "data",
-    ...(o.rectify > 0 ? ["pairs" as const] : []),
-    ...(o.guidance === 1 ? [] : ["guidance" as const]),
-  ],
+  needs: (o) => needing("data", o.rectify > 0 && "pairs", o.guidance !== 1 && "guidance"),
   teacherNfe: (o) =>
     o.rectify > 0
       ? { perImage: 1 - o.rectify, perPair: o.teacherSteps * passes(o.guidance) }
@@ -61,7 +57,7 @@ export const rectifiedDiffusionCd = recipe({
   idle: (o) => ({
     ...idleScale(o),
     ...idleTarget(o),
-    ...idle(o.rectify === 0, "with --rectify 0", "teacherSteps", "teacherSolver", "atNoise", "pairs"),
+    ...idle(o.rectify === 0, "with --rectify 0", "teacherSteps", "teacherSolver", "atNoise", "pairs", "compare"),
   }),
   *stages(teacher, o) {
     const first = o.rectify > 0 ? yield retrain(teacher, o, o.rectify) : teacher;

@@ -1,7 +1,7 @@
 // Rectified Diffusion (Phased) (Wang et al. 2024, section 3.3): PeRFlow's pairs on the teacher's own curved form,
 // compared at the window's end. The student keeps the teacher's prediction (eps in the paper, whose teachers predict eps).
 
-import { z } from "zod";
+import * as z from "zod";
 import { uniformWindows, withAtoms } from "../core/index.ts";
 import { windowPairs } from "../couplings/windowPairs.ts";
 import { distanceOf, option, perWindow, regressing, stageOf, windowed } from "./parts.ts";
@@ -21,6 +21,10 @@ export const rectifiedDiffusionPhased = recipe({
     teacherSolver: option.teacherSolver(),
     guidance: option.guidance(),
     atStarts: option.share("the windows' starts, where one step per window is decided", 0),
+    weight: z
+      .enum(["end", "uniform"])
+      .default("end")
+      .describe("end: the error of the window's end, as published. uniform: of the prediction."),
     distance: option.distance("mse"),
     distanceScale: option.distanceScale(),
   }),
@@ -33,7 +37,7 @@ export const rectifiedDiffusionPhased = recipe({
       model,
       coupling: windowPairs(model, teacher.params, windows, solves),
       times: withAtoms(o.atStarts, windows.edges.slice(0, -1)),
-      compare: (t) => model.form.at(windows.of(t).end),
+      compare: o.weight === "end" ? (t) => model.form.at(windows.of(t).end) : undefined,
       distance: distanceOf(o),
     });
     const name = "rectified-diffusion-phased";

@@ -1,14 +1,14 @@
 // Continuous-time consistency models (sCM, Lu & Song 2024, algorithm 1): the consistency function does not change along a
 // trajectory, so its tangent, exact by forward mode, is what is left to remove.
 
-import { z } from "zod";
+import * as z from "zod";
 import { logNormalNsr } from "../core/index.ts";
 import { independent } from "../couplings/independent.ts";
 import { stopGradient } from "../graph/index.ts";
 import { guided, inForm, predict } from "../model.ts";
 import { tangentLoss, trig, vRow } from "../objectives/tangent.ts";
 import { read } from "../pair.ts";
-import { evenly, idle, option, passes, smallTraining, stageOf, student } from "./parts.ts";
+import { evenly, idle, needing, option, passes, smallTraining, stageOf, student } from "./parts.ts";
 import { type NetModel, recipe, STUDENT } from "./recipe.ts";
 import { afterSettling, idleSettling, settled, settleOptions } from "./settle.ts";
 
@@ -46,7 +46,7 @@ export const scm = recipe({
       images: 12_800,
     },
   },
-  needs: (o) => ["data", ...(o.guidance === 1 ? [] : ["guidance" as const])],
+  needs: (o) => needing("data", o.guidance !== 1 && "guidance"),
   teacherNfe: (o) => ({ perImage: o.distill ? passes(o.guidance) : 0, perPair: 0 }),
   idle: (o, teacher) => ({
     ...idleSettling(o, teacher),

@@ -3,11 +3,11 @@
 // 2024, section 4.1). So it is told less first, and learns its teacher's predictions again: by least squares in the layer
 // that sees the waves, where that is a U-Net's, and then by training.
 
-import { z } from "zod";
+import * as z from "zod";
 import { uniform } from "../core/index.ts";
 import { independent } from "../couplings/independent.ts";
 import { square, stopGradient, sub } from "../graph/index.ts";
-import { inForm, networkModel, predict } from "../model.ts";
+import { inForm, networkModel, predict, timeLabel } from "../model.ts";
 import { fromConstants, unflatten } from "../nn/params.ts";
 import { retimed } from "../nn/retime.ts";
 import { meanOfSample } from "../objectives/regress.ts";
@@ -56,8 +56,8 @@ export function* settled(teacher: Start, o: SettleOptions): Generator<Stage, Sta
   const { form, native, prediction, own } = teacher.model;
   const told = networkModel(teacher.network, native ?? form, own ?? prediction, timeInput);
   const model = native ? inForm(told, form) : told;
-  const tau = (told: typeof timeInput) => (t: number) => told.scale * t + told.offset;
-  const theta = retimed(teacher.network, teacher.spec, teacher.theta, tau(teacher.timeInput), tau(timeInput));
+  const labels = [timeLabel(teacher.timeInput), timeLabel(timeInput)] as const;
+  const theta = retimed(teacher.network, teacher.spec, teacher.theta, ...labels);
   const start: Start = { ...teacher, timeInput, model, theta, params: fromConstants(unflatten(teacher.spec, theta)) };
   if (o.settle === 0) return start;
   const player = student(start, (table, draws) => {

@@ -1,14 +1,14 @@
 // SwiftBrush (Nguyen & Tran 2024, algorithm 1): a one-step student without any data, by variational score distillation: a
 // low-rank change of the teacher follows the student, and the samples move by the difference of the two.
 
-import { z } from "zod";
+import * as z from "zod";
 import { guided } from "../model.ts";
 import { initialize } from "../nn/initialize.ts";
 import { blockLayers, lowRank, lowRankSpec } from "../nn/lowRank.ts";
 import { matching } from "../objectives/distribution.ts";
 import { fold } from "../random.ts";
 import { CRITIC, evenTimes, following, inside, samplesOf } from "./critics.ts";
-import { evenly, idle, option, passes, smallTraining, stageOf, student } from "./parts.ts";
+import { evenly, idle, needing, option, passes, smallTraining, stageOf, student } from "./parts.ts";
 import { type Player, recipe, type Table } from "./recipe.ts";
 
 export const swiftbrush = recipe({
@@ -36,7 +36,7 @@ export const swiftbrush = recipe({
     points: { batch: 256, lr: 0.0003, ema: 0.99, warmup: 50, rank: 0, criticRate: 4, images: 614400 },
     images: { ...smallTraining.images, lr: 5e-5, rank: 0, criticRate: 16, images: 9600 },
   },
-  needs: (o) => [...(o.guidance === 1 ? [] : ["guidance" as const]), ...(o.rank > 0 ? ["weights" as const] : [])],
+  needs: (o) => needing(o.guidance !== 1 && "guidance", o.rank > 0 && "weights"),
   teacherNfe: (o) => ({ perImage: passes(o.guidance) / o.every, perPair: 0 }),
   idle: (o) => idle(o.rank === 0, "with --rank 0", "alpha", "layers"),
   *stages(teacher, o, seed) {

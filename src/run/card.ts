@@ -1,7 +1,7 @@
 // card.json: what a checkpoint says of itself. A model sampled in the wrong form fails silently, so the card carries
 // form, prediction, windows and sampler, and nothing needs to be said again when it is used.
 
-import { z } from "zod";
+import * as z from "zod";
 import { classCount, nullLabel } from "../condition.ts";
 import {
   type FormSpec,
@@ -156,19 +156,21 @@ export interface BuiltModel {
   readonly timeInput: TimeInput;
 }
 
-/** The model that a card describes, without weights; `file` is the model.onnx of one of family onnx. */
+/**
+ * The model that a card describes, without weights; `file` is the model.onnx of one of family onnx. Throws an Error for a
+ * network that cannot be built, or takes other classes than the card says.
+ */
 export function modelOf(
-  card: Pick<Card, "form" | "prediction" | "timeInput" | "network" | "native" | "boundary">,
+  card: Pick<Card, "form" | "prediction" | "timeInput" | "network" | "native" | "boundary" | "conditioning">,
   file?: Uint8Array,
 ): BuiltModel {
   const network = buildNetwork(card.network, file);
+  checkConditioning(card.conditioning, conditioningOf(network));
   const form = formFromSpec(card.form);
   const prediction = predictionFromSpec(card.prediction);
   const own = networkModel(network, card.native ? formFromSpec(card.native) : form, prediction, card.timeInput);
   const read = card.native ? inForm(own, form) : own;
-  const model = card.boundary
-    ? consistent(read, card.boundary, (t) => card.timeInput.scale * t + card.timeInput.offset)
-    : read;
+  const model = card.boundary ? consistent(read, card.boundary, card.timeInput) : read;
   return { network, timeInput: card.timeInput, model };
 }
 
@@ -190,6 +192,20 @@ export function describeModel({
       config: { ...network.config },
       ...(labels && !labels.none ? { nullLabel: false } : {}),
     },
-    conditioning: { labels: classCount(network.conditions), nullLabel: nullLabel(network.conditions) },
+    conditioning: conditioningOf(network),
   };
+}
+
+const conditioningOf = ({ conditions }: Network): Card["conditioning"] => ({
+  labels: classCount(conditions),
+  nullLabel: nullLabel(conditions),
+});
+
+/** Which number is which class follows from the network, so a card that says otherwise belongs to another one. */
+function checkConditioning(said: Card["conditioning"], found: Card["conditioning"]): void {
+  for (const key of ["labels", "nullLabel"] as const)
+    if (said[key] !== found[key])
+      throw new Error(
+        `the card says conditioning.${key} = ${said[key]}, but its network has ${found[key] ?? "none"}. Get the card that belongs to the weights.`,
+      );
 }

@@ -19,11 +19,15 @@ export interface EvaluateOptions {
   /** One grid per number of steps. */
   readonly grids: readonly Grid[];
   readonly label?: number;
+  /** Index of the first sample, where these are a part of more. Default 0. */
+  readonly from?: number;
   readonly features?: FeatureMap;
   /** Over the features. */
   readonly metrics?: readonly Metric<Rows>[];
-  /** Where the teacher ends from the same noise [n, ...sampleShape]. */
+  /** Where the teacher ends from the same noise [n, ...sampleShape], of these samples. */
   readonly ends?: Float32Array;
+  /** Keeps what the values are read from. */
+  readonly keepStates?: boolean;
   readonly onStep?: (progress: { readonly done: number; readonly total: number }) => void;
 }
 
@@ -38,6 +42,8 @@ export interface Evaluation {
   /** By the metrics' names, and "endpoint" with `ends`. Metrics that refused are in `notes` instead. */
   readonly values: Readonly<Record<string, Measured>>;
   readonly notes: readonly string[];
+  /** With `keepStates`: what the values were read from, by the same names. Those of parts can be merged. */
+  readonly states: Readonly<Record<string, unknown>>;
   /** The first samples, for a picture. */
   readonly shown: Float32Array;
 }
@@ -47,7 +53,7 @@ const SHOWN = 64;
 
 /** Yields one evaluation per grid, all from the same noise. */
 export async function* evaluate(sampler: Sampler, o: EvaluateOptions): AsyncGenerator<Evaluation> {
-  const { n, features, metrics = [], ends, grids } = o;
+  const { n, from = 0, features, metrics = [], ends, grids } = o;
   const size = sampler.model.sampleShape.reduce((a, b) => a * b, 1);
   if (ends && ends.length !== n * size)
     throw new RangeError(`There are ${ends.length / size} ends of the teacher for ${n} samples, expected one each.`);
@@ -68,7 +74,7 @@ export async function* evaluate(sampler: Sampler, o: EvaluateOptions): AsyncGene
       nfe = part.nfe;
       if (part.from < SHOWN) shown.push(part.x.subarray(0, (SHOWN - part.from) * size));
       if (ends) {
-        const theirs = rows(ends.subarray(part.from * size, (part.from + part.count) * size), size);
+        const theirs = rows(ends.subarray((part.from - from) * size, (part.from - from + part.count) * size), size);
         atEnd = apart.add(atEnd, { ours: rows(part.x, size), theirs });
       }
       if (features && metrics.length > 0) {
@@ -91,6 +97,8 @@ export async function* evaluate(sampler: Sampler, o: EvaluateOptions): AsyncGene
     };
     if (ends) read("endpoint", () => apart.value(atEnd));
     if (features) for (const [i, metric] of metrics.entries()) read(metric.name, () => metric.value(states[i]));
+    const seen = features ? Object.fromEntries(metrics.map(({ name }, i) => [name, states[i]])) : {};
+    const kept = { ...seen, ...(ends ? { endpoint: atEnd } : {}) };
     before += (times.length - 1) * n;
     yield {
       kind: "evaluation",
@@ -100,6 +108,7 @@ export async function* evaluate(sampler: Sampler, o: EvaluateOptions): AsyncGene
       seconds: seconds / n,
       values,
       notes,
+      states: o.keepStates ? kept : {},
       shown: concat(shown),
     };
   }
@@ -108,7 +117,7 @@ export async function* evaluate(sampler: Sampler, o: EvaluateOptions): AsyncGene
 /** Where a sampler ends from the noise of these samples: what `ends` compares to. */
 export async function endsOf(
   sampler: Sampler,
-  o: Pick<EvaluateOptions, "n" | "seed" | "solver" | "label" | "onStep"> & { readonly times: Grid },
+  o: Pick<EvaluateOptions, "n" | "from" | "seed" | "solver" | "label" | "onStep"> & { readonly times: Grid },
 ): Promise<Float32Array> {
   return (await sampleAll(sampler, o)).x;
 }

@@ -26,6 +26,7 @@ export interface PairsEvent extends Pairs {
   readonly nfe: number;
 }
 
+/** Shards that n pairs fill. */
 export const shardCount = ({ n, perShard }: Pick<PairsOptions, "n" | "perShard">): number => Math.ceil(n / perShard);
 
 /** Yields the shards asked for. Pair i is the same whatever the shards: it depends on the seed and i. */

@@ -52,6 +52,8 @@ export interface Opened {
   readonly life: number;
   /** How a run ends whose outputs are not copied; null: they are. See uncopied.ts. */
   readonly end: string | null;
+  /** Whether results are written into buffers that are given; see inPlace.ts. */
+  readonly inPlace: boolean;
 }
 
 /** One run. Throws a sentence naming a missing, unknown or wrongly sized feed. */
@@ -60,7 +62,7 @@ export async function runSession(
   feeds: Feeds,
   into: Readonly<Record<string, Held | undefined>> = {},
 ): Promise<Record<string, Fetched<Held>>> {
-  const { session, model, keep, end } = opened;
+  const { session, model, keep, end, inPlace } = opened;
   const given = takeFeeds(opened, feeds);
   // Buffers are needed where the caller gives them, for lists, whose pieces are windows of one, and where they are results.
   const buffers = new Map<string, Feed>();
@@ -75,7 +77,7 @@ export async function runSession(
       buffers.set(key, allocate(dtype, part?.total ?? sizeOf(shape)));
   }
   const fetches: Record<string, OrtTensor | null> = {};
-  for (const { key, name, shape, dtype, part } of buffers.size > 0 ? model.outputs : []) {
+  for (const { key, name, shape, dtype, part } of inPlace && buffers.size > 0 ? model.outputs : []) {
     const buffer = buffers.get(key) ?? allocate(dtype, sizeOf(shape));
     const target = part ? window(buffer, part.offset, sizeOf(shape)) : buffer;
     fetches[name] = keep.has(key) ? null : toOrt(opened, target, { dtype, shape });
@@ -84,7 +86,7 @@ export async function runSession(
     await runUncopied(session, end, given, fetches);
     return collect(opened, {}, buffers);
   }
-  const results = await (buffers.size > 0 ? session.run(given, fetches) : session.run(given));
+  const results = await (inPlace && buffers.size > 0 ? session.run(given, fetches) : session.run(given));
   return collect(opened, results, buffers);
 }
 
@@ -128,7 +130,7 @@ function pieceOf({ life }: Opened, feed: string, x: DeviceTensor, offset: number
 }
 
 function collect(
-  { model, keep, life }: Opened,
+  { model, keep, life, inPlace }: Opened,
   results: Readonly<Record<string, OrtTensor>>,
   buffers: ReadonlyMap<string, Feed>,
 ): Record<string, Fetched<Held>> {
@@ -143,13 +145,11 @@ function collect(
       continue;
     }
     const buffer = buffers.get(key);
-    const data = results[name]?.data;
-    if (buffer && data instanceof Int32Array) {
-      // 32-bit integers were written beside the buffer.
-      const target = part ? window(buffer, part.offset, sizeOf(shape)) : buffer;
-      (target as BigInt64Array).set(BigInt64Array.from(data, BigInt));
-    }
-    fetched[key] = { data: buffer ?? fromOrt(data as Feed | Int32Array), shape: whole };
+    const data = results[name]?.data as Feed | Int32Array;
+    // 32-bit integers are always written beside the buffer.
+    if (buffer && (data instanceof Int32Array || !inPlace))
+      fill(part ? window(buffer, part.offset, sizeOf(shape)) : buffer, fromOrt(data), key);
+    fetched[key] = { data: buffer ?? fromOrt(data), shape: whole };
   }
   return fetched;
 }
@@ -163,6 +163,14 @@ function toOrt({ ort, device }: Opened, data: Feed, { dtype, shape }: Pick<Tenso
 }
 const fromOrt = (data: Feed | Int32Array): Feed =>
   data instanceof Int32Array ? BigInt64Array.from(data, BigInt) : data;
+
+function fill(target: Feed, data: Feed, key: string): void {
+  if (target.length !== data.length || typeOf(target) !== typeOf(data))
+    throw new RangeError(
+      `The output "${key}" has ${data.length} ${typeOf(data)} values, its buffer ${target.length} of ${typeOf(target)}.`,
+    );
+  (target as Float32Array).set(data as Float32Array);
+}
 
 const window = (data: Feed, offset: number, size: number): Feed => data.subarray(offset, offset + size);
 

@@ -35,6 +35,7 @@ export interface NodeRuntimeOptions {
   threads?: number;
 }
 
+/** ONNX Runtime in Node. Throws an Error for a device that its build does not have. */
 export function nodeRuntime({ device = "cpu", threads = 0 }: NodeRuntimeOptions = {}): Runtime {
   const ort = onnxruntime();
   const supported = ort.listSupportedBackends().map((b) => b.name);

@@ -4,6 +4,7 @@ import { type Device, emitModel, type Outputs, type Precision, type Tensor } fro
 import { type Hasher, sha256Pieces, sha256With } from "../hash.ts";
 import { channelBlock } from "./channelBlock.ts";
 import { type Held, inputLike, type Opened, onDevice, release, runSession } from "./exchange.ts";
+import { writesInPlace } from "./inPlace.ts";
 import { checkDevice, keeps, openSession } from "./session.ts";
 import { endOfRun } from "./uncopied.ts";
 
@@ -24,6 +25,8 @@ export interface OrtModule {
     data: Feed | Int32Array,
     dims: readonly number[],
   ) => OrtTensor;
+  /** Whether what it throws is said in sentences already. */
+  readonly sentences?: boolean;
 }
 export interface OrtSessionOptions {
   executionProviders?: readonly string[];
@@ -122,6 +125,7 @@ export function createRuntime(
   const cache = new Map<string, Cached>();
   let block: number | undefined;
   let end: string | null | undefined;
+  let inPlace: boolean | undefined;
   // What is on the device ends with the last session there.
   let life = 0;
   const checked = new Map<Precision, Promise<void>>();
@@ -139,6 +143,7 @@ export function createRuntime(
     const { precision = "float32" } = options;
     if (precision === "float16") await supports(precision);
     if (end === undefined) end = device === "cpu" ? await endOfRun(ort) : null;
+    inPlace ??= end !== null || (await writesInPlace(ort, device));
     const model = emitModel(outputs, device, block, precision, end !== null);
     const files = model.external ? [model.external.folder, ...model.external.versions] : [];
     const key = `${await sha256With(hasher, model.bytes)}|${JSON.stringify(options)}|${JSON.stringify(files)}`;
@@ -151,7 +156,7 @@ export function createRuntime(
     const keep = keeps(device) ? new Set<string>(options.keep) : new Set<string>();
     let opened: Opened;
     try {
-      opened = { ort, device, session: await cached.session, model, keep, life, end };
+      opened = { ort, device, session: await cached.session, model, keep, life, end, inPlace };
     } catch (error) {
       cache.delete(key);
       throw error;

@@ -45,7 +45,7 @@ export async function openSession(
   try {
     return await session;
   } catch (cause) {
-    if (device === "cpu" || device === "wasm") throw cause;
+    if (device === "cpu" || device === "wasm" || ort.sentences) throw cause;
     throw new Error(
       `The device ${device} cannot run this program: ${firstLine(cause)} Use --device cpu, or ${device === "webgpu" ? "install a driver (on Linux: Vulkan)" : `install what ONNX Runtime needs for ${device}`}.`,
       { cause },

@@ -57,6 +57,9 @@ describe("models", () => {
     );
     expect(await sample(await card({ form: { kind: "spiral" } }))).toMatch(/card.json is not a valid card: form/);
     expect(await sample(await card({ network: { family: "rnn", config: {} } }))).toContain('no network family "rnn"');
+    expect(await sample(await card({ conditioning: { labels: 3, nullLabel: 3 } }))).toMatch(
+      /card.json: the card says conditioning.labels = 3, but its network has 0\. Get the card that belongs to the weights\.$/,
+    );
     const wide = { family: "mlp", config: { dim: 2, width: 16, depth: 1, classes: null } };
     expect(await sample(await card({ network: wide }))).toMatch(/model.safetensors: Parameter .* has shape/);
   });

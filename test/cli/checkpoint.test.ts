@@ -1,9 +1,11 @@
+import { createHash } from "node:crypto";
 import { open, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { linear, velocity } from "../../src/core/index.ts";
 import type { Disk } from "../../src/node/atomic.ts";
 import { loadResult, loadState, saveResult, saveState, stateFile } from "../../src/node/checkpoint.ts";
+import { readSafetensors, writeSafetensors } from "../../src/node/files.ts";
 import { loadModel, saveModel } from "../../src/node/models.ts";
 import { type Card, describeModel } from "../../src/run/card.ts";
 import type { Progress } from "../../src/run/job.ts";
@@ -75,12 +77,42 @@ test("damage is noticed wherever it is", async () => {
     expect(at, from).toBeGreaterThan(0);
     return Buffer.concat([good.subarray(0, at), Buffer.from(to), good.subarray(at + from.length)]);
   };
-  expect(await refused(text("fewstep-state-2", "fewstep-state-9"))).toMatch(
+  expect(await refused(text("fewstep-state-3", "fewstep-state-9"))).toMatch(
     /is no state of a run, or of a newer version/,
   );
-  expect(await refused(text('"step":"7"', '"step":"x"'))).toMatch(/is damaged: its "step" is "x"\.$/);
-  expect(await refused(text('"stage":"1"', '"stage":"-"'))).toMatch(/is damaged: its "stage" is "-"\.$/);
+  // What it says besides its values is of the same sum.
+  for (const [from, to] of [
+    ['"step":"7"', '"step":"8"'],
+    ['"stage":"1"', '"stage":"0"'],
+    ['\\"critic\\":5', '\\"critic\\":6'],
+    ['\\"good\\":3', '\\"good\\":4'],
+    ['"seen":"[320]"', '"seen":"[321]"'],
+    ["fewstep-state-3", "fewstep-state-2"],
+  ])
+    expect(await refused(text(from, to)), `${from} to ${to}`).toContain("is damaged: its checksum is another.");
   expect(await refused(good)).toBe("accepted");
+});
+
+test("a state of the format before, whose sum is of its values alone, still loads", async () => {
+  const run = { state: at("state") };
+  await saveState(run, progress, { data: "def" });
+  const { tensors, metadata } = await readSafetensors(stateFile(run));
+  const sums = [...tensors]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, { data }]) => {
+      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+      return `${name} ${createHash("sha256").update(bytes).digest("hex")}`;
+    });
+  const sha256 = createHash("sha256").update(sums.join("\n")).digest("hex");
+  const before = async (said: Record<string, string>) => {
+    const values = Object.fromEntries([...tensors].map(([name, { shape, data }]) => [name, { shape, data }]));
+    await writeSafetensors(stateFile(run), values, { ...metadata, format: "fewstep-state-2", sha256, ...said });
+    return loadState(run, { data: "def" });
+  };
+  expect(await before({})).toEqual(progress);
+  await expect(before({ step: "x" })).rejects.toThrow(/is damaged: its "step" is "x"\.$/);
+  await expect(before({ stage: "-" })).rejects.toThrow(/is damaged: its "stage" is "-"\.$/);
+  await expect(before({ sha256: metadata.sha256 })).rejects.toThrow("its checksum is another");
 });
 
 test("the result of a stage: another network, damage and a missing file are refused", async () => {

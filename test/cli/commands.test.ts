@@ -43,6 +43,7 @@ beforeAll(async () => {
 
 test("a run folder holds options, log, pictures, model and state", async () => {
   expect((await readdir(teacher)).sort()).toEqual([
+    expect.stringMatching(/^events\.out\.tfevents\.\d+\./),
     "log.jsonl",
     "loss.png",
     "loss.svg",
@@ -254,6 +255,7 @@ test("an option's name, type and default come from its schema", async () => {
     "generate",
     "delta",
     "export",
+    "studio",
     "info",
     "doctor",
   ]);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { sentence } from "../../src/node/failure.ts";
 import { version } from "../../src/version.ts";
-import { fewstep, root, scratch } from "./fewstep.ts";
+import { failure, fewstep, root, scratch } from "./fewstep.ts";
 
 const { at } = scratch();
 
@@ -35,10 +35,10 @@ test.skipIf(process.platform !== "linux")(
   { timeout: 120_000 },
   async () => {
     const main = join(root, "src/cli/main.ts");
-    const command = `ulimit -n 200; exec "${process.execPath}" --import tsx "${main}" doctor`;
+    const command = `ulimit -n 250; exec "${process.execPath}" --import tsx "${main}" doctor`;
     const { status, stdout, stderr } = spawnSync("bash", ["-c", command], { cwd: root, encoding: "utf8" });
     if (/EMFILE/.test(stderr)) expect.fail("The limit of the test is too low to load the sources.");
-    expect(stdout).toMatch(/^NO {2}limits +200 open files, .*; ulimit -n should be 256 or more$/m);
+    expect(stdout).toMatch(/^NO {2}limits +250 open files, .*; ulimit -n should be 256 or more$/m);
     expect(stdout).toMatch(/^ok {2}device cpu/m);
     expect(stderr).toContain("Error: fewstep cannot work well here: limits (see above).");
     expect(status).toBe(1);
@@ -84,5 +84,19 @@ test.each([
   expect(sentence(new RangeError(message))).toMatch(expected);
   expect(sentence(Object.assign(new Error("EMFILE: x"), { code: "EMFILE", path: "a.png" }))).toBe(
     "a.png: too many files are open. Raise the limit, for example with: ulimit -n 1024.",
+  );
+});
+
+test("a model without prompts: network, memory and time, and what is not asked of it", {
+  timeout: 60_000,
+}, async () => {
+  const teacher = join(root, "assets/mnist-teacher");
+  const { code, out, err } = await fewstep("doctor", teacher, "--steps", "8", "--guidance", "2", "--batch", "4");
+  expect(code, err).toBe(0);
+  expect(out).toMatch(/ok {2}model +unet2d, 687,473 parameters, samples of 1 x 28 x 28/);
+  expect(out).toMatch(/ok {2}memory +about 0\.\d GB for 4 samples at a time/);
+  expect(out).toMatch(/time +about .* for 4 samples at a time with ddim, 8 steps, guidance 2: /);
+  expect(await failure(2, "doctor", teacher, "--width", "64", "--tiling")).toBe(
+    `--width and --tiling belong to text-to-image models, and ${teacher} is none.`,
   );
 });

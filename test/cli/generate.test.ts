@@ -337,3 +337,16 @@ it("doctor says what a model needs, and names the limit", { timeout: 300_000 }, 
     /^The U-Net at 4096 x 4096 needs about \d+ GB of memory, but there are [\d.]+ GB; it takes less with a smaller --width and --height\. To try it all the same: --ignore-memory\.$/,
   );
 });
+
+it("an empty negative prompt is one, as an empty prompt is", { timeout: slow }, async () => {
+  const guided = [...two, "--guidance", "3"];
+  const without = await generated(sd, ...guided);
+  const empty = await generated(sd, ...guided, "--negative", "");
+  expect(empty.image.data).toEqual(without.image.data);
+  expect([empty.recipe.negative, without.recipe.negative]).toEqual(["", undefined]);
+  // SDXL has zeros where there is no negative prompt, and the empty text's states where it is empty.
+  const xl = writeTinyFolder(at("xl-empty"), { xl: true });
+  const [zeros, said] = [await generated(xl, ...guided), await generated(xl, ...guided, "--negative", "")];
+  expect(apart(zeros.image.data, said.image.data)).toBeGreaterThan(0);
+  await generated(sd, "--prompt", "", "--steps", "2");
+});

@@ -20,6 +20,8 @@ export interface Launch {
   readonly ranks: number;
   /** Further flags of mpirun. */
   readonly flags?: readonly string[];
+  /** A command that runs mpirun. */
+  readonly within?: readonly string[];
   /** Told rank 0's events. */
   readonly onEvent?: (event: Event & { readonly images?: number }, mpirun: ChildProcess) => void;
   readonly env?: Readonly<Record<string, string>>;
@@ -35,13 +37,14 @@ export interface Ended {
 
 export async function mpirun(
   args: readonly string[],
-  { family = "Open MPI", ranks, flags = [], onEvent, env = {}, last }: Launch,
+  { family = "Open MPI", ranks, flags = [], within = [], onEvent, env = {}, last }: Launch,
 ): Promise<Ended> {
   const main = ["--import", "tsx", join(root, "src/cli/main.ts"), "--json", "--threads", "1"];
   const start = (n: number, own: readonly string[]) => ["-n", String(n), process.execPath, ...main, ...own];
   const programs = last ? [...start(ranks - 1, args), ":", ...start(1, last)] : start(ranks, args);
   const { mpirun: command, flags: common } = families[family];
-  const child = spawn(command, [...common, ...flags, ...programs], {
+  const [program, ...given] = [...within, command, ...common, ...flags, ...programs];
+  const child = spawn(program, given, {
     cwd: root,
     env: { ...process.env, OMPI_ALLOW_RUN_AS_ROOT: "1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: "1", ...env },
   });

@@ -1,9 +1,9 @@
 // Pairs in parts: whoever makes a shard, and in whatever order, its bytes are those of one process; what is damaged or missing
 // is named and made again.
-import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { readSafetensors } from "../../src/node/files.ts";
+import { readSafetensors, writeSafetensors } from "../../src/node/files.ts";
 import { partOf, rangeOf } from "../../src/node/parts.ts";
 import { failure, fewstep, fewstepProcess, scratchOnce } from "./fewstep.ts";
 import { toyTeacher } from "./toyTeachers.ts";
@@ -88,6 +88,26 @@ test("pairs of another teacher, another size of shards and guidance that cannot 
   expect(await failure(2, ...twelve)).toMatch(/^--per-shard is 12, and .* has shards of 8 pairs\.$/);
 });
 
+test("files that are named like pairs and are others' are never written over", async () => {
+  await mkdir(at("foreign"));
+  const mine = join(at("foreign"), "pairs-00002.safetensors");
+  await writeFile(mine, "my own notes");
+  // Without a pairs.json, then with one: a file without a checksum of fewstep is nobody's damaged pairs.
+  expect(await failure(1, ...args("foreign"))).toBe(
+    `${at("foreign")} holds pairs-00002.safetensors without the pairs.json that says how they were made. Choose another --pairs-dir, or move them away.`,
+  );
+  await go("theirs");
+  const shard = join(at("theirs"), "pairs-00001.safetensors");
+  await writeSafetensors(shard, { x: { shape: [1], data: Float32Array.of(7) } }, { format: "pt" });
+  const before = await bytes("theirs");
+  expect(await failure(1, ...args("theirs"))).toBe(
+    `${shard} is a file that fewstep did not write. Choose another --pairs-dir, or move it away.`,
+  );
+  expect(await bytes("theirs")).toEqual(before);
+  expect(await readFile(mine, "utf8")).toBe("my own notes");
+  expect(await readdir(at("foreign"))).toEqual(["pairs-00002.safetensors"]);
+});
+
 test("training takes them, whatever the size of their shards", async () => {
   await go("shared");
   const before = await bytes("shared");
@@ -159,6 +179,15 @@ describe("which part", () => {
   test("arrays with gaps, and Indexed Jobs of unknown size, are refused", () => {
     expect(() => partOf(undefined, slurm(5, 0, 5, 4))).toThrow("has 4 tasks from 0 to 5, which are not evenly spaced");
     expect(() => partOf(undefined, { JOB_COMPLETION_INDEX: "4" })).toThrow("set JOB_COMPLETIONS beside it");
+  });
+
+  test("variables that contradict each other are refused, not rounded", () => {
+    for (const env of [slurm(9, 0, 7, 8), slurm(2, 1, 5, 3, 2), { ...slurm(3, 0, 7, 8), SLURM_ARRAY_TASK_ID: "x" }])
+      expect(() => partOf(undefined, env)).toThrow(
+        /^SLURM_ARRAY_TASK_ID is .* say with --part i\/n which part this is\.$/,
+      );
+    expect(() => partOf(undefined, { JOB_COMPLETION_INDEX: "4", JOB_COMPLETIONS: "4" })).toThrow("does not exist");
+    expect(() => partOf("9007199254740993/9007199254740995")).toThrow("expected i/n");
   });
 
   test("samples are shared out without gaps, evenly to one", () => {

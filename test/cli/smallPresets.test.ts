@@ -1,58 +1,35 @@
 // --preset small: its options exist, take effect, and yield to what is given.
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { accelerateTeacher } from "../../src/node/accelerate.ts";
+import { describe, expect, test } from "vitest";
+import { resolveOptions } from "../../src/node/accelerate.ts";
 import { accelerateOptions } from "../../src/node/accelerateOptions.ts";
 import type { Context } from "../../src/node/context.ts";
 import { methodNamed, methods, presetOf } from "../../src/node/methods.ts";
 import { flagName } from "../../src/node/options.ts";
-import { silent } from "../../src/node/reporter.ts";
-import { trainingOptions } from "../../src/node/trainingOptions.ts";
-import { toyTeacher } from "./toyTeachers.ts";
+import { recorded, trainingOptions } from "../../src/node/trainingOptions.ts";
+import type { SampleKind } from "../../src/recipes/recipe.ts";
 
-/** A teacher of points, made here, and one of images. */
-const teachers = { points: "", images: "assets/mnist-teacher" };
-let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "fewstep-presets-"));
-  teachers.points = (await toyTeacher("mlp", folder)).teacher;
-});
-afterAll(() => rm(folder, { recursive: true, force: true }));
-
-/** What --dry-run prints. */
-async function resolved(given: object): Promise<Record<string, unknown>> {
-  let printed = "";
-  const report = {
-    ...silent,
-    result: (text: string) => {
-      printed = text;
-    },
-  };
-  const context = { report, runtime: { device: "cpu" }, signal: new AbortController().signal, seed: 0 };
-  await accelerateTeacher(
-    accelerateOptions.parse({ teacher: "anything", data: "toy:moons", dryRun: true, ...given }),
-    context as unknown as Context,
-  );
-  return JSON.parse(printed) as Record<string, unknown>;
+/** Options as options.json holds them. */
+function resolved(given: object, kind: SampleKind = "images"): Record<string, unknown> {
+  const asked = accelerateOptions.parse({ teacher: "anything", data: "toy:moons", ...given });
+  const context = { runtime: { device: "cpu" }, seed: 0 } as Context;
+  return JSON.parse(JSON.stringify(recorded("accelerate", resolveOptions(asked, kind).options, context)));
 }
 
 describe.each(methods)("%s", (method) => {
   test.each([
     "points",
     "images",
-  ] as const)("its preset for %s has options that exist, and every one takes effect", async (kind) => {
+  ] as const)("its preset for %s has options that exist, and every one takes effect", (kind) => {
     const small = presetOf(methodNamed(method), "small", kind);
     const own = methodNamed(method).options.shape;
     expect(Object.keys(small).filter((key) => !(key in own) && !(key in trainingOptions))).toEqual([]);
     expect(Object.keys(small).length).toBeGreaterThan(0);
-    const options = await resolved({ method, preset: "small", teacher: teachers[kind] });
+    const options = resolved({ method, preset: "small" }, kind);
     for (const [key, value] of Object.entries(small)) expect(options[flagName(key)], key).toBe(value);
     expect(options.preset).toBe("small");
   });
 
-  test("what is given wins", async () => {
+  test("what is given wins", () => {
     const given = {
       batch: 32,
       warmup: 7,
@@ -64,15 +41,15 @@ describe.each(methods)("%s", (method) => {
       dropLabels: 0.25,
     };
     const { dropLabels, ...rest } = given;
-    expect(await resolved({ method, preset: "small", teacher: teachers.points, ...given })).toMatchObject({
+    expect(resolved({ method, preset: "small", ...given }, "points")).toMatchObject({
       ...rest,
       "drop-labels": dropLabels,
     });
   });
 
-  test("without it the defaults are the paper's", async () => {
+  test("without it the defaults are the paper's", () => {
     const { lr, ema, images } = methodNamed(method).training;
-    expect(await resolved({ method })).toMatchObject({
+    expect(resolved({ method })).toMatchObject({
       lr,
       ema,
       images,
@@ -84,8 +61,8 @@ describe.each(methods)("%s", (method) => {
   });
 });
 
-test("minutes given: the preset's images are no second budget", async () => {
-  const options = await resolved({ method: "consistency", preset: "small", teacher: teachers.points, minutes: 3 });
+test("minutes given: the preset's images are no second budget", () => {
+  const options = resolved({ method: "consistency", preset: "small", minutes: 3 }, "points");
   expect(options.minutes).toBe(3);
   expect(options.images).toBeUndefined();
 });

@@ -53,6 +53,22 @@ describe("refusals name the option and its value", () => {
     [{ _class_name: "DDIMScheduler", beta_schedule: "sigmoid" }, /Unknown beta schedule "sigmoid"/],
     [{ _class_name: "DDIMScheduler", timestep_spacing: "random" }, /timestep_spacing.*"random"/],
     [{ _class_name: "DDIMScheduler", beta_start: "low" }, /beta_start.*"low"/],
+    [
+      { _class_name: "DDIMScheduler", trained_betas: [0.1, -0.2, 0.3] },
+      /beta\[1\] of DDIMScheduler is -0\.2.*trained_betas/,
+    ],
+    [
+      { _class_name: "DPMSolverMultistepScheduler", trained_betas: [0.1, Number.NaN] },
+      /beta\[1\].*is NaN.*in \[0, 1\]/,
+    ],
+    [
+      { _class_name: "EulerDiscreteScheduler", beta_end: 1.5 },
+      /beta\[\d+\] of EulerDiscreteScheduler is 1\.0.*beta_end 1\.5/,
+    ],
+    [
+      { _class_name: "LCMScheduler", beta_start: -0.1 },
+      /beta\[0\] of LCMScheduler is NaN.*scaled_linear.*beta_start -0\.1/,
+    ],
     [{ _class_name: "DDIMScheduler" }, /1001 steps exceed num_train_timesteps = 1000/, 1001],
     [{ _class_name: "DDIMScheduler" }, /Number of steps.*0/, 0],
     [{ _class_name: "DDPMScheduler", variance_type: "learned_range" }, /variance_type.*"learned_range"/],

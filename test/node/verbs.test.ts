@@ -1,15 +1,17 @@
 // The verbs, called from code: the same runs as the command line's, typed options, events, an end at any step.
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   accelerate,
   type CallEvent,
+  compare,
   evaluate,
   Interrupted,
   load,
+  type PlanInput,
   perflow,
   sample,
   type TrainedModel,
@@ -151,3 +153,40 @@ test("load and evaluate", async () => {
   expect(existsSync(at("report/report.json"))).toBe(true);
   await expect(load(at("nowhere"))).rejects.toThrow("does not exist, expected a folder with a model");
 });
+
+test("compare: a plan in memory, its rows and report; all that is wrong with it at once", async () => {
+  const plan = {
+    data,
+    teacher: teacher.run,
+    methods: ["perflow", { method: "consistency", name: "CD" }],
+    options: { batch: 64, windows: 2 },
+    budget: { images: 256 },
+    steps: [2],
+    n: 128,
+    pathSteps: 0,
+    curve: 0,
+  } satisfies PlanInput;
+  const where = { out: at("comparison"), runs: at("compared") };
+  const { rows, metrics } = await compare(plan, where);
+  expect(rows.map(({ name, steps, nfe }) => [name, steps, nfe])).toEqual([
+    ["teacher", 2, 2],
+    ["teacher", 50, 50],
+    ["perflow", 2, 2],
+    ["CD", 2, 2],
+  ]);
+  expect(metrics).toContain("sliced-wasserstein");
+  for (const { values } of rows) expect(values["sliced-wasserstein"].mean).toBeGreaterThan(0);
+  expect(existsSync(at("comparison/report.html"))).toBe(true);
+  // Finished runs are found again, also from a file.
+  const file = at("plan.json");
+  await writeFile(file, JSON.stringify(plan));
+  const trained: string[] = [];
+  const again = await compare(file, { ...where, onEvent: ({ kind }) => trained.push(kind) });
+  expect(again.rows).toEqual(rows);
+  expect(trained).not.toContain("step");
+  await expect(compare({ ...plan, seeds: [1, 1], methods: ["perlow"] }, where)).rejects.toThrow(
+    /The plan cannot be run, for 3 reasons: .*seed 1 is there twice.*none of the methods has windows.*perlow/,
+  );
+  // @ts-expect-error: a budget has no steps
+  await expect(compare({ ...plan, budget: { steps: 3 } }, where)).rejects.toThrow('budget has no "steps"');
+}, 120_000);

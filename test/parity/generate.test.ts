@@ -13,6 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { encodePng } from "../../src/data/png.ts";
 import { floatsOf, writeSafetensors } from "../../src/data/safetensors.ts";
 import { decodeImage } from "../../src/node/decode.ts";
 import { fewstep } from "../cli/fewstep.ts";
@@ -21,8 +22,14 @@ import { baseOf, type GoldenFile, goldenOf, goldenTensors, type Kind, vocabulary
 import type { PipelineCase } from "./pipelineCases.ts";
 
 type Golden = GoldenParts & {
-  readonly pipelines?: Readonly<Record<string, PipelineCase & { readonly merge?: string }>>;
+  readonly pipelines?: Readonly<Record<string, Case>>;
   readonly file?: string;
+  readonly files?: readonly string[];
+};
+type Case = PipelineCase & {
+  readonly merge?: string;
+  readonly controlnet_conditioning_scale?: number;
+  readonly control_image_first_entry?: string;
 };
 const scratch = mkdtempSync(join(tmpdir(), "fewstep-golden-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
@@ -52,27 +59,50 @@ function askedOf(kind: Kind) {
 const told = ({ time_ids, negative_time_ids }: PipelineCase) =>
   time_ids === undefined || String(time_ids) === String(negative_time_ids);
 
-const addOns: Partial<
-  Record<Kind, (one: GoldenFile<Golden>, c: PipelineCase & { readonly merge?: string }) => string[]>
-> = {
+/** What stands on the command line beside the base: several ways that give the same. */
+const addOns: Partial<Record<Kind, (one: GoldenFile<Golden>, c: Case) => readonly string[][]>> = {
   delta: (one, c) => [
-    "--delta",
-    join(one.folder, one.golden.file ?? "delta_weights.safetensors"),
-    "--merge",
-    c.merge ?? "fp32",
+    ["--delta", join(one.folder, one.golden.file ?? "delta_weights.safetensors"), "--merge", c.merge ?? "fp32"],
+  ],
+  lora: ({ folder, golden }) => (golden.files ?? []).map((file) => ["--lora", join(folder, file)]),
+  controlnet: (one, c) => [
+    [
+      ...["--controlnet", one.folder, "--control", controlPicture(one, c.control_image_first_entry!)],
+      ...["--control-scale", `${c.controlnet_conditioning_scale}`],
+    ],
   ],
 };
 
-for (const kind of ["stable-diffusion", "stable-diffusion-xl", "delta"] as const)
+/** The first picture of a golden tensor [B, 3, H, W] in 0 to 1, as a PNG. */
+function controlPicture(one: GoldenFile<Golden>, name: string): string {
+  const tensors = goldenTensors(one);
+  const [, channels, height, width] = tensors.get(name)!.shape;
+  const values = floatsOf(tensors, name);
+  const area = width * height;
+  const data = Uint8Array.from({ length: channels * area }, (_, i) =>
+    Math.round(255 * values[(i % channels) * area + Math.floor(i / channels)]),
+  );
+  const file = join(scratch, `${name}.png`);
+  writeFileSync(file, encodePng({ width, height, channels: 3, data }));
+  return file;
+}
+
+/** Levels of 255. Half of one is rounding; a control picture is rounded as well before it is read. */
+const tolerance: Partial<Record<Kind, number>> = { controlnet: 2 };
+
+for (const kind of ["stable-diffusion", "stable-diffusion-xl", "delta", "lora", "controlnet"] as const)
   describe(`generate: ${kind}`, () => {
     const counted = tally(kind, "picture of generate");
     const asked = askedOf(kind);
-    for (const { one, name, c } of asked)
-      it(`${one.name}: ${name}`, { timeout: 120_000 }, async () => {
+    const all = asked.flatMap(({ one, name, c }) =>
+      (addOns[kind]?.(one, c) ?? [[]]).map((more, way) => ({ one, name, c, more, way })),
+    );
+    for (const { one, name, c, more, way } of all)
+      it(`${one.name}: ${name}${way > 0 ? ` (${way + 1})` : ""}`, { timeout: 120_000 }, async () => {
         const tensors = goldenTensors(one);
         const start = c.tensors.init_latents!;
         const shape = tensors.get(start)!.shape;
-        const file = (end: string) => join(scratch, `${kind}-${name}${end}`);
+        const file = (end: string) => join(scratch, `${kind}-${name}-${way}${end}`);
         writeFileSync(
           file(".safetensors"),
           writeSafetensors({ noise: { dtype: "F32", shape, data: floatsOf(tensors, start) } }),
@@ -98,7 +128,7 @@ for (const kind of ["stable-diffusion", "stable-diffusion-xl", "delta"] as const
                 `${sizes[5]}x${sizes[4]}`,
               ]
             : []),
-          ...(addOns[kind]?.(one, c) ?? []),
+          ...more,
         );
         expect(code, err).toBe(0);
         const { data, channels } = await decodeImage(new Uint8Array(readFileSync(file(".png"))), name);
@@ -109,8 +139,7 @@ for (const kind of ["stable-diffusion", "stable-diffusion-xl", "delta"] as const
             255 * Math.min(1, Math.max(0, want[(i % channels) * area + Math.floor(i / channels)] / 2 + 0.5));
           return Math.max(worst, Math.abs(value - golden));
         }, 0);
-        // Half a level is rounding.
-        counted.check(new Map([[name, off]]), 1);
+        counted.check(new Map([[name, off]]), tolerance[kind] ?? 1);
       });
     it("ran every case that exists", () => counted.report(asked.map(({ one }) => one)));
   });

@@ -1,25 +1,28 @@
 // What every method says around its losses, by hand: what it needs and costs, its stages, players, sources and samplers.
 
 import { describe, expect, it } from "vitest";
-import { vPrediction, vp } from "../../src/core/index.ts";
+import { cosine, eps, linear, velocity, vPrediction, vp } from "../../src/core/index.ts";
 import { key } from "../../src/random.ts";
-import { type Recipe, recipes, type Stage, type Start } from "../../src/recipes/index.ts";
+import { diffusion, flowMatching, type Recipe, recipes, type Stage, type Start } from "../../src/recipes/index.ts";
 import { startOf } from "../../src/recipes/start.ts";
 import { outline } from "../../src/run/outline.ts";
 import { tinyModel } from "../run/helpers.ts";
 
 type Options = Readonly<Record<string, unknown>>;
 const teacher: Start = startOf({ ...tinyModel(vp(), vPrediction, 3), timeInput: { scale: 1000, offset: 0 } });
-const recipeOf = (name: string) => (recipes as unknown as readonly Recipe[]).find((r) => r.name === name) as Recipe;
-const stagesOf = (name: string, o: Options = {}): readonly Stage[] => {
+const all = [...recipes, diffusion, flowMatching] as unknown as readonly Recipe[];
+const recipeOf = (name: string) => all.find((r) => r.name === name) as Recipe;
+const stagesOf = (name: string, o: Options = {}, from = teacher): readonly Stage[] => {
   const recipe = recipeOf(name);
   const options = recipe.options.parse(o);
-  return outline(() => recipe.stages(teacher, recipe.resolve?.(teacher, options) ?? options, key(1)));
+  return outline(() => recipe.stages(from, recipe.resolve?.(from, options) ?? options, key(1)));
 };
 const uniform = (solver: string, ...steps: number[]) => ({ solver, grid: { kind: "uniform" }, steps });
 
 describe("needs and evaluations of the teacher", () => {
   const cases: readonly (readonly [string, Options, readonly string[], readonly [number, number]])[] = [
+    ["diffusion", {}, ["data"], [0, 0]],
+    ["flow-matching", {}, ["data"], [0, 0]],
     ["perflow", {}, ["data"], [8, 0]],
     ["perflow", { guidance: 3, teacherSteps: 5 }, ["data", "guidance"], [10, 0]],
     ["rectified-diffusion", {}, ["pairs"], [0, 50]],
@@ -62,6 +65,7 @@ describe("needs and evaluations of the teacher", () => {
 });
 
 describe("stages", () => {
+  const uniformTicks = { kind: "ticks", total: 1_000_000, edges: [1_000_000, 0] };
   const cases: readonly (readonly [string, Options, readonly (readonly [string, number, object])[]])[] = [
     [
       "rectified-diffusion-cd",
@@ -99,6 +103,12 @@ describe("stages", () => {
       ],
     ],
     ["dmd", {}, [["dmd", 1, uniform("ddim", 1)]]],
+    ["dmd", { regression: 0, steps: 2 }, [["dmd", 1, uniform("lcm", 2)]]],
+    [
+      "dmd",
+      { regression: 0, stepTimes: [1] },
+      [["dmd", 1, { solver: "ddim", grid: { kind: "windows", windows: uniformTicks }, steps: [1] }]],
+    ],
     ["swiftbrush", {}, [["swiftbrush", 1, uniform("ddim", 1)]]],
     ["adversarial", {}, [["adversarial", 1, uniform("ddim", 1)]]],
     [
@@ -123,6 +133,52 @@ describe("stages", () => {
   it.each(cases)("of %s %j", (name, o, expected) => {
     const found = stagesOf(name, o).map((stage) => [stage.name, stage.share, stage.sampler]);
     expect(found).toEqual(expected.map(([stage, share, sampler]) => [stage, expect.closeTo(share, 12), sampler]));
+  });
+});
+
+describe("the student as it is sampled", () => {
+  const straight = startOf({ ...tinyModel(linear(), velocity, 3), timeInput: { scale: 1000, offset: 0 } });
+  const matched = { native: "vp", prediction: "v", scale: 1000 };
+  const edm = { kind: "edm", sigmaData: 0.7 };
+  const cases: readonly (readonly [string, Options, form: string, more: object, Start?])[] = [
+    ["rectified-diffusion", {}, "vp", {}],
+    ["rectified-diffusion-cd", { rectify: 0 }, "vp", {}],
+    ["reflow", {}, "linear", { prediction: "u" }],
+    ["reflow", { start: "snr-matched" }, "linear", matched],
+    ["instaflow", {}, "linear", { prediction: "u" }],
+    ["consistency", {}, "vp", {}],
+    ["consistency", { boundary: "edm", sigmaData: 0.7 }, "vp", { prediction: "x0", boundary: edm }],
+    [
+      "lcm",
+      { sigmaData: 0.3 },
+      "vp",
+      { prediction: "x0", boundary: { kind: "lcm", sigmaData: 0.3 }, told: "guidance" },
+    ],
+    ["progressive", {}, "vp", {}],
+    ["dmd", {}, "vp", {}],
+    ["swiftbrush", {}, "vp", {}],
+    ["adversarial", {}, "vp", {}],
+    ["meanflow", {}, "linear", { prediction: "u", told: "span" }],
+    ["meanflow", { start: "snr-matched" }, "linear", { ...matched, told: "span" }],
+    ["meanflow", { timeScale: 5 }, "linear", { prediction: "u", told: "span", scale: 5 }, straight],
+    ["meanflow", { timeScale: 5, start: "snr-matched" }, "linear", { ...matched, told: "span", scale: 5 }],
+    ["scm", {}, "cosine", matched],
+    ["scm", { timeScale: 5 }, "cosine", { ...matched, scale: 5 }],
+  ];
+  const rows = cases.map(([name, o, form, more, from]) => [name, o, form, more, from ?? teacher] as const);
+  it.each(rows)("of %s %j: %s %j", (name, o, form, more, from) => {
+    const { model, timeInput } = stagesOf(name, o, from).at(-1) as Stage;
+    const [told] = Object.keys(model.conditions).filter((c) => c !== "labels");
+    const facts = { native: model.native?.spec.kind, boundary: model.boundary, told };
+    expect(model.form.spec.kind).toBe(form);
+    const plain = { prediction: "v", native: undefined, boundary: undefined, told: undefined, scale: 1000 };
+    expect({ ...facts, prediction: model.prediction.name, scale: timeInput.scale }).toEqual({ ...plain, ...more });
+  });
+  it("on the angle already, is read there as it is", () => {
+    for (const prediction of [vPrediction, eps]) {
+      const trig = startOf({ ...tinyModel(cosine(), prediction, 3), timeInput: { scale: 1000, offset: 0 } });
+      expect(stagesOf("scm", {}, trig)[0].model).toBe(trig.model);
+    }
   });
 });
 

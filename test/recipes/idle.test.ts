@@ -39,7 +39,8 @@ const other: Options = {
   teacherSolver: "dpm++2m",
   guidance: 2,
   predict: "diff_eps",
-  weight: ["endpoint", "snr+1"],
+  weight: ["endpoint", "snr+1", "uniform"],
+  compare: "prediction",
   atStarts: 0.5,
   atNoise: 0.75,
   distance: ["huber", "mse"],
@@ -202,20 +203,4 @@ describe("to give one is refused", () => {
     expect(refusal("scm", { timeScale: 1000, settle: 0.3 })).toBe("");
     expect(refusal("scm", { timeScale: 1000, settle: 0.3 }, teachers.curved)).toMatch("--settle does nothing");
   });
-});
-
-it("what never ends, or has nothing to learn from, is said", () => {
-  const names = (name: string, o: Options) => {
-    const recipe = recipeOf(name);
-    return outline(() => recipe.stages(teachers.curved, recipe.options.parse(o), key(1))).map((stage) => stage.name);
-  };
-  expect(names("progressive", { from: 6, to: 1 })).toEqual(["6 steps", "3 steps", "1 step"]);
-  expect(() => names("progressive", { from: 8, to: 3 })).toThrow(
-    "8 steps become 8, 4, 2, 1 by halving. Expected --to to be one of them, not 3.",
-  );
-  expect(() => names("progressive", { from: 2, to: 8 })).toThrow("2 steps become 2, 1 by halving");
-  expect(() => names("adversarial", { regression: 0, gan: 0 })).toThrow("there is nothing to learn from");
-  expect(() => names("lcm", { guidanceMin: 5, guidanceMax: 2 })).toThrow(
-    "--guidance-min 5 is more than --guidance-max 2",
-  );
 });

@@ -75,8 +75,8 @@ export type Answer =
   | { readonly error: { readonly name: string; readonly message: string } };
 
 /** Why a message is not one clear sentence, or undefined. */
-export function unclear(message: string): string | undefined {
-  if (message.length > 500) return `${message.length} characters`;
+export function unclear(message: string, longest = 500): string | undefined {
+  if (message.length > longest) return `${message.length} characters`;
   if (message.includes("\n")) return "several lines";
   if (message.trim().length < 10) return "no words";
   const raw = message.match(

@@ -107,15 +107,17 @@ export interface TinyFolderOptions {
   readonly scheduler?: object;
   /** A folder with a safety checker and feature extractor, to be copied. */
   readonly safety?: string;
+  /** Of the U-Net's weights. */
+  readonly seed?: number;
 }
 
 /** A whole text-to-image folder. */
 export function writeTinyFolder(
   folder: string,
-  { xl = false, unet = {}, scheduler, safety }: TinyFolderOptions = {},
+  { xl = false, unet = {}, scheduler, safety, seed = 3 }: TinyFolderOptions = {},
 ): string {
   const keys = { ...tinyUNetKeys, ...(xl ? xlKeys : {}), ...unet };
-  writePart(join(folder, "unet"), keys, unetParams(readUNet2DConditionConfig(keys)), 3, stem);
+  writePart(join(folder, "unet"), keys, unetParams(readUNet2DConditionConfig(keys)), seed, stem);
   writePart(join(folder, "vae"), vaeKeys, autoencoderKlParams(readAutoencoderKlConfig(vaeKeys)), 4, stem);
   const text = (name: string, config: object, seed: number) =>
     writePart(join(folder, name), config, clipTextParams(readClipTextConfig(config) as ClipTextConfig), seed);

@@ -1,6 +1,6 @@
 // fewstep delta: what a student has learned, as weights to add to other models (extract, apply), as a LoRA (to-lora), and how
 // it goes together with a style LoRA (conflict).
-import { z } from "zod";
+import * as z from "zod";
 import { deltaValues } from "../../diffusers/changes.ts";
 import { type Conflict, conflictOf, conflictScore } from "../../diffusers/deltaLora.ts";
 import { matchLora, readLora } from "../../diffusers/lora.ts";
@@ -127,5 +127,12 @@ export const deltaCommand = command({
   summary: "Take what a student learned and add it to other models: extract, apply, to-lora, conflict.",
   positional: ["action", "paths"],
   options: deltaOptions,
+  examples: [
+    {
+      does: "What a student has learned, as weights to add to other models:",
+      line: "delta extract teacher student --out delta.safetensors",
+    },
+    { does: "The same as a LoRA, with its error:", line: "delta to-lora delta.safetensors --out lora.safetensors" },
+  ],
   run: runDelta,
 });

@@ -3,13 +3,17 @@ import { readFile, statfs } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { availableParallelism, cpus, release, tmpdir } from "node:os";
 import { resolve } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { add, input } from "../../graph/index.ts";
 import type { Context } from "../../node/context.ts";
-import { sentence } from "../../node/failure.ts";
+import { sentence, UsageError } from "../../node/failure.ts";
 import { generateOptions } from "../../node/generate/options.ts";
 import { type Finding, preflight } from "../../node/generate/preflight.ts";
 import { availableMemory } from "../../node/memory.ts";
+import { preflightModel } from "../../node/modelPreflight.ts";
+import { locate } from "../../node/models.ts";
+import { flagName } from "../../node/options.ts";
+import { isTextFolder } from "../../node/textTeacher.ts";
 import { nodeRuntime } from "../../runtime/node.ts";
 import { version } from "../../version.ts";
 import { command } from "../command.ts";
@@ -35,9 +39,7 @@ const doctorOptions = z.object({
   model: z
     .string()
     .optional()
-    .describe(
-      "A text-to-image model: what it needs, before anything of it is loaded. Without: what this machine can do.",
-    ),
+    .describe("A model: what it needs, before anything of it is loaded. Without: what this machine can do."),
   ...asked.shape,
 });
 type DoctorOptions = z.output<typeof doctorOptions>;
@@ -181,13 +183,35 @@ export async function examine({ report }: Pick<Context, "report">): Promise<Diag
   return found;
 }
 
+/** Whether a model is one for `generate`, or nothing that is known. */
+async function hasPrompts(path: string): Promise<boolean> {
+  if (path.startsWith("exact:")) return false;
+  const found = await locate(path).catch(() => undefined);
+  return !found || (found.kind === "diffusers" && (await isTextFolder(path)));
+}
+
+/** Throws UsageError for options that only pictures from prompts have. */
+function withoutPictures(o: DoctorOptions & { readonly model: string }) {
+  const { model, steps, batch, guidance, safety: _, tiling, ...others } = o;
+  const given = Object.keys(others).filter((key) => others[key as keyof typeof others] !== undefined);
+  const idle = [...given, ...(tiling ? ["tiling"] : [])];
+  if (idle.length > 0)
+    throw new UsageError(
+      `${idle.map((key) => `--${flagName(key)}`).join(" and ")} belong to text-to-image models, and ${model} is none.`,
+    );
+  return { model, steps, batch, guidance };
+}
+
 /** Says what a model needs as it is found. Throws an Error that names the limit that would be hit. */
 export async function examineModel(
   o: DoctorOptions & { readonly model: string },
   context: Context,
 ): Promise<Finding[]> {
   const found: Finding[] = [];
-  for await (const finding of preflight({ ...o, noise: undefined }, context)) {
+  const findings = (await hasPrompts(o.model))
+    ? preflight({ ...o, noise: undefined }, context)
+    : preflightModel(withoutPictures(o), context);
+  for await (const finding of findings) {
     found.push(finding);
     const { name, ok, text, fields } = finding;
     context.report.event({ kind: "check", name, ok, text, ...fields });
@@ -201,9 +225,16 @@ export async function examineModel(
 
 export const doctorCommand = command({
   name: "doctor",
-  summary: "Say what this machine can do, or what a text-to-image model needs of it.",
+  summary: "Say what this machine can do, or what a model needs of it.",
   positional: ["model"],
   options: doctorOptions,
+  examples: [
+    { does: "What this machine can do:", line: "doctor" },
+    {
+      does: "What a model needs before it is loaded:",
+      line: "doctor stable-diffusion-v1-5 --steps 4 --width 512 --height 512",
+    },
+  ],
   standalone: true,
   run: ({ model, ...o }, context: Context) =>
     model === undefined ? examine(context) : examineModel({ ...o, model }, context),

@@ -5,6 +5,7 @@ import { doctorCommand } from "./doctor.ts";
 import { generateCommand } from "./generate.ts";
 import { infoCommand } from "./info.ts";
 import { pairsCommand } from "./pairs.ts";
+import { studioCommand } from "./studio.ts";
 import {
   accelerateCommand,
   compareCommand,
@@ -24,6 +25,7 @@ export const commands: readonly Command[] = [
   generateCommand,
   deltaCommand,
   exportCommand,
+  studioCommand,
   infoCommand,
   doctorCommand,
 ];

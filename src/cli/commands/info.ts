@@ -1,14 +1,16 @@
 // fewstep info: what a model, a run, a checkpoint, a diffusers folder or data is, in words.
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { classCount } from "../../condition.ts";
+import { show } from "../../core/show.ts";
 import type { OnnxNetwork } from "../../nn/onnxNetwork.ts";
 import { countParams } from "../../nn/params.ts";
 import type { Context } from "../../node/context.ts";
 import { isDiffusers } from "../../node/diffusersFolder.ts";
 import { countData, openSafetensors, readJson } from "../../node/files.ts";
 import { locate, type OutlinedModel, outlineModel } from "../../node/models.ts";
+import { valuesIn } from "../../node/options.ts";
 import { readLog, runAt } from "../../node/runDir.ts";
 import { command } from "../command.ts";
 import { tensorFile } from "../tensorKinds.ts";
@@ -107,37 +109,60 @@ const onnxText = ({ config }: OnnxNetwork): string => {
   return `an imported ONNX model (${inputs.join(", ")} to ${config.output})`;
 };
 
+const whole = z.int().nonnegative();
+/** Of a step in log.jsonl; a loss that is not finite is null there. */
+const step = z.object({ step: whole, images: whole, loss: z.number().nullish() });
+/** Of the metadata of a state. */
+const inText = z
+  .string()
+  .regex(/^\d{1,15}$/)
+  .transform(Number);
+const checkpoint = z.object({ step: inText, stage: inText.default(0) });
+
+/** Throws an Error that names file and value. */
+function told<S extends z.ZodType>(values: Readonly<Record<string, unknown>>, key: string, schema: S, file: string) {
+  const result = schema.safeParse(values[key]);
+  if (result.success) return result.data;
+  throw new Error(`${file} has ${key} ${show(values[key])}, which no run has, so it is damaged.`);
+}
+
 async function describeRun(path: string): Promise<Info> {
   const run = runAt(path);
-  const options = Object(await readJson(run.optionsFile)) as Record<string, unknown>;
-  const events = (await readLog(run.logFile)) ?? [];
-  const last = Object(events.at(-1)) as { step?: number; images?: number; loss?: number };
+  const options = valuesIn(await readJson(run.optionsFile), run.optionsFile);
+  const [command, images, batch] = [
+    told(options, "command", z.string(), run.optionsFile),
+    told(options, "images", whole, run.optionsFile),
+    told(options, "batch", whole, run.optionsFile),
+  ];
+  const method = told(options, "method", z.string().optional(), run.optionsFile);
+  const logged = ((await readLog(run.logFile)) ?? []).flatMap((event) => step.safeParse(event).data ?? []);
+  const last = logged.at(-1);
   const lines = [
-    `${path}: a run of fewstep ${options.command}${options.method ? ` --method ${options.method}` : ""}.`,
-    last.step === undefined
+    `${path}: a run of fewstep ${command}${method ? ` --method ${method}` : ""}.`,
+    last === undefined
       ? "It has not logged a step."
-      : `It logged step ${last.step}: ${grouped(last.images ?? 0)} of ${grouped(Number(options.images))} images, loss ${last.loss?.toPrecision(4)}.`,
+      : `It logged step ${last.step}: ${grouped(last.images)} of ${grouped(images)} images, loss ${last.loss?.toPrecision(4) ?? "of no finite number"}.`,
   ];
   const state = join(run.state, "state.safetensors");
   const file = await openSafetensors(state).catch(() => undefined);
   await file?.close();
-  const step = file && Number(file.metadata.step);
+  const saved = checkpoint.safeParse(file?.metadata).data;
   const model = await outlineModel(path).catch(() => undefined);
-  const stage = Number(file?.metadata.stage ?? 0);
+  const { step: at, stage } = saved ?? { step: 0, stage: 0 };
   // Steps are counted in a stage, images in all of them.
-  const seen = stage > 0 ? (model?.card?.imagesSeen ?? 0) : (step ?? 0) * Number(options.batch);
-  const finished = step !== undefined && seen >= Number(options.images);
-  const at = `Its checkpoint is of step ${step}${stage > 0 ? ` of stage ${stage + 1}` : ""}`;
-  if (finished) lines.push(`${at}, the last one: it is finished.`);
-  else if (file) lines.push(`${at}; go on with: fewstep ${options.command} --resume ${path}`);
+  const seen = stage > 0 ? (model?.card?.imagesSeen ?? 0) : at * batch;
+  const finished = saved !== undefined && seen >= images;
+  const place = `Its checkpoint is of step ${at}${stage > 0 ? ` of stage ${stage + 1}` : ""}`;
+  if (finished) lines.push(`${place}, the last one: it is finished.`);
+  else if (saved) lines.push(`${place}; go on with: fewstep ${command} --resume ${path}`);
   else lines.push("It has no readable checkpoint.");
   return {
     what: "run",
     text: [...lines, ...(model ? [modelText(model)] : ["It has no readable model."])].join("\n"),
     fields: {
       options,
-      logged: last.step === undefined ? null : { step: last.step, images: last.images, loss: last.loss },
-      checkpoint: step ?? null,
+      logged: last ?? null,
+      checkpoint: saved?.step ?? null,
       finished,
       model: model ? { path: model.path, ...modelFields(model) } : null,
     },
@@ -157,9 +182,10 @@ async function describeTensors(path: string): Promise<Info> {
 }
 
 async function describePairs(path: string): Promise<Info> {
-  const made = Object(await readJson(join(path, "pairs.json"))) as Record<string, unknown>;
+  const file = join(path, "pairs.json");
+  const made = valuesIn(await readJson(file), file);
   const shards = (await readdir(path)).filter((name) => /^pairs-\d+\.safetensors$/.test(name)).length;
-  const text = `${path}: teacher pairs in ${shards} shards of up to ${made.perShard}, made with ${made.solver} in ${made.steps} steps, guidance ${made.guidance}, seed ${made.seed}.`;
+  const text = `${path}: teacher pairs in ${shards} shards of up to ${show(made.perShard)}, made with ${told(made, "solver", z.string(), file)} in ${show(made.steps)} steps, guidance ${show(made.guidance)}, seed ${show(made.seed)}.`;
   return { what: "pairs", text, fields: { shards, ...made } };
 }
 
@@ -180,6 +206,10 @@ export const infoCommand = command({
   summary: "Say what a path is, in words.",
   positional: ["path"],
   options: infoOptions,
+  examples: [
+    { does: "The newest run, in words:", line: "info runs" },
+    { does: "Fields for programs:", line: "info assets/mnist-teacher --json" },
+  ],
   standalone: true,
   async run({ path }, { report }: Context) {
     const { what, text, fields } = await describePath(path);

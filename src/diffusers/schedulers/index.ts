@@ -59,7 +59,13 @@ export function createScheduler(
     (sampling.sigmas ? sampling.sigmas.length - (name === "EulerDiscreteScheduler" ? 1 : 0) : steps);
   if (!Number.isInteger(count) || count < 1 || count > MOST)
     throw new RangeError(`Number of steps of ${name} is ${show(count)}. Expected a whole number from 1 to ${MOST}.`);
-  return { name, ...classes[name]({ name, options, steps: count, sampling }) };
+  const body = classes[name]({ name, options, steps: count, sampling });
+  const broken = [...body.timesteps, body.initNoiseSigma].find((value) => !Number.isFinite(value));
+  if (broken !== undefined)
+    throw new RangeError(
+      `The options of ${name} give ${broken} among its timesteps and first sigma in ${count} steps. Check its betas and sigmas; expected noise that grows from one timestep to the next.`,
+    );
+  return { name, ...body };
 }
 
 export interface RunOptions {

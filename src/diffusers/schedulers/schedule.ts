@@ -3,9 +3,17 @@ import { betaQuantile } from "./betaQuantile.ts";
 import { type Options, refuse } from "./config.ts";
 import { f32, fallingRange, interpolate, linspace, linspace32, log32, roundHalfEven } from "./float32.ts";
 
-/** ᾱ of the configured betas in float32, the products accumulated in float64, as torch does. */
+/**
+ * ᾱ of the configured betas in float32, the products accumulated in float64, as torch does.
+ * @throws RangeError for a beta outside of [0, 1].
+ */
 export function alphasCumprod(name: string, o: Options): Float64Array {
   const betas = o.trained_betas ? Array.from(o.trained_betas, f32) : namedBetas(name, o);
+  const wrong = betas.findIndex((beta) => !(beta >= 0 && beta <= 1));
+  if (wrong >= 0)
+    throw new RangeError(
+      `beta[${wrong}] of ${name} is ${betas[wrong]}, from ${o.trained_betas ? "trained_betas" : `beta_schedule ${o.beta_schedule} between beta_start ${o.beta_start} and beta_end ${o.beta_end}`}. Expected numbers in [0, 1].`,
+    );
   const bars = cumulative(betas);
   return o.rescale_betas_zero_snr ? rescaled(bars) : bars;
 }

@@ -9,10 +9,11 @@ import { makeFolder } from "../atomic.ts";
 import type { Context } from "../context.ts";
 import { endsOfTeacher, gridOf, measureModel, samplerOf, solverOf, windowsOf } from "../evaluation.ts";
 import type { Measuring } from "../features.ts";
-import { readJson, readSafetensors, writeJson, writeSafetensors } from "../files.ts";
+import { readSafetensors, writeJson, writeSafetensors } from "../files.ts";
 import type { LoadedModel } from "../models.ts";
-import type { Plan } from "./plan.ts";
+import type { Plan } from "./planSchema.ts";
 import { canonical, keyOf } from "./runs.ts";
+import { numbersSchema, readStored } from "./stored.ts";
 
 /** A model at one number of steps. */
 export interface At {
@@ -74,7 +75,7 @@ export async function numbersOf(
   const what = { kind: "numbers", model: model.hash, sampler: model.sampler, form: model.model.form.spec, ...o };
   const key = await keyOf({ ...what, guidance, seed: context.seed, identity });
   const file = join(cache, `${key}.json`);
-  if (await exists(file)) return (await readJson(file)) as Numbers;
+  if (await exists(file)) return readStored(file, numbersSchema);
   if (possible.length === 0) return { at: [], flow: nothing, steps: [], notes: [] };
   const notes: string[] = [];
   const result = await measureModel(model, { role, guidance, measured, ends }, o, notes, context);

@@ -10,13 +10,16 @@ import { version } from "../../version.ts";
 import { prepare } from "../accelerate.ts";
 import { makeFolder } from "../atomic.ts";
 import { type Context, checkInterrupt } from "../context.ts";
-import { readJson, writeJson } from "../files.ts";
+import { writeJson } from "../files.ts";
+import { waitForLock } from "../lock.ts";
 import { type LoadedModel, loadModel, saveModel } from "../models.ts";
 import { toConfig } from "../options.ts";
 import { storedPairs } from "../pairsFolder.ts";
 import { trainTeacher } from "../train.ts";
 import { launch } from "../training.ts";
-import { type Asked, type Entry, optionsOf, type Plan, trainingOf } from "./plan.ts";
+import { type Asked, optionsOf, trainingOf } from "./asked.ts";
+import type { Entry, Plan } from "./planSchema.ts";
+import { finishedSchema, readStored, secondsSchema } from "./stored.ts";
 
 /** What a comparison works with. */
 export interface Bench {
@@ -42,6 +45,8 @@ export interface FinishedRun {
   readonly teacherEvaluations: number;
   /** Of training, pairs made beforehand included. */
   readonly seconds: number;
+  /** Whether it was stopped and went on: then seconds are those that were counted, none before a kill. */
+  readonly resumed?: boolean;
   /** Models on the way, by images seen. */
   readonly snapshots: readonly { readonly images: number; readonly path: string }[];
 }
@@ -49,7 +54,7 @@ export interface FinishedRun {
 /** Options that change nothing of what a run computes, or that are known by content. */
 const places = [
   ...["teacher", "student", "data", "out", "run", "resume", "saveEvery", "saveMinutes", "previewEvery", "dryRun"],
-  ...["ignoreMemory", "pairsDir"],
+  ...["ignoreMemory", "pairsDir", "log"],
 ];
 
 /** The same text for the same value, whatever the order of its keys. */
@@ -87,13 +92,30 @@ export async function readyTeacher(bench: Bench, seed: number): Promise<string> 
   const { plan, context } = bench;
   if (typeof plan.teacher === "string") return path;
   const folder = join(path, "..");
-  if (await exists(join(folder, "finished.json"))) return path;
+  const finished = () => exists(join(folder, "finished.json"));
+  if (await finished()) return path;
   await makeFolder(folder);
+  // Parts of a comparison that other processes do need the same teacher.
+  let told = false;
+  const lock = await waitForLock(folder, Number.POSITIVE_INFINITY, () => {
+    checkInterrupt(context, "Finished runs are kept, and not run again.");
+    if (!told) context.report.note(`Another process trains the teacher of seed ${seed} in ${folder}: waiting for it.`);
+    told = true;
+  });
+  try {
+    if (!(await finished())) await trainOne(bench, seed, path);
+  } finally {
+    await lock.release();
+  }
+  return path;
+}
+
+async function trainOne({ plan, context }: Bench, seed: number, path: string): Promise<void> {
+  const folder = join(path, "..");
   await writeJson(join(folder, "about.json"), { kind: "teacher", seed, options: toConfig(trainingOf(plan)) });
   const options = { ...trainingOf(plan), run: path, previewEvery: 0, ...(await continuing(path)) };
   await trainTeacher(options, { ...context, seed });
   await writeJson(join(folder, "finished.json"), {});
-  return path;
 }
 
 /** A run that was begun goes on. */
@@ -143,10 +165,7 @@ export async function finish(run: PlannedRun, bench: Bench): Promise<FinishedRun
     await writeJson(join(folder, "about.json"), about);
     await train(run, path, bench);
   }
-  const done = Object(await readJson(join(folder, "finished.json"))) as Pick<
-    FinishedRun,
-    "images" | "teacherEvaluations" | "seconds"
-  >;
+  const done = await readStored(join(folder, "finished.json"), finishedSchema);
   const names = plan.curve > 0 ? await readdir(join(folder, "snapshots")).catch(() => []) : [];
   const snapshots = names
     .map((name) => ({ images: Number(name), path: join(folder, "snapshots", name) }))
@@ -177,7 +196,7 @@ async function train({ folder, seed, asked }: PlannedRun, path: string, bench: B
   );
   // Seconds that earlier attempts took, as far as they were told.
   const spent = join(folder, "spent.json");
-  const before = (await exists(spent)) ? (Object(await readJson(spent)) as { seconds: number }).seconds : 0;
+  const before = (await exists(spent)) ? (await readStored(spent, secondsSchema)).seconds : 0;
   const [first] = outline(job.stages);
   const source = first.source.pairs;
   // Where minutes count, each run makes its own; elsewhere pairs are made once and charged to each.
@@ -227,7 +246,7 @@ async function timedPairs(
   context: Context,
 ): Promise<number> {
   const file = join(folder, "seconds.json");
-  if (await exists(file)) return Number((Object(await readJson(file)) as { seconds: number }).seconds);
+  if (await exists(file)) return (await readStored(file, secondsSchema)).seconds;
   const begun = performance.now();
   await storedPairs(source, folder, context);
   const seconds = (performance.now() - begun) / 1000;

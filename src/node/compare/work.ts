@@ -6,17 +6,28 @@ import { type Context, checkInterrupt } from "../context.ts";
 import { windowsOf } from "../evaluation.ts";
 import { type Measuring, measuring } from "../features.ts";
 import { type LoadedModel, loadModel } from "../models.ts";
+import type { Part } from "../parts.ts";
 import type { Checked } from "./check.ts";
 import { identityOf, keptEnds, type Numbers, numbersOf, type Scale, shownCount, shownSamples } from "./measure.ts";
-import { metricNames } from "./plan.ts";
+import { metricNames } from "./planSchema.ts";
 import type { Comparison, ShownRow } from "./report.ts";
 import type { EntryResult, SeedResult } from "./results.ts";
 import { type Bench, finish, plannedRun, readyTeacher } from "./runs.ts";
 
 const KEPT = "Finished runs are kept, and not run again.";
 
-/** Does what is missing, and gathers all numbers. */
-export async function compareAll(bench: Bench, checked: readonly Checked[], reference: Dataset): Promise<Comparison> {
+/**
+ * Does what is missing, and gathers all numbers. With `part`: does the runs of that part, one of every so many, measures
+ * them and gathers nothing.
+ */
+export async function compareAll(
+  bench: Bench,
+  checked: readonly Checked[],
+  reference: Dataset,
+  part?: Part,
+): Promise<Comparison> {
+  const ours = (seed: number, entry: number) =>
+    part === undefined || (seed * checked.length + entry) % part.count === part.index;
   const { plan, context, folder } = bench;
   const referenceHash = await contentHash(reference);
   const students = new Map(checked.map(({ entry }) => [entry.name, [] as SeedResult[]]));
@@ -30,6 +41,7 @@ export async function compareAll(bench: Bench, checked: readonly Checked[], refe
   let metrics: string[] = [];
   let sampleShape: readonly number[] = bench.data.shape;
   for (const [index, seed] of plan.seeds.entries()) {
+    if (!checked.some((_, i) => ours(index, i))) continue;
     const own: Context = { ...context, seed };
     const path = await readyTeacher(bench, seed);
     const teacher = await loadModel(path);
@@ -58,7 +70,8 @@ export async function compareAll(bench: Bench, checked: readonly Checked[], refe
       teachers.push({ seed, numbers, images: 0, teacherEvaluations: 0, seconds: 0, curve: [], path });
       if (index === 0)
         shown.push(...(await pictures(teacher, teacherCache, "teacher", picked(steps, 4), guidance, own)));
-      for (const { entry, steps } of checked) {
+      for (const [place, { entry, steps }] of checked.entries()) {
+        if (!ours(index, place)) continue;
         const run = await finish(await plannedRun(bench, entry, seed), bench);
         const cache = join(run.path, "..", "measured");
         const by = entry.teacher === undefined ? scale : await scaleOf(await loadModel(entry.teacher));
@@ -73,6 +86,8 @@ export async function compareAll(bench: Bench, checked: readonly Checked[], refe
           curve.push({ images, numbers: await measure({ ...(await loadModel(path)), name: entry.name }, false) });
         }
         const { images, teacherEvaluations, seconds } = run;
+        if (run.resumed)
+          notes.push(`${entry.name} of seed ${seed} was stopped and went on: its seconds lack those before a kill.`);
         students.get(entry.name)?.push({ seed, numbers, images, teacherEvaluations, seconds, curve, path: run.path });
         if (index === 0)
           shown.push(...(await pictures(run.model, cache, entry.name, picked(steps, 2), entry.guidance, own)));

@@ -8,6 +8,7 @@ import { SCHEDULER_FILE } from "../diffusersFolder.ts";
 import { UsageError } from "../failure.ts";
 import { readJson } from "../files.ts";
 import { type ModelWeights, openModelWeights, unetOf, writeChanged } from "../modelWeights.ts";
+import { checkTextBase, isTextCard, labelChanges, studentFiles, studentOf } from "../textStudent.ts";
 import { saveMerged } from "./card.ts";
 import { hashOf, notesOf, openLora } from "./open.ts";
 
@@ -41,7 +42,17 @@ export async function applyDelta(o: ApplyOptions, context: Context): Promise<voi
   for (const [i, path] of o.lora.entries()) lists.push(await loraPart(path, o.loraScale[i] ?? 1, model, context));
   const changes = joinChanges(lists);
   const card = delta && notesOf(delta).card;
-  if (card) await saveMerged(o, model, card, changes.get("unet") ?? new Map());
+  const text = card && isTextCard(card);
+  if (text) {
+    checkTextBase(card, model, o.delta!);
+    const student = studentOf(card, o.delta!);
+    const own = o.scheduler === undefined ? await studentFiles(card, student, model.path) : new Map();
+    const perflow = o.scheduler === undefined ? student.labelShift : 0;
+    await writeChanged(model, o.out, joinChanges([changes, labelChanges(card, perflow)]), {
+      progress: (file) => context.report.note(`Writing ${file}`),
+      replaced: new Map([...own, ...(o.scheduler === undefined ? [] : [[SCHEDULER_FILE, o.scheduler] as const])]),
+    });
+  } else if (card) await saveMerged(o, model, card, changes.get("unet") ?? new Map());
   else
     await writeChanged(model, o.out, changes, {
       progress: (file) => context.report.note(`Writing ${file}`),
@@ -51,13 +62,15 @@ export async function applyDelta(o: ApplyOptions, context: Context): Promise<voi
   context.report.event({ kind: "applied", out: o.out, tensors: count });
   context.report.result(
     `${o.out}: ${count} tensors of ${o.base} changed. ${
-      card
-        ? `See it with: fewstep sample ${o.out} --out grid.png`
-        : model.kind === "own"
-          ? "The card is the base's: it still says how the base is sampled."
-          : o.scheduler === undefined
-            ? "Sampling settings are the base's: sample it as the student is sampled (see docs/delta-weights.md)."
-            : `Its scheduler is that of ${o.scheduler}.`
+      text
+        ? `See it with: fewstep generate ${o.out} --prompt "…"`
+        : card
+          ? `See it with: fewstep sample ${o.out} --out grid.png`
+          : model.kind === "own"
+            ? "The card is the base's: it still says how the base is sampled."
+            : o.scheduler === undefined
+              ? "Sampling settings are the base's: sample it as the student is sampled (see docs/delta-weights.md)."
+              : `Its scheduler is that of ${o.scheduler}.`
     }`,
   );
 }

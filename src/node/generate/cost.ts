@@ -35,7 +35,7 @@ export interface CostOptions extends Size {
 }
 
 /** A program's weights where they lie: of nothing but their shapes. */
-const nowhere: Params = (name, shape) => external({ folder: "/", location: name, offset: 0 }, shape);
+export const nowhere: Params = (name, shape) => external({ folder: "/", location: name, offset: 0 }, shape);
 
 /** In the order of a run: text, U-Net, VAE, safety checker. Each gives its memory back before the next begins. */
 export function stageCosts(outline: PipelineOutline, o: CostOptions): StageCost[] {

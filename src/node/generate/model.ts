@@ -17,18 +17,23 @@ import {
 } from "../../diffusers/pipelineOutline.ts";
 import type { PipelineParts, TextPart } from "../../diffusers/pipelineParts.ts";
 import type { Change } from "../../diffusers/rewrite.ts";
+import type { SchedulerConfig } from "../../diffusers/schedulers/index.ts";
 import { isSingleFile, type Part, splitSingleFile } from "../../diffusers/singleFile.ts";
 import { readTextualInversions, type TextualInversion, withInversions } from "../../diffusers/textualInversion.ts";
 import { modernIndex, openWeights, readParams } from "../../diffusers/weights.ts";
 import { fromConstants, type ParamArray } from "../../nn/params.ts";
+import { type Card, parseCard } from "../../run/card.ts";
 import type { Context } from "../context.ts";
 import { hashOf, notesOf, openLora } from "../delta/open.ts";
+import { isDiffusers } from "../diffusersFolder.ts";
 import { externalParams } from "../externalWeights.ts";
 import { UsageError } from "../failure.ts";
 import { readJson } from "../files.ts";
 import { folderSource } from "../folderSource.ts";
+import { CARD_FILE, locate } from "../models.ts";
 import { openModelWeights, unetOf } from "../modelWeights.ts";
 import { readRegular } from "../regular.ts";
+import { isTextCard, labelChanges, studentOf } from "../textStudent.ts";
 import type { GenerateOptionsGiven } from "./options.ts";
 
 type Asked = Pick<GenerateOptionsGiven, "model" | "variant" | "base" | "safety" | "vae">;
@@ -42,8 +47,15 @@ export async function outlineGenerator(o: Asked): Promise<PipelineOutline> {
 }
 
 async function folderFiles({ model, variant, safety }: Asked) {
-  const own = await stat(join(model, "card.json")).catch(() => undefined);
-  if (own) throw new Error(`${model} is a model of fewstep without prompts. Draw its samples with: fewstep sample.`);
+  const own = (await isDiffusers(model)) ? undefined : await locate(model).catch(() => undefined);
+  if (own?.kind === "fewstep") {
+    const file = join(own.path, CARD_FILE);
+    throw new Error(
+      isTextCard(parseCard(await readJson(file), file))
+        ? `${model} is a student without text encoder and VAE. Make it a whole folder with: fewstep export ${model} --to diffusers --out student.`
+        : `${model} is a model of fewstep without prompts. Draw its samples with: fewstep sample.`,
+    );
+  }
   return readPipelineFiles(folderSource(model), { variant, safety });
 }
 
@@ -90,10 +102,12 @@ interface Merged {
 async function mergesOf(
   outline: PipelineOutline,
   { delta, lora, merge, variant }: Pick<GenerateOptionsGiven, "delta" | "lora" | "merge" | "variant">,
+  perflow: boolean,
   { report }: Context,
 ): Promise<Merged> {
   const lists: Changes[] = [];
   const keys: unknown[] = [];
+  const cards: Card[] = [];
   if (delta !== undefined) {
     const { path, scale } = scaled(delta, "--delta");
     const opened = await openModelWeights(path).catch((error: unknown) => {
@@ -104,11 +118,12 @@ async function mergesOf(
     const base = { ...outline.unet.weights, name: outline.name };
     const { changes, fit } = deltaChanges(base, index, { scale, rule: merge });
     for (const line of fitText(fit)) report.note(`${path}: ${line}.`);
-    const { base: from } = notesOf(index);
+    const { base: from, card } = notesOf(index);
     if (from !== undefined && from !== (await hashOf(outline.unet.weights)))
       report.note(`${path} was extracted from another base: the result is like its student, and is not it.`);
     lists.push(changes);
     keys.push(["delta", scale, merge, await stateOf(index)]);
+    if (card) cards.push(card);
   }
   const parts = new Map<Part, TensorIndex>([["unet", outline.unet.weights]]);
   outline.text.forEach(({ weights }, k) => {
@@ -125,6 +140,15 @@ async function mergesOf(
       );
     lists.push(changes);
     keys.push(["lora", scale, await stateOf(index)]);
+    const { card } = notesOf(index);
+    if (card) cards.push(card);
+  }
+  const student = cards.find(isTextCard);
+  if (student) {
+    // PeRFlow's scheduler tells other times than those that our students learn with.
+    const by = perflow ? student.timeInput.offset : 0;
+    lists.push(labelChanges(student, by));
+    keys.push(["labels", by]);
   }
   return { changes: joinChanges(lists), key: JSON.stringify(keys) };
 }
@@ -177,13 +201,31 @@ export function loader({ changes, key }: Merged, { report }: Pick<Context, "repo
 
 export const nothingMerged: Merged = { changes: new Map(), key: "" };
 
+/** How a student is sampled whose delta or LoRA is added, where that says so. */
+export async function samplerOfStudent({
+  delta,
+  lora,
+}: Pick<GenerateOptionsGiven, "delta" | "lora">): Promise<SchedulerConfig | undefined> {
+  const files = [
+    ...(delta === undefined ? [] : [scaled(delta, "--delta").path]),
+    ...lora.map((text) => scaled(text, "--lora").path),
+  ];
+  for (const path of files) {
+    if (!(await stat(path).catch(() => undefined))?.isFile()) continue;
+    const { card } = notesOf(await openLora(path));
+    if (card && isTextCard(card)) return studentOf(card, path).scheduler;
+  }
+  return undefined;
+}
+
 /** The parts of a pipeline with everything merged. Throws an Error for what does not fit, before weights are read. */
 export async function openGenerator(
   outline: PipelineOutline,
   o: Pick<GenerateOptionsGiven, "delta" | "lora" | "merge" | "variant" | "embedding">,
+  sampler: string,
   context: Context,
 ): Promise<PipelineParts> {
-  const merged = await mergesOf(outline, o, context);
+  const merged = await mergesOf(outline, o, sampler === "perflow", context);
   const text = o.embedding.length === 0 ? undefined : await textWithWords(outline, o.embedding, merged);
   return loadPipeline(outline, loader(merged, context), text);
 }

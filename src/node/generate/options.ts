@@ -1,5 +1,5 @@
 // What `fewstep generate` takes: flags, their texts, defaults and bounds.
-import { z } from "zod";
+import * as z from "zod";
 import { force } from "../sample.ts";
 
 const count = z.int().positive();
@@ -12,13 +12,19 @@ export const generateOptions = z.object({
   model: z
     .string()
     .describe("A diffusers folder of Stable Diffusion 1, 2 or XL, or a single .safetensors checkpoint (with --base)."),
-  prompt: prompt.describe("What the picture shows.").meta({ value: "text" }),
+  prompt: prompt.describe("What the picture shows.").meta({ value: "text", empty: true }),
   negative: prompt
     .optional()
     .describe("What it does not show; counts where --guidance is not 1.")
-    .meta({ value: "text" }),
-  prompt2: prompt.optional().describe("SDXL: for the second text encoder; default the same.").meta({ value: "text" }),
-  negative2: prompt.optional().describe("SDXL: for the second text encoder; default the same.").meta({ value: "text" }),
+    .meta({ value: "text", empty: true }),
+  prompt2: prompt
+    .optional()
+    .describe("SDXL: for the second text encoder; default the same.")
+    .meta({ value: "text", empty: true }),
+  negative2: prompt
+    .optional()
+    .describe("SDXL: for the second text encoder; default the same.")
+    .meta({ value: "text", empty: true }),
   steps: count
     .max(10_000)
     .optional()

@@ -1,6 +1,7 @@
 // Which sampler a name means, with its configuration, steps and guidance where nothing is said.
 import { someOf } from "../../data/tensorIndex.ts";
 import { createScheduler, type SchedulerConfig, schedulerNames } from "../../diffusers/schedulers/index.ts";
+import { type MadeFor, STUDENT_KEY } from "../../diffusers/textStudent.ts";
 import { type Solver, solvers } from "../../solvers/index.ts";
 import { UsageError, usage } from "../failure.ts";
 import { readJson } from "../files.ts";
@@ -61,7 +62,8 @@ export async function chooseSampler(folders: SchedulerConfig, o: Asked): Promise
   checkKind(name, given, o.sampler);
   const consistency = name === "LCMScheduler" || name === "TCDScheduler" || solver?.kind === "consistency";
   const windows = Number(config.num_time_windows);
-  const steps = o.steps ?? (perflow ? windows : consistency ? 4 : Math.max(25, solver?.minSteps ?? 1));
+  const made = o.sampler === undefined ? madeFor(own) : {};
+  const steps = o.steps ?? made.steps ?? (perflow ? windows : consistency ? 4 : Math.max(25, solver?.minSteps ?? 1));
   if (perflow && steps < windows)
     throw new UsageError(`--steps is ${steps}, but this student has ${windows} windows and takes a step in each.`);
   // What the configuration does not allow is said before anything is loaded.
@@ -71,7 +73,16 @@ export async function chooseSampler(folders: SchedulerConfig, o: Asked): Promise
     config,
     ...(solver ? { solver } : {}),
     steps,
-    guidance: o.guidance ?? (perflow ? 4.5 : consistency ? 1 : 7.5),
+    guidance: o.guidance ?? made.guidance ?? (perflow ? 4.5 : consistency ? 1 : 7.5),
+  };
+}
+
+/** What a student's folder says of its sampling, where that makes sense. */
+function madeFor({ [STUDENT_KEY]: said }: SchedulerConfig): Partial<MadeFor> {
+  const { steps, guidance } = Object(said) as Readonly<Record<string, unknown>>;
+  return {
+    ...(typeof steps === "number" && Number.isInteger(steps) && steps > 0 && steps <= 10_000 ? { steps } : {}),
+    ...(typeof guidance === "number" && Math.abs(guidance) <= 1000 ? { guidance } : {}),
   };
 }
 

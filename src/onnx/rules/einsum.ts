@@ -8,10 +8,16 @@ interface Labeled {
   readonly x: Tensor;
 }
 
-/** Throws a RangeError for a label that an operand has twice (a diagonal). */
+/** Throws a RangeError for an equation that does not fit, and for a label that an operand has twice (a diagonal). */
 export function einsum(equation: string, xs: readonly Tensor[]): Tensor {
   const [left, right] = equation.replaceAll(" ", "").split("->");
-  const named = left.split(",").map((labels, i) => ({ labels: spelled(labels, xs[i].shape.length), x: xs[i] }));
+  const terms = left.split(",");
+  if (terms.length !== xs.length)
+    throw new RangeError(`its equation "${equation}" is of ${terms.length} operands, but it has ${xs.length}.`);
+  const named = terms.map((labels, i) => ({ labels: spelled(labels, xs[i].shape.length), x: xs[i] }));
+  const unfit = named.findIndex(({ labels, x }) => !/^[A-Za-z\d]*$/.test(labels) || labels.length !== x.shape.length);
+  if (unfit >= 0)
+    throw new RangeError(`its equation "${equation}" does not fit operand ${unfit} of the shape [${xs[unfit].shape}].`);
   const out = right === undefined ? implicit(named) : outputLabels(right, named);
   for (const { labels } of named)
     if (new Set(labels).size !== labels.length)
