@@ -48,7 +48,8 @@ const labelOf = ({ who, steps }: Row) => `${who}, ${stepText(steps)}`;
 
 /** The rows of such a picture. */
 function rowsOf(svg: string): readonly SampleRow[] {
-  const row = /<text [^>]*>([^<]*)<\/text>\n<image [^>]*width="(\d+)" height="(\d+)" href="data:image\/png;base64,([^"]*)"/g;
+  const row =
+    /<text [^>]*>([^<]*)<\/text>\n<image [^>]*width="(\d+)" height="(\d+)" href="data:image\/png;base64,([^"]*)"/g;
   return [...svg.matchAll(row)].map(([, label, width, height, png]) => ({
     label,
     width: Number(width),

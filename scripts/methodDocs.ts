@@ -23,7 +23,10 @@ export function methodsPage(): string {
       return `| \`--${flagName(key)}\` | ${shown} | ${text.replaceAll("|", "\\|")} |`;
     });
     const { lr, ema, images } = recipe.training;
-    const flags = (values: object) => Object.entries(values).map(([key, value]) => `--${flagName(key)} ${value}`);
+    const flags = (values: object) =>
+      Object.entries(values).map(([key, value]) =>
+        typeof value === "boolean" ? `--${value ? "" : "no-"}${flagName(key)}` : `--${flagName(key)} ${value}`,
+      );
     const small = Object.entries(recipe.small ?? {}).map(
       ([kind, values]) => `for ${kind} \`${flags(values).join(" ")}\``,
     );

@@ -51,7 +51,8 @@ function wavesAt(tau: number, width: number, options: SinusoidOptions): number[]
 /** For each y of `wanted` the b with the least mean of (row·b − y)² + ridge·|b|². */
 function leastSquares(rows: readonly number[][], wanted: readonly number[][], ridge: number): number[][] {
   const n = rows[0].length;
-  const of = (i: number, y: (k: number) => number) => rows.reduce((sum, row, k) => sum + row[i] * y(k), 0) / rows.length;
+  const of = (i: number, y: (k: number) => number) =>
+    rows.reduce((sum, row, k) => sum + row[i] * y(k), 0) / rows.length;
   // [A | B], which elimination turns into [1 | A⁻¹B]; A is positive definite, so no row has to be chosen first.
   const table = Array.from({ length: n }, (_, i) => [
     ...Array.from({ length: n }, (_, j) => of(i, (k) => rows[k][j]) + (i === j ? ridge : 0)),

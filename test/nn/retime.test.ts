@@ -41,13 +41,18 @@ function quiet(network: Network, count: number, scale: number): Float32Array {
 }
 
 describe("the refitted first layer", () => {
-  it.each([true, false])("answers as before where the slower waves are all it looks at (cos first: %s)", async (flip) => {
+  it.each([
+    true,
+    false,
+  ])("answers as before where the slower waves are all it looks at (cos first: %s)", async (flip) => {
     const network = unet({ flip_sin_to_cos: flip });
     const spec = collect(network);
     const theta = quiet(network, 3, 0);
     const before = await answers(network, theta, table);
     expect(apart(before, await answers(network, theta, slower))).toBeGreaterThan(0.1);
-    expect(apart(before, await answers(network, retimed(network, spec, theta, table, slower), slower))).toBeLessThan(0.02);
+    expect(apart(before, await answers(network, retimed(network, spec, theta, table, slower), slower))).toBeLessThan(
+      0.02,
+    );
   });
 
   it("changes nothing but that layer", () => {
