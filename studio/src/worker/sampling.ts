@@ -121,10 +121,7 @@ export function samplers(runtime: Runtime) {
   };
 
   /** Undefined: another model has taken its place. */
-  async function measured(
-    held: Held,
-    { slot, steps, seed, n, data }: MeasureAsk,
-  ): Promise<Measures | undefined> {
+  async function measured(held: Held, { slot, steps, seed, n, data }: MeasureAsk): Promise<Measures | undefined> {
     const { solver, times } = plan(held, steps);
     const own = await ready(held, BATCH, true);
     const made: Float32Array[] = [];
