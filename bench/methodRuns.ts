@@ -90,8 +90,8 @@ export interface Training {
   readonly data: string;
   readonly kind: SampleKind;
   readonly run: string;
-  /** Where pairs are shared between methods. */
-  readonly pairsDir?: string;
+  /** Where pairs of so many steps of the teacher are shared between methods. */
+  readonly pairsOf?: (teacherSteps: unknown) => string;
 }
 
 /** Trains a student with its preset, and says what it took. */
@@ -99,7 +99,8 @@ export async function trainStudent(t: Training, context: Context): Promise<Omit<
   const { method, teacher, data, run, kind } = t;
   const recipe = methodNamed(method);
   const preset = presetOf(recipe, "small", kind);
-  const pairs = recipe.needs(resolveMethod(recipe, {}, preset)).includes("pairs") ? { pairsDir: t.pairsDir } : {};
+  const wanted = resolveMethod(recipe, {}, preset);
+  const pairs = recipe.needs(wanted).includes("pairs") ? { pairsDir: t.pairsOf?.(wanted.teacherSteps) } : {};
   const [began, cpu] = [performance.now(), process.cpuUsage()];
   const options = { teacher, method, preset: "small", data, run, previewEvery: 0, ...pairs };
   if (!(await accelerateTeacher(accelerateOptions.parse(options), context))) throw new Error("No student was trained.");

@@ -10,6 +10,7 @@ import { accelerateTeacher } from "../src/node/accelerate.ts";
 import { accelerateOptions } from "../src/node/accelerateOptions.ts";
 import type { Context } from "../src/node/context.ts";
 import { measuring } from "../src/node/features.ts";
+import { methodNamed, presetOf } from "../src/node/methods.ts";
 import { openData, readJson, readSafetensors, writeJson, writeSafetensors } from "../src/node/files.ts";
 import { type LoadedModel, loadModel } from "../src/node/models.ts";
 import { endsOf, evaluate } from "../src/run/evaluate.ts";
@@ -48,7 +49,8 @@ interface Shared {
 }
 
 const sharedFile = (folder: string) => join(folder, "shared.json");
-const pairsIn = (folder: string) => join(folder, "pairs");
+/** Methods that ask for as many steps of the teacher share their pairs. */
+const pairsIn = (folder: string, teacherSteps: unknown) => join(folder, `pairs-${teacherSteps}`);
 
 const samplerOf = ({ model, params }: LoadedModel, { runtime }: Context) =>
   sampler(model, fromConstants(params), runtime, 50);
@@ -60,7 +62,9 @@ async function prepare(_: string, folder: string, context: Context): Promise<voi
   const run = join(folder, "one-step");
   await rm(run, { recursive: true, force: true });
   const least = { preset: "small", images: 64, previewEvery: 0 };
-  const options = { teacher: TEACHER, method: "rectified-diffusion", pairsDir: pairsIn(folder), run, ...least };
+  const { teacherSteps } = presetOf(methodNamed("rectified-diffusion"), "small", "images");
+  const pairsDir = pairsIn(folder, teacherSteps);
+  const options = { teacher: TEACHER, method: "rectified-diffusion", pairsDir, run, ...least };
   await accelerateTeacher(accelerateOptions.parse(options), context);
   const teacher = await loadModel(TEACHER);
   const ready = await samplerOf(teacher, context);
@@ -122,8 +126,8 @@ await runBenchmark<Measured>({
   seeds: [0],
   prepare,
   async measure({ method, data, run, shared }, context) {
-    const pairsDir = pairsIn(shared);
-    const made = await trainStudent({ method, teacher: TEACHER, data: DATA, kind: "images", run, pairsDir }, context);
+    const pairsOf = (teacherSteps: unknown) => pairsIn(shared, teacherSteps);
+    const made = await trainStudent({ method, teacher: TEACHER, data: DATA, kind: "images", run, pairsOf }, context);
     const student = await loadModel(run);
     const ready = await samplerOf(student, context);
     const ends = (await readSafetensors(join(shared, "ends.safetensors"))).tensors.get("x")?.data as Float32Array;

@@ -46,7 +46,13 @@ const peak = () => process.resourceUsage().maxRSS / 2 ** 20;
 const since = (begin: number) => (performance.now() - begin) / 1000;
 
 async function opened() {
-  const outline = await outlineGenerator({ model: folder, variant: undefined, base: undefined, safety: false, vae: undefined });
+  const outline = await outlineGenerator({
+    model: folder,
+    variant: undefined,
+    base: undefined,
+    safety: false,
+    vae: undefined,
+  });
   return loadPipeline(outline, loader(nothingMerged, { report: silent }));
 }
 
@@ -119,7 +125,17 @@ else {
     Object.keys(found).map((name) => [`fewstep / ${name}`, Number((fastest("fewstep") / fastest(name)).toFixed(3))]),
   );
   const pictures = { plain: own("picture"), guided: own("picture", "--guidance", "7.5") };
-  const result = { folder, size, steps, threads, cores: availableParallelism(), load: loadavg(), unet: found, ratios, pictures };
+  const result = {
+    folder,
+    size,
+    steps,
+    threads,
+    cores: availableParallelism(),
+    load: loadavg(),
+    unet: found,
+    ratios,
+    pictures,
+  };
   console.log(JSON.stringify(result, null, 2));
   if (values.out) writeFileSync(values.out, `${JSON.stringify(result, null, 2)}\n`);
 }

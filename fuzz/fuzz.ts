@@ -1,5 +1,5 @@
 // npm run fuzz -- --seconds N: nearly right inputs for every parser, and what became of them.
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -17,6 +17,7 @@ const { values } = parseArgs({
     parser: { type: "string", multiple: true },
     keep: { type: "string", default: "fuzz-failures" },
     docs: { type: "string" },
+    state: { type: "string" },
   },
 });
 const number = (name: "seconds" | "inputs" | "seed") => {
@@ -26,6 +27,9 @@ const number = (name: "seconds" | "inputs" | "seed") => {
 };
 const unknown = values.parser?.find((name) => !parsers.includes(name));
 if (unknown !== undefined) throw new Error(`There is no parser "${unknown}", expected one of ${parsers.join(", ")}.`);
+/** What --state names: a run that was stopped goes on where it was. */
+const state = values.state;
+const before = state !== undefined && existsSync(state) ? (JSON.parse(readFileSync(state, "utf8")) as Row[]) : [];
 const options = {
   parsers: values.parser ?? parsers,
   seed: number("seed") ?? 1,
@@ -37,6 +41,7 @@ let said = 0;
 const reported = new Set<string>();
 const rows = await fuzz({
   ...options,
+  before,
   onProgress({ parser, inputs, seconds, found }) {
     if (performance.now() - said < 10_000) return;
     said = performance.now();
@@ -45,6 +50,7 @@ const rows = await fuzz({
   async onTurn(all, row) {
     await report(row);
     if (values.docs !== undefined) write(resolve(values.docs), all);
+    if (state !== undefined) writeFileSync(state, JSON.stringify(all));
   },
 });
 console.log(table(rows));

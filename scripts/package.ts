@@ -1,9 +1,9 @@
 // The package as a user gets it: packed, installed in an empty project, imported there. `npm run check:package` does all of it;
 // test/package.test.ts calls the same.
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 
 export const root = join(import.meta.dirname, "..");
@@ -31,8 +31,8 @@ export interface Packed {
   dispose(): Promise<void>;
 }
 
-/** Compiles and packs in a folder of its own, so that dist/ stays as it is. */
-export async function pack(): Promise<Packed> {
+/** Compiles and packs in a folder of its own, so that dist/ stays as it is. `studio`: with its page, as it is published. */
+export async function pack({ studio = false } = {}): Promise<Packed> {
   const folder = await mkdtemp(join(tmpdir(), "fewstep-pack-"));
   const stage = join(folder, "stage");
   await mkdir(stage);
@@ -41,6 +41,14 @@ export async function pack(): Promise<Packed> {
     [join(root, "node_modules/typescript/bin/tsc"), "-p", "tsconfig.build.json", "--outDir", join(stage, "dist")],
     root,
   );
+  if (studio) {
+    const vite = join(root, "node_modules/vite/bin/vite.js");
+    await run(
+      process.execPath,
+      [vite, "build", "studio", "--outDir", join(stage, "dist/studio"), "--emptyOutDir"],
+      root,
+    );
+  }
   // npm itself chooses of them what package.json names.
   for (const name of [
     "package.json",
@@ -74,14 +82,33 @@ export interface Project {
   dispose(): Promise<void>;
 }
 
-/** An empty project with the package in it, installed as a user would: from what npm has kept where that is enough. */
-export async function install({ path: tarball }: Packed, packages: readonly string[] = []): Promise<Project> {
+async function emptyProject(): Promise<Project> {
   const path = await mkdtemp(join(tmpdir(), "fewstep-install-"));
   await writeFile(join(path, "package.json"), JSON.stringify({ name: "stranger", private: true, type: "module" }));
-  const flags = ["--ignore-scripts", "--no-audit", "--no-fund"];
-  const wanted = ["install", ...flags, tarball, ...packages];
-  await run(npm, [...wanted, "--offline"], path).catch(() => run(npm, [...wanted, "--prefer-offline"], path));
   return { path, at: (...parts) => join(path, ...parts), dispose: () => rm(path, { recursive: true }) };
+}
+
+/** An empty project with the package in it, installed as a user would: from what npm has kept where that is enough. */
+export async function install({ path: tarball }: Packed): Promise<Project> {
+  const project = await emptyProject();
+  const wanted = ["install", "--ignore-scripts", "--no-audit", "--no-fund", tarball];
+  await run(npm, [...wanted, "--offline"], project.path).catch(() =>
+    run(npm, [...wanted, "--prefer-offline"], project.path),
+  );
+  return project;
+}
+
+/** The same without npm and without a network: the tarball unpacked beside links to the dependencies of this repository. */
+export async function unpack({ path: tarball }: Packed): Promise<Project> {
+  const project = await emptyProject();
+  const { dependencies } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { dependencies: object };
+  for (const name of Object.keys(dependencies)) {
+    await mkdir(dirname(project.at("node_modules", name)), { recursive: true });
+    await symlink(join(root, "node_modules", name), project.at("node_modules", name), "junction");
+  }
+  await run("tar", ["-xzf", tarball, "-C", project.at("node_modules")], project.path);
+  await rename(project.at("node_modules/package"), project.at("node_modules/fewstep"));
+  return project;
 }
 
 /** The first example of the README, for as many images as a check takes. */

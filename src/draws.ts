@@ -75,7 +75,8 @@ interface Drop {
   readonly id: string;
   readonly prefix: string;
   readonly column: string;
-  readonly kind: CondKind;
+  readonly together: boolean;
+  readonly none: Float32Array | BigInt64Array;
 }
 
 const NUMBER = "number ";
@@ -123,7 +124,7 @@ export function drawsOf(batch: number, sampleShape: Shape, conditions: Columns, 
     return once(column, () => input(column, [batch, ...known.shape], known.dtype));
   };
   const fromData = Object.entries(conditions).filter(([, c]) => c.given === "data");
-  const suffix = { full: "", dropped: ".dropped", "dropped-together": ".together" };
+  const suffix = { dropped: ".dropped", "dropped-together": ".together" };
   return {
     batch,
     sampleShape,
@@ -139,7 +140,7 @@ export function drawsOf(batch: number, sampleShape: Shape, conditions: Columns, 
           return [
             name,
             once(id, () => {
-              drops.push({ id, prefix, column: name, kind });
+              drops.push({ id, prefix, column: name, together: kind === "dropped-together", none });
               return input(id, [batch, ...shape], dtype);
             }),
           ];
@@ -188,14 +189,12 @@ export function drawsOf(batch: number, sampleShape: Shape, conditions: Columns, 
       }
       for (const over of ramps) feeds[`ramp ${over}`] = Float32Array.of(Math.min(1, step / over));
       for (const { name, size } of noises) feeds[`~${name}`] = rowsOf(fold(root, name, step), from, batch, size);
-      for (const { id, prefix, column, kind } of drops) {
-        const { none } = conditions[column];
-        const together = kind === "dropped-together";
+      for (const { id, prefix, column, together, none } of drops) {
         // All columns of a sample are dropped at once.
         const what = `drop${together ? " together" : ""}${prefix && ` ${prefix}`}`;
         const q = uniform(fold(root, what, step), together ? 1 : of);
         const values = given[`${prefix}${column}`].slice();
-        if (none) for (let i = 0; i < batch; i++) if (q[together ? 0 : from + i] < drop) put(values, none, i);
+        for (let i = 0; i < batch; i++) if (q[together ? 0 : from + i] < drop) put(values, none, i);
         feeds[id] = values;
       }
       return feeds;
@@ -210,7 +209,6 @@ function rowsOf(step: Key, from: number, count: number, size: number): Float32Ar
   return rows;
 }
 
-function put(values: TensorData, none: Float32Array | BigInt64Array, row: number): void {
-  if (values instanceof BigInt64Array && none instanceof BigInt64Array) values.set(none, row * none.length);
-  else if (values instanceof Float32Array && none instanceof Float32Array) values.set(none, row * none.length);
-}
+/** Both are of the column's type, which the batch was read as. */
+const put = (values: TensorData, none: Float32Array | BigInt64Array, row: number): void =>
+  (values as Float32Array).set(none as Float32Array, row * none.length);

@@ -2,7 +2,7 @@
 // fewstep/node; what needs no Node is in fewstep/browser.
 
 export type { CallEvent, CallOptions } from "./node/call.ts";
-export type { PlanInput } from "./node/compare/plan.ts";
+export type { PlanInput } from "./node/compare/planSchema.ts";
 export type { Compared } from "./node/compare.ts";
 export type { Report } from "./node/evaluationReport.ts";
 export { Interrupted, UsageError } from "./node/failure.ts";

@@ -37,6 +37,12 @@ export interface TimeInput {
   readonly normalize?: boolean;
 }
 
+/** What the network is told at t. */
+export const timeLabel =
+  ({ scale, offset }: TimeInput) =>
+  (t: number): number =>
+    scale * t + offset;
+
 /** A network as a model: its output is `prediction` on `form`, and it is told times as `time` says. */
 export function networkModel<P>(
   network: NetworkLike<P>,
@@ -44,7 +50,7 @@ export function networkModel<P>(
   prediction: Prediction,
   time: TimeInput,
 ): Model<P> {
-  const tau = (t: number) => time.scale * t + time.offset;
+  const tau = timeLabel(time);
   const unit = (t: number) => 1 / Math.hypot(...form.at(t));
   const seen = (x: Tensor, clock: Clock) => (time.normalize ? mul(x, clock.column(unit, x.shape.length)) : x);
   return {

@@ -66,11 +66,16 @@ describe("columns", () => {
 });
 
 it("without the data's conditions: every one that has a none has it, for each sample; the others stay", async () => {
-  const columns: Columns = { labels: labelColumn(4), text, forced, span: numberColumn(0), guidance: numberColumn() };
+  const tokens: Column = { shape: [2], dtype: "int64", given: "data", none: BigInt64Array.of(7n, 8n) };
+  const strength: Column = { shape: [], dtype: "float32", given: "data", none: Float32Array.of(0.5) };
+  const told = { span: numberColumn(0), guidance: numberColumn() };
+  const columns: Columns = { labels: labelColumn(4), text, forced, tokens, strength, ...told };
   const cond = {
     labels: input("labels", [2], "int64"),
     text: input("text", [2, 2, 3]),
     forced: input("forced", [2]),
+    tokens: input("tokens", [2, 2], "int64"),
+    strength: input("strength", [2]),
     span: input("span", [2]),
     guidance: input("guidance", [2]),
   };
@@ -78,11 +83,14 @@ it("without the data's conditions: every one that has a none has it, for each sa
   expect(Object.keys(without)).toEqual(Object.keys(cond));
   for (const name of ["forced", "span", "guidance"] as const) expect(without[name]).toBe(cond[name]);
   expect([without.labels.dtype, without.labels.shape, without.text.shape]).toEqual(["int64", [2], [2, 2, 3]]);
-  const program = await runtime.compile({ labels: without.labels, text: without.text });
+  const { labels, text: texts, tokens: whole, strength: number } = without;
+  const program = await runtime.compile({ labels, text: texts, tokens: whole, strength: number });
   const found = await program.run({});
   await program.dispose();
   expect([...found.labels.data]).toEqual([3n, 3n]);
   expect([...found.text.data]).toEqual([1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6]);
+  expect([...found.tokens.data]).toEqual([7n, 8n, 7n, 8n]);
+  expect([...found.strength.data]).toEqual([0.5, 0.5]);
   expect(withoutData(columns, {}, 2)).toEqual({});
 });
 

@@ -1,8 +1,8 @@
 // What steps are fed: the same name is the same tensor, and what its numbers are.
 
 import { describe, expect, it } from "vitest";
-import { type Column, type Columns, labelColumn, numberColumn } from "../src/condition.ts";
-import { type Batch, type DataColumns, drawsOf, type HostDraws, type StepKey } from "../src/draws.ts";
+import { labelColumn } from "../src/condition.ts";
+import { type Batch, drawsOf, type HostDraws, type StepKey } from "../src/draws.ts";
 import type { Tensor } from "../src/graph/index.ts";
 import { fold, key, normal, uniform } from "../src/random.ts";
 
@@ -51,6 +51,11 @@ describe("names", () => {
     expect(ramp(5)).toBe(ramp(5));
     expect(ramp(5)).not.toBe(ramp(6));
     expect([draws.batch, draws.sampleShape]).toEqual([4, [2]]);
+    // The first law of a name is its law.
+    const t = clock("t", () => 9);
+    expect(
+      numbers(draws, t.column(identity, 1), 1, { x: new Float32Array(8), labels: new BigInt64Array(4) })[3],
+    ).toBeLessThan(1);
   });
 
   it("shared things are made once, notes are kept by name and given back", () => {
@@ -132,6 +137,17 @@ it("numbers follow their own law, one per sample", () => {
   expect(numbers(draws, w, 2).sort((a, b) => a - b)).not.toEqual(found);
 });
 
+it("times of other names and numbers have offsets of their own, and an order", () => {
+  const draws = plain(4);
+  const offsets = ["t", "s", "r"].map((name) => {
+    const found = numbers(draws, draws.clock(name, identity).column(identity, 1));
+    const [first] = uniform(fold(root, name === "t" ? "time" : `time ${name}`, 1), 1);
+    expect([...found].sort((a, b) => a - b)).toEqual([0, 1, 2, 3].map((k) => expect.closeTo((k + first) / 4, 6)));
+    return first;
+  });
+  expect(new Set(offsets).size).toBe(3);
+});
+
 describe("noise", () => {
   it("is standard normal in the shape asked for, another by step, name and seed", () => {
     const draws = plain(500);
@@ -174,117 +190,6 @@ describe("noise", () => {
     const [shared] = uniform(fold(root, "time", 1), 1);
     expect(numbers(draws, draws.clock("t", identity).column(identity, 1))[0]).toBeCloseTo(shared / 4, 6);
     expect(numbers(draws, noise).slice(0, 2)).not.toEqual([...normal(fold(root, "time", 1), 2)]);
-  });
-});
-
-describe("conditions", () => {
-  const text: Column = {
-    shape: [3, 4],
-    dtype: "float32",
-    given: "data",
-    none: Float32Array.from({ length: 12 }, (_, i) => -1 - i),
-  };
-  const kept: Column = { shape: [2], dtype: "float32", given: "data" };
-  const conditions: Columns = { labels: labelColumn(5), text, kept, span: numberColumn(0) };
-  const shapes: DataColumns = Object.fromEntries(
-    ["", "pair_"].flatMap((prefix) =>
-      Object.entries({ labels: conditions.labels, text, kept }).map(([name, { shape, dtype }]) => [
-        `${prefix}${name}`,
-        { shape, dtype },
-      ]),
-    ),
-  );
-  const B = 64;
-  const batchOf = (prefix: string): Batch => ({
-    [`${prefix}labels`]: new BigInt64Array(B).fill(1n),
-    [`${prefix}text`]: Float32Array.from({ length: 12 * B }, (_, i) => i),
-    [`${prefix}kept`]: new Float32Array(2 * B).fill(9),
-  });
-  /** Which samples have nothing given, by column; each row is checked to be one or the other, whole. */
-  function dropped(draws: HostDraws, cond: Readonly<Record<string, Tensor>>, prefix = "", step = 1, share = 0.5) {
-    const batch = batchOf(prefix);
-    const feeds = draws.feeds(at(step), batch, share);
-    const rows = (x: Tensor, none: ArrayLike<number | bigint>, given: ArrayLike<number | bigint>) => {
-      const found = feeds[nameOf(x)];
-      const size = none.length;
-      return Array.from({ length: B }, (_, i) => {
-        const row = [...found.slice(i * size, (i + 1) * size)];
-        const whole = [...Array.from(given).slice(i * size, (i + 1) * size)];
-        const left = JSON.stringify(row.map(String)) === JSON.stringify(Array.from(none).map(String));
-        if (!left) expect(row).toEqual(whole);
-        return left;
-      });
-    };
-    return {
-      labels: rows(cond.labels, [4n], batch[`${prefix}labels`] as BigInt64Array),
-      text: rows(cond.text, text.none as Float32Array, batch[`${prefix}text`] as Float32Array),
-    };
-  }
-  const share = (x: readonly boolean[]) => x.filter(Boolean).length / x.length;
-
-  it("of a sample are dropped together, each by its own value for none", () => {
-    const draws = drawsOf(B, [2], conditions, shapes);
-    const cond = draws.cond("dropped");
-    expect(Object.keys(cond)).toEqual(["labels", "text", "kept"]);
-    expect(cond.text.shape).toEqual([B, 3, 4]);
-    const shares: number[] = [];
-    for (let step = 1; step <= 20; step++) {
-      const { labels, text: texts } = dropped(draws, cond, "", step, 0.3);
-      expect(texts).toEqual(labels);
-      shares.push(share(labels));
-    }
-    // 1280 draws: three standard deviations are 0.038.
-    expect(Math.abs(mean(shares) - 0.3)).toBeLessThan(0.038);
-    expect(new Set(shares).size).toBeGreaterThan(3);
-    expect(share(dropped(draws, cond, "", 1, 0).labels)).toBe(0);
-    expect(share(dropped(draws, cond, "", 1, 1).labels)).toBe(1);
-  });
-
-  it('are left whole by "full", and those without a none always; the batch is not written to', () => {
-    const draws = drawsOf(B, [2], conditions, shapes);
-    const [full, some] = [draws.cond("full"), draws.cond("dropped")];
-    expect(some.kept).toBe(full.kept);
-    const batch = batchOf("");
-    const feeds = draws.feeds(at(1), batch, 1);
-    for (const name of ["labels", "text", "kept"]) expect(feeds[nameOf(full[name])]).toBe(batch[name]);
-    expect(batch).toEqual(batchOf(""));
-  });
-
-  it("dropped together: of all samples of a step or of none", () => {
-    const draws = drawsOf(B, [2], conditions, shapes);
-    const cond = draws.cond("dropped-together");
-    const steps = Array.from({ length: 60 }, (_, i) => {
-      const { labels, text: texts } = dropped(draws, cond, "", i + 1, 0.5);
-      expect(texts).toEqual(labels);
-      expect([0, 1]).toContain(share(labels));
-      return share(labels);
-    });
-    // 60 steps: three standard deviations are 0.19.
-    expect(Math.abs(mean(steps) - 0.5)).toBeLessThan(0.2);
-  });
-
-  it("of two sources are told apart by their prefix, and dropped apart", () => {
-    const draws = drawsOf(B, [2], conditions, shapes);
-    const [own, pairs] = [draws.cond("dropped"), draws.cond("dropped", "pair_")];
-    expect(pairs.labels).not.toBe(own.labels);
-    expect(draws.cond("full", "pair_").labels).toBe(draws.data("pair_labels"));
-    const both = { ...batchOf(""), ...batchOf("pair_") };
-    const feeds = draws.feeds(at(1), both, 0.5);
-    const left = [own, pairs].map((cond) => Array.from(feeds[nameOf(cond.labels)] as BigInt64Array));
-    for (const labels of left) expect(new Set(labels)).toEqual(new Set([1n, 4n]));
-    expect(left[0]).not.toEqual(left[1]);
-  });
-
-  it("and data that are missing are a sentence: in the source, and in a batch", () => {
-    const draws = drawsOf(B, [2], conditions, { labels: shapes.labels });
-    expect(() => draws.cond("full")).toThrow(new RangeError('This step needs "text" of its data, which has: labels.'));
-    expect(() => drawsOf(B, [2], {}, {}).data("x")).toThrow(
-      new RangeError('This step needs "x" of its data, which has: nothing.'),
-    );
-    const whole = drawsOf(B, [2], conditions, shapes);
-    whole.cond("dropped");
-    const { text: _, ...rest } = batchOf("");
-    expect(() => whole.feeds(at(4), rest, 0)).toThrow(new RangeError('The batch of step 4 has no "text".'));
   });
 });
 

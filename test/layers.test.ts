@@ -123,6 +123,13 @@ test("core, graph and solvers import no packages but the encoder, recipes none b
   expect(wrong.map(show)).toEqual([]);
 });
 
+test("zod is imported as a namespace: as { z } it comes whole into a page, with all its languages", () => {
+  const wrong = files.filter((file) =>
+    /^import (type )?\{ z \} from "zod"/m.test(readFileSync(join(src, file), "utf8")),
+  );
+  expect(wrong).toEqual([]);
+});
+
 test("relative imports carry their extension", () => {
   const wrong = edges.filter(({ target }) => target.startsWith(".") && !/\.(ts|json)$/.test(target));
   expect(wrong.map(show)).toEqual([]);

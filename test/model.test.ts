@@ -95,6 +95,13 @@ describe("guidance", () => {
     expect(() => guided(unconditional, 2)).toThrow(
       "Guidance 2 needs a conditional model; this one has no labels. Use guidance 1.",
     );
+    expect(() => guided(unconditional, input("g", [B]))).toThrow(
+      "Guidance needs a conditional model; this one has no labels. Use guidance 1.",
+    );
+    const labels = labelColumn(4, { nullLabel: false });
+    expect(() => guided({ ...unconditional, conditions: { labels } }, 2)).toThrow(
+      'Guidance 2 needs a conditional model; this one was trained without a "no label". Use guidance 1.',
+    );
   });
 });
 
@@ -112,6 +119,12 @@ describe("a model in another form", () => {
     expect(found).toEqual(
       wanted((value, t, i) => (value * size(native, at(t))) / size(linear(), t) + 100 * at(t) + 1000 * labels[i]),
     );
+  });
+
+  it("keeps what its network predicts, whatever was made of that", () => {
+    expect(inForm(model, linear()).own).toBe(eps);
+    expect(inForm({ ...model, prediction: velocity, own: eps }, linear()).own).toBe(eps);
+    expect(inForm(model, linear()).native).toBe(native);
   });
 
   it("reads its prediction by the rows of its own form, at that time", () => {

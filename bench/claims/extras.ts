@@ -3,12 +3,12 @@ import { existsSync } from "node:fs";
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { logSnr } from "../../src/core/index.ts";
+import { fromConstants } from "../../src/nn/params.ts";
 import type { Compared } from "../../src/node/compare.ts";
 import type { Context } from "../../src/node/context.ts";
 import { readJson, readSafetensors, writeJson } from "../../src/node/files.ts";
 import { loadModel } from "../../src/node/models.ts";
 import { columnsOf, writeShard } from "../../src/node/pairShards.ts";
-import { fromConstants } from "../../src/nn/params.ts";
 import { fold, key, permutation } from "../../src/random.ts";
 import { sampleAll, sampler } from "../../src/run/sample.ts";
 import { solverByName } from "../../src/solvers/index.ts";
@@ -71,6 +71,9 @@ export async function matchedForms(context: Context): Promise<number> {
     ends.push(x.map((v) => v / alpha));
   }
   let most = 0;
-  for (const other of ends.slice(1)) other.forEach((v, i) => (most = Math.max(most, Math.abs(v - ends[0][i]))));
+  for (const other of ends.slice(1))
+    other.forEach((v, i) => {
+      most = Math.max(most, Math.abs(v - ends[0][i]));
+    });
   return most;
 }

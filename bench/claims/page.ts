@@ -1,7 +1,6 @@
 // docs/claims.md, from the results.
-import { copyFile, mkdir } from "node:fs/promises";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { afterwards } from "./afterwards.ts";
+import { rdTable } from "./rdTable.ts";
 import type { Part, Verdict } from "./verdict.ts";
 
 export interface Result {
@@ -9,7 +8,9 @@ export interface Result {
   readonly claim: string;
   readonly verdict: Verdict;
   readonly seeds: readonly number[];
-  readonly budget: object;
+  readonly budget: { readonly images: number; readonly batch: number };
+  /** Samples behind every number. */
+  readonly samples: number;
   readonly device: string;
   readonly library: string;
   readonly numbers: {
@@ -19,94 +20,97 @@ export interface Result {
   };
   readonly caveat: string;
   readonly note: string;
+  /** Names of pictures in docs/images. */
+  readonly pictures: readonly string[];
 }
 
-/** The page; pictures of the comparisons are copied beside it. */
-export async function pageOf(results: readonly Result[], runs: string): Promise<string> {
-  await mkdir("docs/images/claims", { recursive: true });
-  const pictures = new Map<string, string[]>();
-  for (const { id } of results) {
-    const found = [];
-    for (const name of ["sliced-wasserstein", "curves", "samples"]) {
-      const from = join(runs, `report-${id}`, `${name}.png`);
-      const to = `images/claims/${id}-${name}.png`;
-      if (existsSync(from)) await copyFile(from, join("docs", to));
-      if (existsSync(join("docs", to)) && (name !== "samples" || withSamples.has(id))) found.push(to);
-    }
-    pictures.set(id, found);
-  }
-  const overview = results.map(({ id, claim, verdict }) => `| [${id}](#${id.toLowerCase()}) | ${claim} | ${verdict} |`);
-  return `${intro}
-| | claim | verdict |
+export function pageOf(results: readonly Result[]): string {
+  if (results.length === 0) return unrun;
+  const overview = results.map(
+    ({ id, claim, verdict }) => `| [${id}](#${id.toLowerCase()}) | ${claim} | **${verdict}** |`,
+  );
+  return `${intro(results)}
+| | claim | here |
 |---|---|---|
 ${overview.join("\n")}
 
 ${disagreement(results)}
-${results.map((result) => section(result, pictures.get(result.id) ?? [])).join("\n")}`;
+${rdTable(results)}
+${results.map(section).join("\n")}`;
 }
 
-/** Claims whose samples are shown too. */
-const withSamples = new Set(["C1", "C7", "C12"]);
+const grouped = (n: number) => n.toLocaleString("en-US");
 
-const intro = `# Who is right: the two papers' claims in the plane
+const unrun = "# Who is right\n\nNothing was run yet: `npm run claims`.\n";
 
-Made by \`npm run claims\`; the numbers are in [bench/claims/results](../bench/claims/results), and \`npm run claims -- C7\` does
-one claim alone. Each claim is a plan for \`fewstep compare\`: methods under one budget from one teacher per seed, measured alike
-by the sliced Wasserstein distance of 2,000 samples to points that nobody has seen. The budget and three seeds were set
-before anything was run, and so were the rules: "a is nearer than b" holds where the 95 % interval (Student's t, over seeds) of
-ln(b/a) lies above 0, does not hold where it lies below, and is undecided where it contains 0. A claim holds where all of its
-parts do, and does not where one does not. With three seeds intervals are wide; "undecided" says that these runs cannot tell.
+function intro(results: readonly Result[]): string {
+  const [one] = results;
+  const { budget, samples, seeds, device } = one;
+  return `# Who is right: the two papers' claims in the plane
 
-This is a plane with two moons and a network of a few thousand weights, not Stable Diffusion: what holds here is about the
-methods' mathematics, and what does not hold here may need images, guidance or scale.
+PeRFlow and Rectified Diffusion disagree. Here fourteen claims of theirs, each as a plan for [\`fewstep compare\`](compare.md): methods
+under one budget (${grouped(budget.images)} images in batches of ${budget.batch}) from one teacher per seed (seeds ${seeds.join(", ")}), measured alike
+by the sliced Wasserstein distance of ${grouped(samples)} samples to points that nobody was trained on, and, called endpoint, by the rms distance
+to where the teacher's 50 steps end from the same noise. Made by \`npm run claims\` (\`npm run claims -- C7\` does one alone) on ${device}; the
+numbers, seed by seed, are in [bench/claims/results](../bench/claims/results).
+
+Budget, seeds and rules were set before anything was run. "a is nearer than b" holds where the 95 % interval (Student's t over the
+seeds) of the mean of ln(b/a) lies above 0, does not hold where it lies below, and is undecided where it contains 0; a limit has to be kept
+in every seed, and fails where it is kept in none. A claim holds where all of its parts do, and does not where one does not. Controls have
+no say in the verdict: they look at what else could explain it. With three seeds intervals are wide: "undecided" says that these runs cannot
+tell.
+
+This is a plane with two moons and networks of a few thousand weights, not Stable Diffusion: what holds here is about the methods'
+mathematics, and what does not hold here may need images, guidance or scale.
 `;
+}
 
 function disagreement(results: readonly Result[]): string {
   const c1 = results.find(({ id }) => id === "C1");
   const c7 = results.find(({ id }) => id === "C7");
   if (!c1 || !c7) return "";
-  const ratio = (part: Part | undefined) => String(part?.numbers.ratio ?? "–");
+  const ratio = ({ numbers: { ratio, interval } }: Part) => `${ratio} (${(interval as number[]).join(" to ")})`;
   const [rf] = c1.numbers.parts;
-  const [snr] = c1.numbers.controls;
+  const snr = c1.numbers.controls[0];
   const [pathEps, pathEnd, lossChord, lossFirst] = c7.numbers.controls;
   return `## Where the papers disagree
 
-Rectified Diffusion says that straight paths are not what helps, retraining on the teacher's pairs is; PeRFlow makes paths
-straight, window by window. Measured at one step, rectified flow's distance to the data is ${ratio(rf)} times Rectified
-Diffusion's where its network has to learn a new form and a new prediction, and ${ratio(snr)} times where it stays as it is and is
-only asked at equal SNR. In windows, at four steps and equal loss, the distance of the chord is ${ratio(pathEps)} times that
-of the first-order path with the loss in eps, and ${ratio(pathEnd)} times with the loss at the window's end; at equal path, the
-distance with the loss in eps is ${ratio(lossChord)} times that with the loss at the window's end on the chord, and ${ratio(lossFirst)}
-times on the first-order path. The intervals stand below: where one contains 1, these runs do not tell the two apart.
+Rectified Diffusion says that straight paths are not what helps, retraining on the teacher's pairs is; PeRFlow makes paths straight, window
+by window. At one step, and with 95 % intervals, rectified flow's distance to the data is ${ratio(rf)} times Rectified Diffusion's where its
+network has to learn a new form and a new prediction, and ${ratio(snr)} times where it keeps both and is only asked at equal SNR. The
+difference between the two numbers is not straightness. In four windows and at four steps the distance of the chord is ${ratio(pathEps)}
+times that of the first-order path with the loss in eps, and ${ratio(pathEnd)} times with the loss at the window's end. At equal path,
+the distance with the loss in eps is ${ratio(lossChord)} times that with the loss at the window's end on the chord, and ${ratio(lossFirst)} times on
+the first-order path. Where an interval contains 1, these runs do not tell the two apart.
 `;
 }
 
-function section({ id, claim, verdict, caveat, note, numbers, seeds, budget, device }: Result, images: readonly string[]): string {
+function section({ id, claim, verdict, caveat, note, numbers, pictures }: Result): string {
   const { head, lines } = numbers.table;
-  const line = (part: Part) => {
-    const { ratio, interval, values, limit } = part.numbers as Record<string, unknown>;
-    const shown =
-      ratio === undefined
-        ? `${(values as number[]).map((v) => Number(v).toPrecision(3)).join(", ")} (limit ${String(limit)})`
-        : `${String(ratio)} [${(interval as number[]).join(", ")}]`;
-    return `| ${part.says} | ${shown} | ${part.verdict} |`;
-  };
+  const later = afterwards[id];
   return `## ${id}
 
-**${claim}** Verdict: **${verdict}**.
+**${claim}** Here: **${verdict}**.
 
 ${caveat} ${note}
-
+${later ? `\nLooked at afterwards: ${later}\n` : ""}
 | | ratio [95 % interval], or each seed | |
 |---|---|---|
-${[...numbers.parts, ...numbers.controls].map(line).join("\n")}
+${[...numbers.parts, ...numbers.controls].map(partLine).join("\n")}
 
 | ${head.join(" | ")} |
 |${head.map(() => "---").join("|")}|
 ${lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n")}
 
-Seeds ${seeds.join(", ")}; budget ${Object.entries(budget).map(([k, v]) => `${k} ${Number(v).toLocaleString("en-US")}`).join(", ")}; ${device}.
-
-${images.map((path) => `![${id}](${path})`).join("\n")}
+${pictures.map((name) => `![${id}](images/${name}.png)`).join("\n")}
 `;
+}
+
+function partLine({ says, verdict, numbers }: Part): string {
+  const { ratio, interval, values, limit } = numbers as Record<string, unknown>;
+  const shown =
+    ratio === undefined
+      ? `${(values as number[]).map((v) => Number(v).toPrecision(3)).join(", ")} (limit ${String(limit)})`
+      : `${String(ratio)} [${(interval as number[]).join(", ")}]`;
+  return `| ${says} | ${shown} | ${verdict} |`;
 }

@@ -27,7 +27,17 @@ const BATCH = 128;
 export const IMAGES = 600 * BATCH;
 
 const teacher = {
-  train: { form: "vp", network: "mlp", width: 64, depth: 3, images: 800 * 256, batch: 256, lr: 2e-3, ema: 0.99, warmup: 50 },
+  train: {
+    form: "vp",
+    network: "mlp",
+    width: 64,
+    depth: 3,
+    images: 800 * 256,
+    batch: 256,
+    lr: 2e-3,
+    ema: 0.99,
+    warmup: 50,
+  },
 };
 export const moons = { data: "toy:moons", teacher } as const;
 export const labeled = { data: "toy:moons+classes", teacher } as const;
@@ -46,9 +56,22 @@ export const common = {
   options: { batch: BATCH },
 } as const;
 
+/** As `fewstep compare` takes it. */
+export const planOf = (plan: Claimed) => ({
+  ...common,
+  curve: 0,
+  ...plan,
+  options: { ...common.options, ...plan.options },
+});
+
 const pairs = { pairs: 4096, "teacher-steps": 25 };
 const windows = { "teacher-steps": 4, "teacher-solver": "dpm++2m" };
-const entry = (method: string, name: string, options: Record<string, unknown> = {}, more: Partial<Entry> = {}): Entry => ({
+const entry = (
+  method: string,
+  name: string,
+  options: Record<string, unknown> = {},
+  more: Partial<Entry> = {},
+): Entry => ({
   method,
   name,
   options,
@@ -60,11 +83,14 @@ export const RF = entry("reflow", "RF, naive start", { ...pairs, start: "naive" 
 export const RF_SNR = entry("reflow", "RF, SNR-matched", { ...pairs, start: "snr-matched" });
 export const INSTAFLOW = entry("instaflow", "InstaFlow", { ...pairs, start: "naive" });
 export const RD_CD = entry("rectified-diffusion-cd", "RD (CD)", pairs);
-export const CD = entry("rectified-diffusion-cd", "CD of the teacher", { ...pairs, rectify: 0 });
+export const CD = entry("rectified-diffusion-cd", "CD of the teacher", { rectify: 0 });
 export const PERFLOW = entry("perflow", "PeRFlow", windows);
 export const PERFLOW_END = entry("perflow", "chord, end loss", { ...windows, weight: "end" });
 export const PHASED = entry("rectified-diffusion-phased", "RD (Phased)", windows);
-export const PHASED_EPS = entry("rectified-diffusion-phased", "first order, eps loss", { ...windows, weight: "uniform" });
+export const PHASED_EPS = entry("rectified-diffusion-phased", "first order, eps loss", {
+  ...windows,
+  weight: "uniform",
+});
 export const DIFF_EPS = entry("perflow", "diff_eps", { ...windows, predict: "diff_eps" });
 export const VELOCITY = entry("perflow", "velocity", { ...windows, predict: "velocity" });
 export const LCM = entry("lcm", "LCM");
@@ -76,5 +102,5 @@ const fresh = "fresh?width=64&depth=3";
 export const onForm = (form: string): Entry =>
   entry("rectified-diffusion", form, pairs, { teacher: exact(form, "x0"), student: fresh });
 export const onTable = (name: string, form: string, options: Record<string, unknown>): Entry =>
-  entry("rectified-diffusion", name, { ...pairs, "distance-scale": 1e-3, ...options }, { teacher: exact(form, "eps"), student: fresh });
+  entry("rectified-diffusion", name, { ...pairs, ...options }, { teacher: exact(form, "eps"), student: fresh });
 export const named = (one: Entry, name: string, more: Partial<Entry> = {}): Entry => ({ ...one, ...more, name });

@@ -1,7 +1,7 @@
 // npm run claims -- [C1 C2 …]: runs what is missing for the claims, and writes bench/claims/results/C<n>.json, docs/claims.md
 // and its pictures. Runs are kept in runs/claims, so it can be stopped and goes on.
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { writeAtomic } from "../../src/node/atomic.ts";
 import { tableOf } from "../../src/node/compare/report.ts";
@@ -14,11 +14,15 @@ import { version } from "../../src/version.ts";
 import { type Claim, claims, type Found } from "./claims.ts";
 import { matchedForms, shuffledPairs } from "./extras.ts";
 import { pageOf, type Result } from "./page.ts";
-import { common, IMAGES, named, RD } from "./plans.ts";
+import { common, IMAGES, named, planOf, RD } from "./plans.ts";
 import { together } from "./verdict.ts";
 
 const RUNS = "runs/claims";
 const RESULTS = "bench/claims/results";
+const PICTURES = "docs/images";
+/** Claims whose curves, and whose samples, are shown too. */
+const withCurves = new Set(["C2", "C6", "C10"]);
+const withSamples = new Set(["C1", "C7", "C12"]);
 const context: Context = {
   report: silent,
   runtime: nodeRuntime({ threads: 1 }),
@@ -28,11 +32,9 @@ const context: Context = {
 const say = (text: string) => process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`);
 
 async function run(plan: Claim["plans"][number], more: object = {}, suffix = ""): Promise<Compared> {
-  const json = { ...common, curve: 0, ...plan, options: { ...common.options, ...plan.options }, ...more };
+  const json = { ...planOf(plan), ...more };
   const out = `${RUNS}/report-${plan.title}${suffix}`;
-  const done = await comparePlan(json, { file: plan.title, out, runs: RUNS, force: false }, context);
-  if (!done) throw new Error("A comparison gave nothing.");
-  return done;
+  return comparePlan(json, { file: plan.title, out, runs: RUNS, force: false }, context);
 }
 
 async function foundFor(claim: Claim): Promise<Found> {
@@ -61,12 +63,27 @@ async function settle(claim: Claim): Promise<Result> {
     verdict: together(parts),
     seeds: [...first.plan.seeds],
     budget: { images: IMAGES, batch: common.options.batch },
+    samples: common.n,
     device: `${context.runtime.device}, 1 thread`,
     library: version,
     numbers: { parts, controls, table: tableOf(rows, common.metrics) },
     caveat: claim.caveat,
     note: claim.note,
+    pictures: await pictures(claim),
   };
+}
+
+/** Copies the pictures of a claim's first plan beside the page. */
+async function pictures({ id, plans: [plan] }: Claim): Promise<string[]> {
+  const names = [
+    "sliced-wasserstein",
+    ...(withCurves.has(id) ? ["curves"] : []),
+    ...(withSamples.has(id) ? ["samples"] : []),
+  ];
+  await mkdir(PICTURES, { recursive: true });
+  for (const name of names)
+    await copyFile(join(RUNS, `report-${plan.title}`, `${name}.png`), join(PICTURES, `claims-${id}-${name}.png`));
+  return names.map((name) => `claims-${id}-${name}`);
 }
 
 const asked = process.argv.slice(2);
@@ -92,4 +109,4 @@ for (const { id } of claims) {
   const file = join(RESULTS, `${id}.json`);
   if (existsSync(file)) results.push(JSON.parse(await readFile(file, "utf8")) as Result);
 }
-await writeAtomic("docs/claims.md", await pageOf(results, RUNS));
+await writeAtomic("docs/claims.md", pageOf(results));

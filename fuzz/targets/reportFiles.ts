@@ -2,6 +2,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { readPlan } from "../../src/node/compare/plan.ts";
+import { problemsOf } from "../../src/node/compare/planSchema.ts";
 import { finishedSchema, numbersSchema, storedIn } from "../../src/node/compare/stored.ts";
 import { claimReport } from "../../src/node/reportFolder.ts";
 import type { Json } from "../mutate.ts";
@@ -111,7 +112,8 @@ const plan = async (): Promise<Target> => ({
   },
   read(input) {
     const value = Object(read(input)) as Record<string, unknown>;
-    const { plan: found, entries } = readPlan(value, "plan.json");
+    const { plan: found, entries, problems } = readPlan(value, "plan.json");
+    if (problems.length > 0) throw problemsOf("plan.json", problems);
     const given = Object.fromEntries(Object.entries(value).filter(([key]) => key !== "methods"));
     const same = Object.fromEntries(Object.keys(given).map((key) => [key, (found as Record<string, unknown>)[key]]));
     const asked = (value.methods as Json[]).map((entry) => (typeof entry === "string" ? { method: entry } : entry));

@@ -143,7 +143,9 @@ const runInfo = async (): Promise<Target> => ({
   read: (files) =>
     inFolder(files, async (folder) => {
       const { text, fields } = await describePath(folder);
-      const raw = text.split("\n").flatMap((said) => unclear(said) ?? (/\bNaN (images|parameters)|of step NaN/.test(said) ? "NaN" : []))[0];
+      const raw = text
+        .split("\n")
+        .flatMap((said) => unclear(said) ?? (/\bNaN (images|parameters)|of step NaN/.test(said) ? "NaN" : []))[0];
       if (raw !== undefined) return `it says ${raw}: ${text.slice(0, 200)}`;
       const { method, ...rest } = Object(fields.options) as Record<string, unknown>;
       const given = JSON.parse(new TextDecoder().decode(files["options.json"])) as Record<string, unknown>;

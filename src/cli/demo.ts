@@ -38,7 +38,7 @@ const recipe = {
 } as const;
 /** Steps of the teacher that count as the truth; guided, each is two evaluations. */
 const MANY = 50;
-const SAMPLES = 512;
+const SAMPLES = 1024;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({

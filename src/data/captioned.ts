@@ -79,7 +79,7 @@ async function captionsOf(
   for (const file of files)
     if (file === METADATA || file.endsWith(`/${METADATA}`))
       for (const [name, caption] of metadata(
-        decode(await source.read(file, largestMetadata)),
+        new TextDecoder().decode(await source.read(file, largestMetadata)),
         `${source.name}/${file}`,
       )) {
         const full = `${file.slice(0, -METADATA.length)}${name}`;

@@ -53,7 +53,7 @@ export function describeFolder({
   const kind = typeof unet === "object" && unet !== null && "_class_name" in unet ? unet._class_name : "UNet2DModel";
   if (kind !== "UNet2DModel")
     throw new Error(
-      `${name} holds a ${typeof kind === "string" ? kind.slice(0, 80) : show(kind)}; only folders with a UNet2DModel can be trained or sampled here.`,
+      `${name} holds a ${typeof kind === "string" ? kind.slice(0, 80) : show(kind)}; only folders with a UNet2DModel can be trained or sampled here.${kind === "UNet2DConditionModel" ? " Pictures from prompts: fewstep generate; a few-step student: fewstep accelerate, with the folder's path and captioned --data." : ""}`,
     );
   const network = named(`${name}/unet/config.json`, () => buildNetwork({ family: "unet2d", config: unet }));
   if (network.family === "unet2d" && network.config.in_channels !== network.config.out_channels)

@@ -100,7 +100,8 @@ export function schedulerOf({
     const { length: T } = cumulative(form);
     if (timeInput.scale !== T || timeInput.offset !== -1 || timeInput.normalize)
       return "its network is told other times than its table's timesteps";
-    return { config: { ...config, num_train_timesteps: T, ...table }, notes: [] };
+    // A table ends at its first entry, short of the data.
+    return { config: { ...config, set_alpha_to_one: false, num_train_timesteps: T, ...table }, notes: [] };
   }
   if (spec.kind !== "vp" && spec.kind !== "cosine")
     return spec.kind === "chord"

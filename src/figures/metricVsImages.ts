@@ -1,6 +1,6 @@
 // A metric over training, by images seen: one panel per number of steps, a line per method, bars for the seeds' deviation.
 import * as Plot from "@observablehq/plot";
-import { type FigureContext, logTicks, type Panel, palette, renderSheet } from "./sheet.ts";
+import { type FigureContext, logTicks, type Panel, renderSheet, seriesStyle } from "./sheet.ts";
 
 export interface ImagesSeries {
   readonly name: string;
@@ -19,7 +19,7 @@ export interface MetricVsImages {
 export function metricVsImages(figure: MetricVsImages, context: FigureContext): string {
   const { metric, better, title, subtitle } = figure;
   const names = [...new Set(figure.panels.flatMap(({ series }) => series.map(({ name }) => name)))];
-  const color = (name: string) => palette[names.indexOf(name) % palette.length];
+  const styleOf = (name: string) => seriesStyle(names.indexOf(name));
   const panels = figure.panels.map(({ title, series }): Panel => {
     const all = series.flatMap(({ points }) => points);
     const values = all.map(({ value }) => value);
@@ -27,15 +27,16 @@ export function metricVsImages(figure: MetricVsImages, context: FigureContext): 
     const wide = low > 0 && high > 8 * low;
     const marks: Plot.Markish[] = [Plot.gridY({ strokeOpacity: 0.12 })];
     for (const { name, points } of series) {
+      const { color, dash } = styleOf(name);
       const bars = points.flatMap(({ images, value, deviation }) =>
         deviation
           ? [{ images, low: Math.max(wide ? low / 1.3 : -1e300, value - deviation), high: value + deviation }]
           : [],
       );
       marks.push(
-        Plot.ruleX(bars, { x: "images", y1: "low", y2: "high", stroke: color(name), strokeOpacity: 0.6 }),
-        Plot.lineY(points, { x: "images", y: "value", stroke: color(name), strokeWidth: 2 }),
-        Plot.dot(points, { x: "images", y: "value", r: 2.5, fill: color(name) }),
+        Plot.ruleX(bars, { x: "images", y1: "low", y2: "high", stroke: color, strokeOpacity: 0.6 }),
+        Plot.lineY(points, { x: "images", y: "value", stroke: color, strokeWidth: 2, strokeDasharray: dash }),
+        Plot.dot(points, { x: "images", y: "value", r: 2.5, fill: color }),
       );
     }
     return {
@@ -57,6 +58,6 @@ export function metricVsImages(figure: MetricVsImages, context: FigureContext): 
       },
     };
   });
-  const legend = names.map((name) => ({ name, color: color(name), kind: "line" }) as const);
+  const legend = names.map((name) => ({ name, color: styleOf(name).color, kind: styleOf(name).kind }));
   return renderSheet({ title, subtitle, legend, panels }, context);
 }

@@ -1,6 +1,6 @@
 // A metric over the number of network evaluations per sample: the teacher grey and dashed, students in color.
 import * as Plot from "@observablehq/plot";
-import { type FigureContext, grey, logTicks, palette, renderSheet } from "./sheet.ts";
+import { type FigureContext, grey, logTicks, renderSheet, type SeriesStyle, seriesStyle } from "./sheet.ts";
 
 export interface NfeSeries {
   readonly name: string;
@@ -24,7 +24,8 @@ export function metricVsNfe({ metric, better, title, subtitle, series }: MetricV
   let next = 0;
   const styled = series.map((one) => {
     const teacher = one.role === "teacher";
-    return { ...one, teacher, color: teacher ? grey : palette[next++ % palette.length] };
+    const style: SeriesStyle = teacher ? { color: grey, kind: "dashed", dash: "6 3" } : seriesStyle(next++);
+    return { ...one, ...style };
   });
   const all = styled.flatMap(({ points }) => points);
   const values = all.map(({ value }) => value);
@@ -35,9 +36,8 @@ export function metricVsNfe({ metric, better, title, subtitle, series }: MetricV
   const floor = wide ? Math.min(low, ...ends.filter((end) => end > 0)) / 1.3 : Number.NEGATIVE_INFINITY;
   const steps = [...new Set(all.map(({ nfe }) => nfe))].sort((a, b) => a - b);
   const marks: Plot.Markish[] = [Plot.gridY({ strokeOpacity: 0.12 })];
-  for (const { points, color, teacher } of styled) {
+  for (const { points, color, dash } of styled) {
     const sorted = [...points].sort((a, b) => a.nfe - b.nfe);
-    const dash = teacher ? "6 3" : undefined;
     const bars = sorted.flatMap(({ nfe, value, deviation }) =>
       deviation ? [{ nfe, low: Math.max(floor, value - deviation), high: value + deviation }] : [],
     );
@@ -71,9 +71,7 @@ export function metricVsNfe({ metric, better, title, subtitle, series }: MetricV
     },
     marks,
   };
-  const legend = styled.map(
-    ({ name, color, teacher }) => ({ name, color, kind: teacher ? "dashed" : "line" }) as const,
-  );
+  const legend = styled.map(({ name, color, kind }) => ({ name, color, kind }));
   return renderSheet(
     { title: title ?? `${metric} by number of steps`, subtitle, legend, panels: [{ options }] },
     context,

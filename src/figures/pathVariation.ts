@@ -31,7 +31,7 @@ const floor = 1e-6;
 export function pathVariation({ title = "Paths", subtitle, series }: PathVariation, context: FigureContext): string {
   const paths = pathPanels({ panels: series });
   let next = 1;
-  const styled = series.map((one) => ({ ...one, color: one.role === "teacher" ? grey : palette[++next] }));
+  const styled = series.map((one) => ({ ...one, color: one.role === "teacher" ? grey : palette[++next % palette.length] }));
   const edges = [...new Set(series.flatMap((one) => (one.edges ?? []).filter((t) => t > 1e-6 && t < 1 - 1e-6)))];
   const values = series.flatMap(({ variation, within = [] }) =>
     [variation, ...within].flat().map(({ value }) => value),

@@ -11,7 +11,7 @@ export interface LegendItem {
   readonly name: string;
   readonly color: string;
   /** Default "line". */
-  readonly kind?: "line" | "dashed" | "dot" | "ring";
+  readonly kind?: "line" | "dashed" | "dotted" | "dot" | "ring";
 }
 
 export interface Sheet {
@@ -28,7 +28,18 @@ export interface FigureContext {
 
 /** Colors of series in order; grey is for the teacher and for references. */
 export const palette = ["#4269d0", "#ff725c", "#3ca951", "#a463f2", "#efb118", "#6cc5b0", "#9c6b4e", "#ff8ab7"];
+const dotted = "2 3";
 export const grey = "#71717a";
+/** How a series looks: more than there are colors are dotted. */
+export function seriesStyle(index: number): SeriesStyle {
+  const color = palette[index % palette.length];
+  return index < palette.length ? { color, kind: "line" } : { color, kind: "dotted", dash: dotted };
+}
+export interface SeriesStyle {
+  readonly color: string;
+  readonly kind: NonNullable<LegendItem["kind"]>;
+  readonly dash?: string;
+}
 export const pale = "#d4d4d8";
 const ink = "#18181b";
 const font = "system-ui, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif";
@@ -79,7 +90,8 @@ export function renderSheet({ title, subtitle, legend = [], panels }: Sheet, { d
       const x = margin + widths.slice(0, i).reduce((a, b) => a + b + gap, 0);
       const { marginLeft: left = common.marginLeft, marginRight: right = common.marginRight } = panel.options;
       const middle = x + (left + widths[i] - right) / 2;
-      parts.push(text(middle, y, panel.title ?? "", 'font-size="14" font-weight="600" text-anchor="middle"'));
+      const title = fitted(panel.title ?? "", widths[i]);
+      parts.push(text(middle, y, title, 'font-size="14" font-weight="600" text-anchor="middle"'));
     });
   }
   plots.forEach((plot, i) => {
@@ -128,6 +140,7 @@ function swatch({ name, color, kind = "line" }: LegendItem, x: number, y: number
   const marks = {
     line: `${line} />`,
     dashed: `${line} stroke-dasharray="6 3" />`,
+    dotted: `${line} stroke-dasharray="${dotted}" />`,
     dot: `<circle cx="${x + 14}" cy="${y}" r="5" fill="${color}" />`,
     ring: `<circle cx="${x + 14}" cy="${y}" r="4.5" fill="white" stroke="${color}" stroke-width="2" />`,
   };
@@ -136,6 +149,14 @@ function swatch({ name, color, kind = "line" }: LegendItem, x: number, y: number
 
 const text = (x: number, y: number, content: string, attributes: string) =>
   `<text x="${x}" y="${y}" ${attributes}>${escapeXml(content)}</text>`;
+
+/** A panel's title without its middle where it would reach into the next panel's. */
+function fitted(title: string, width: number): string {
+  const most = Math.floor(width / (14 * 0.56));
+  return title.length <= most
+    ? title
+    : `${title.slice(0, Math.ceil(most / 2) - 1)}…${title.slice(-Math.floor(most / 2))}`;
+}
 
 /** No font metrics without a browser; 0.56 em is a little more than the average of common sans-serif fonts. */
 const textWidth = (content: string, size: number) => content.length * size * 0.56;

@@ -3,7 +3,8 @@ import * as z from "zod";
 import type { Dataset } from "../data/dataset.ts";
 import { type Checked, checkPlan } from "./compare/check.ts";
 import { costsOf, costTable } from "./compare/cost.ts";
-import { problemsOf, readPlan } from "./compare/plan.ts";
+import { readPlan } from "./compare/plan.ts";
+import { problemsOf } from "./compare/planSchema.ts";
 import { type Comparison, writeComparison } from "./compare/report.ts";
 import type { Row } from "./compare/results.ts";
 import { type Bench, benchOf } from "./compare/runs.ts";
@@ -11,6 +12,7 @@ import { compareAll } from "./compare/work.ts";
 import type { Context } from "./context.ts";
 import { sentence } from "./failure.ts";
 import { openData, readJson } from "./files.ts";
+import { loadModel } from "./models.ts";
 import { partOf, partText } from "./parts.ts";
 import { claimReport } from "./reportFolder.ts";
 import { force } from "./sample.ts";
@@ -77,13 +79,18 @@ async function openPlan(
   { file, runs }: Pick<ComparePlanOptions, "file" | "runs">,
   context: Context,
 ): Promise<{ readonly bench: Bench; readonly checked: readonly Checked[]; readonly reference: Dataset }> {
-  const { plan, entries } = readPlan(json, file);
+  const read = readPlan(json, file);
+  const { plan, problems } = read;
+  if (!read.data) throw problemsOf(file, problems);
   const opened = await Promise.all(
     (["train", plan.reference] as const).map((split) => openData(plan.data, { split })),
-  ).catch((error: unknown) => {
-    throw problemsOf(file, [`data: ${sentence(error)}`]);
+  ).catch(async (error: unknown) => {
+    const { teacher } = plan;
+    const lost = typeof teacher === "string" && read.teacher ? await loadModel(teacher).catch(sentence) : undefined;
+    const more = typeof lost === "string" ? [`teacher: ${lost}`] : [];
+    throw problemsOf(file, [...problems, `data: ${sentence(error)}`, ...more]);
   });
   const [data, reference] = opened;
   const bench = await benchOf({ plan, file, folder: runs, data, context });
-  return { bench, checked: await checkPlan(bench, entries), reference };
+  return { bench, checked: await checkPlan(bench, read), reference };
 }

@@ -1,5 +1,8 @@
 // What models lose with few steps, as a table, a report, charts and a grid on the same noise.
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import * as z from "zod";
+import { writeAtomic } from "./atomic.ts";
 import type { Context } from "./context.ts";
 import { endsOfTeacher, measureModel } from "./evaluation.ts";
 import { joinParts, makePart, type OpenedEvaluation } from "./evaluationParts.ts";
@@ -7,9 +10,11 @@ import { type ModelResult, type Report, writeReport } from "./evaluationReport.t
 import { UsageError } from "./failure.ts";
 import { type Measuring, measuring } from "./features.ts";
 import { openData } from "./files.ts";
+import { withMetrics } from "../run/modelCard.ts";
 import { loadModel, withClasses } from "./models.ts";
 import { partOf, partText } from "./parts.ts";
 import { claimReport } from "./reportFolder.ts";
+import { lastPart } from "./runDir.ts";
 import { force, samplingOptions } from "./sample.ts";
 
 const count = z.int().positive();
@@ -34,8 +39,12 @@ export const evaluateOptions = z.object({
     .optional()
     .describe(`${partText} It leaves sums beside --out, from which --join makes the report.`)
     .meta({ value: "i/n" }),
+  card: z.boolean().default(false).describe("Puts the numbers into the README.md of the models' folders, for hubs."),
   join: z.boolean().default(false).describe("Makes the report of all parts, without sampling again."),
-  features: z.string().default("auto").describe('What samples are compared by: "auto", "none" or an .onnx file.'),
+  features: z
+    .string()
+    .default("auto")
+    .describe('What samples are compared by: "auto", "none" or an .onnx file, with its conventions after a "?".'),
   out: z.string().default("evaluation").describe("Where report, charts and grid go.").meta({ value: "dir" }),
   force,
 });
@@ -68,6 +77,7 @@ export async function evaluateModels(o: EvaluateCommandOptions, context: Context
       : await measureAll(opened, o, measured, notes, context);
     const report = { results, protocol: measured?.protocol, notes };
     await writeReport(report, sampleShape, o, context);
+    if (o.card) await writeCards(report.results, data.name, context);
     return report;
   } finally {
     await measured?.dispose();
@@ -112,4 +122,15 @@ async function measureAll(
   for (const { loaded, role, guidance } of jobs)
     results.push(await measureModel(loaded, { role, guidance, measured, ends }, o, notes, context));
   return results;
+}
+
+/** Into the folders of fewstep's own models; what else was measured is named. */
+async function writeCards(results: readonly ModelResult[], data: string, { seed, report }: Context): Promise<void> {
+  for (const { name, path, guidance, evaluations } of results) {
+    const file = join(path, "README.md");
+    const readme = await readFile(file, "utf8").catch(() => "");
+    const written = withMetrics(readme, { model: name, data: lastPart(data), seed, guidance, rows: evaluations });
+    if (written === undefined) report.note(`${file} has no place for metrics, so it stays as it is.`);
+    else await writeAtomic(file, written);
+  }
 }

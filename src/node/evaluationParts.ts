@@ -144,7 +144,7 @@ const sumsOf = ({ steps, nfe, n, seconds, states, shown }: Evaluation): Sums => 
 async function writePart(file: string, all: PartSums, identity: Readonly<Record<string, string>>): Promise<void> {
   const tensors: Record<string, WritableTensor> = {};
   const put = (name: string, data: Float64Array | Float32Array, shape: readonly number[] = [data.length]) => {
-    tensors[name] = { shape: [...shape], data };
+    tensors[name] = { shape, data };
   };
   const numbers = all.map((evaluations, model) =>
     evaluations.map(({ features, endpoint: ends, shown, ...rest }) => {

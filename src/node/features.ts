@@ -1,6 +1,7 @@
 // What samples are compared by: the built-in classifier for digits, coordinates for points, or a network of one's own.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import * as z from "zod";
 import type { Dataset } from "../data/dataset.ts";
 import {
   addMoments,
@@ -25,6 +26,7 @@ import { openForeign } from "../runtime/foreign.ts";
 import type { Runtime } from "../runtime/index.ts";
 import { onnxruntime } from "../runtime/node.ts";
 import { type Context, checkInterrupt } from "./context.ts";
+import { queryOptions, splitQuery } from "./exact.ts";
 import { readJson } from "./files.ts";
 
 export interface Measuring {
@@ -36,6 +38,17 @@ export interface Measuring {
   readonly protocol: object;
   dispose(): Promise<void>;
 }
+
+/** How images become what a network of one's own takes: after the file's name, as in "inception.onnx?range=0..1&resize=bilinear". */
+const conventions = z.object({
+  range: z.enum(["-1..1", "0..1", "0..255", "imagenet"]).default("-1..1").describe("Of the pixels that it takes."),
+  resize: z
+    .enum(["bilinear-antialiased", "bilinear"])
+    .default("bilinear-antialiased")
+    .describe("Without antialiasing shrinking skips pixels, as older implementations do."),
+  rounded: z.boolean().default(true).describe("Whether samples are rounded to 8 bits first, as in an image file."),
+  size: z.int().positive().optional().describe("Height and width, where the file leaves them open."),
+});
 
 const assets = join(import.meta.dirname, "../../assets/mnist-classifier");
 
@@ -62,7 +75,7 @@ export async function featureMapOf(
 }
 
 /**
- * `wanted`: "auto", "none" or the path of an .onnx file with images in [-1, 1] as input. Undefined where there is nothing to compare by.
+ * `wanted`: "auto", "none" or the path of an .onnx file, with `conventions` after a "?". Undefined where there is nothing to compare by.
  * Throws an Error where the network does not fit the data.
  */
 export async function measuring(
@@ -118,16 +131,25 @@ export async function measuring(
   return { ...common, metrics: metrics as readonly Metric<Rows>[], notes: [] };
 }
 
-async function openFeatures(wanted: string, data: Dataset, runtime: Runtime): Promise<Features | undefined> {
+/** The network that samples are compared by; undefined where there is none. Throws an Error where it does not fit the data. */
+export async function openFeatures(wanted: string, data: Dataset, runtime: Runtime): Promise<Features | undefined> {
   if (wanted !== "auto") {
-    const bytes = await readFile(wanted).catch(() => {
-      throw new Error(`${wanted} cannot be read, expected an .onnx file for --features.`);
+    const { name: path, values } = splitQuery(wanted);
+    const { range, resize, rounded, size } = queryOptions(wanted, conventions, values);
+    const bytes = await readFile(path).catch(() => {
+      throw new Error(`${path} cannot be read, expected an .onnx file for --features.`);
     });
     const network = await openForeign(onnxruntime(), bytes).catch((cause: unknown) => {
       const why = cause instanceof Error ? cause.message : String(cause);
-      throw new Error(`${wanted} cannot be used for --features: ${why} Expected an .onnx file.`, { cause });
+      throw new Error(`${path} cannot be used for --features: ${why} Expected an .onnx file.`, { cause });
     });
-    return foreignFeatures(network, { name: wanted, images: data.shape, range: "-1..1" });
+    const options = { name: path, images: data.shape, range, rounded, antialias: resize === "bilinear-antialiased" };
+    return foreignFeatures(network, { ...options, ...(size ? { size: [size, size] } : {}) }).catch(
+      async (error: unknown) => {
+        await network.dispose();
+        throw error;
+      },
+    );
   }
   if (data.shape.join() !== "1,28,28") return undefined;
   const [model, card] = [await readFile(join(assets, "model.safetensors")), await readJson(join(assets, "card.json"))];

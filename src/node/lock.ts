@@ -6,7 +6,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import { brief } from "../core/show.ts";
+import { brief, plain, sentenceOf } from "../core/show.ts";
 
 export interface Lock {
   /** Removes the lock, if it is still this one. Further calls do nothing. */
@@ -148,7 +148,7 @@ async function refuseIfAlive(found: Found, folder: string, path: string, host: s
       `${folder} is locked by a process that has not written its name yet. Try again in ${WRITING / 1000} seconds, or ${remove}.`,
     );
   }
-  const who = `process ${holder.pid}${holder.command ? ` (fewstep ${brief(holder.command)})` : ""}`;
+  const who = `process ${holder.pid}${holder.command ? ` (fewstep ${sentenceOf(plain(holder.command), 200)})` : ""}`;
   if (holder.host !== host)
     throw new Error(
       `${folder} is in use by ${who} on the machine ${brief(holder.host, 60)}, which cannot be asked from here. If it has ended there, ${remove}.`,

@@ -6,11 +6,11 @@ import type { FrozenBase } from "../nn/lowRankNetwork.ts";
 import { WEIGHTS_FILE } from "../nn/onnxNetwork.ts";
 import { type ParamArray, type ParamSpec, unflatten } from "../nn/params.ts";
 import type { Card } from "../run/card.ts";
+import { modelReadme } from "../run/modelCard.ts";
 import { progressOf } from "../run/modelFile.ts";
 import { makeFolder, writeAtomic } from "./atomic.ts";
 import type { BaseWeights } from "./baseWeights.ts";
 import { writeJson, writeSafetensors } from "./files.ts";
-import { modelReadme } from "./modelCard.ts";
 import { CARD_FILE } from "./models.ts";
 
 /** In diffusers' names. */

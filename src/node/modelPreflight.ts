@@ -23,7 +23,10 @@ export interface ModelQuestion {
 }
 
 /** Yields findings as they are made. Throws an Error for a model that is damaged, UsageError for guidance that it cannot take. */
-export async function* preflightModel(o: ModelQuestion, { runtime }: Pick<Context, "runtime">): AsyncGenerator<Finding> {
+export async function* preflightModel(
+  o: ModelQuestion,
+  { runtime }: Pick<Context, "runtime">,
+): AsyncGenerator<Finding> {
   const one = await outlineModel(o.model);
   checkUntold(one);
   const { network, model, spec, sampler, notes } = one;
@@ -36,7 +39,9 @@ export async function* preflightModel(o: ModelQuestion, { runtime }: Pick<Contex
   yield {
     name: "model",
     ok: true,
-    text: [`${network.family}, ${parameters.toLocaleString("en-US")} parameters, samples of ${shape}`, ...notes].join("; "),
+    text: [`${network.family}, ${parameters.toLocaleString("en-US")} parameters, samples of ${shape}`, ...notes].join(
+      "; ",
+    ),
     fields: { family: network.family, parameters, shape: model.sampleShape },
   };
   const rows = (guidance === 1 ? 1 : 2) * o.batch;

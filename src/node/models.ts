@@ -11,6 +11,7 @@ import { flatten, fromConstants, type ParamMap, type ParamSpec, unflatten } from
 import { toParams } from "../nn/weights.ts";
 import type { Teacher } from "../recipes/recipe.ts";
 import { type BuiltModel, type Card, modelOf, parseCard, type SamplerSpec } from "../run/card.ts";
+import { modelReadme } from "../run/modelCard.ts";
 import { progressIn, progressOf } from "../run/modelFile.ts";
 import { nodeHasher } from "../runtime/node.ts";
 import { makeFolder, writeAtomic } from "./atomic.ts";
@@ -19,7 +20,6 @@ import { isExact, loadExact } from "./exact.ts";
 import { UsageError } from "./failure.ts";
 import { openSafetensors, readJson, readSafetensors, writeJson, writeSafetensors } from "./files.ts";
 import { folderSource } from "./folderSource.ts";
-import { modelReadme } from "./modelCard.ts";
 import { ONNX_FILE, readOnnx, writeOnnx } from "./onnxFiles.ts";
 
 export interface LoadedModel extends BuiltModel {

@@ -21,6 +21,7 @@ import { type BaseWeights, floats, weightsHash } from "./baseWeights.ts";
 import type { Context } from "./context.ts";
 import { hashOf } from "./delta/open.ts";
 import { type EncodeOptions, type Encoders, encodedData, resolutionOf } from "./encodedData.ts";
+import { UsageError, usage } from "./failure.ts";
 import { readJson } from "./files.ts";
 import { loader, nothingMerged, outlineGenerator } from "./generate/model.ts";
 import { type LoadedModel, plainSampler } from "./models.ts";
@@ -81,7 +82,7 @@ export async function openTextTeacher(o: TextTeacherOptions, context: Context): 
   const base: BaseWeights = { spec, read: (name) => floats(weights, name) };
   const plain = { model, network, timeInput, sampler: plainSampler };
   const start: Start = o.lowRank
-    ? lowRankStart(plain, spec, parts.unet.params, o.lowRank, o.seed)
+    ? usage(() => lowRankStart(plain, spec, parts.unet.params, o.lowRank!, o.seed))
     : { ...plain, spec, theta: flatten(spec, await arrays(weights, spec)), params: parts.unet.params };
   const loaded: LoadedModel = {
     ...{ network: start.network, model: start.model, timeInput, spec: start.spec, theta: start.theta, notes },
@@ -106,7 +107,7 @@ async function networkOf(parts: PipelineParts, open: Sessions, resolution: numbe
   const factor = factorOf(parts.vae);
   const levels = 2 ** (config.block_out_channels.length - 1);
   if (resolution !== undefined && resolution % (factor * levels) !== 0)
-    throw new RangeError(`--resolution is ${resolution}, expected a multiple of ${factor * levels} for this model.`);
+    throw new UsageError(`--resolution is ${resolution}, expected a multiple of ${factor * levels} for this model.`);
   const sample_size = resolution === undefined ? config.sample_size : resolution / factor;
   const { context, pooled } = await textConditions(open, parts, [null], {});
   await open.end("text");

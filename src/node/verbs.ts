@@ -4,9 +4,9 @@ import * as z from "zod";
 import type { Recipe, recipes } from "../recipes/index.ts";
 import type { Runtime } from "../runtime/index.ts";
 import { accelerateWith } from "./accelerate.ts";
-import { type AccelerateOptions, optionsOf, type own } from "./accelerateOptions.ts";
+import { type AccelerateOptions, type lowRankOptions, optionsOf, type own } from "./accelerateOptions.ts";
 import { type CallOptions, contextOf } from "./call.ts";
-import type { PlanInput } from "./compare/plan.ts";
+import type { PlanInput } from "./compare/planSchema.ts";
 import { type Compared, compareOptions, comparePlan } from "./compare.ts";
 import type { Context } from "./context.ts";
 import { evaluateModels, evaluateOptions } from "./evaluate.ts";
@@ -69,7 +69,10 @@ export type MethodName = Known["name"];
 export type MethodOptions<N extends MethodName> = z.input<Extract<Known, { readonly name: N }>["options"]>;
 
 /** What `accelerate` takes besides the method's own options. */
-export type AccelerateRequest = Omit<Input<typeof own>, "teacher" | "method"> & TrainingRequest & CallOptions;
+export type AccelerateRequest = Omit<Input<typeof own>, "teacher" | "method"> &
+  Input<typeof lowRankOptions> &
+  TrainingRequest &
+  CallOptions;
 
 /** Options of `sample`: see `fewstep sample --help`. */
 export type SampleRequest = z.input<typeof drawOptions> & CallOptions;

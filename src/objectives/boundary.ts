@@ -5,7 +5,7 @@ import type { Clock } from "../clock.ts";
 import type { Cond } from "../condition.ts";
 import { type Form, transfer, x0 } from "../core/index.ts";
 import { add, mul, type Tensor } from "../graph/index.ts";
-import type { Model } from "../model.ts";
+import { type Model, type TimeInput, timeLabel } from "../model.ts";
 
 /**
  * "jump": a DDIM step to the end of the trajectory, so f is the state there (PCM; no constant to choose).
@@ -20,8 +20,9 @@ export interface Boundary {
   readonly sigmaData: number;
 }
 
-/** (skip, out) at t, for trajectories that end at form.tMin; `label` is what the network is told for t. */
-function joined(form: Form, { kind, sigmaData }: Boundary, label: (t: number) => number) {
+/** (skip, out) at t, for trajectories that end at form.tMin. */
+function joined(form: Form, { kind, sigmaData }: Boundary, timeInput: TimeInput) {
+  const label = timeLabel(timeInput);
   return (t: number): readonly [skip: number, out: number] => {
     const [alpha, sigma] = form.at(t);
     if (kind === "lcm") {
@@ -48,10 +49,10 @@ function joined(form: Form, { kind, sigmaData }: Boundary, label: (t: number) =>
 export function endOf<P>(
   model: Model<P>,
   boundary: Boundary,
-  label: (t: number) => number,
+  timeInput: TimeInput,
 ): (p: P, x: Tensor, clock: Clock, cond: Cond) => Tensor {
   const { form, prediction } = model;
-  const coefficients = joined(form, boundary, label);
+  const coefficients = joined(form, boundary, timeInput);
   const column = (which: 0 | 1) => (t: number) => {
     const [skip, out] = coefficients(t);
     // At the end the state alone counts, and a prediction need say nothing of the data there.
@@ -71,8 +72,8 @@ export function endOf<P>(
 export function consistent<P>(
   model: Model<P>,
   boundary: { readonly kind: "edm" | "lcm"; readonly sigmaData: number },
-  label: (t: number) => number,
+  timeInput: TimeInput,
 ): Model<P> {
-  const f = endOf(model, boundary, label);
+  const f = endOf(model, boundary, timeInput);
   return { ...model, prediction: x0, own: model.own ?? model.prediction, boundary, apply: f };
 }

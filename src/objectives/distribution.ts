@@ -77,7 +77,6 @@ export interface Generator {
 export function generate({ model, times }: Generator, p: Params, noise: Tensor, cond: Cond, draws: Draws): Tensor {
   const { form } = model;
   const first = draws.clock("generator_t", (q) => times[Math.min(times.length - 1, Math.floor(q * times.length))]);
-  if (times.length === 1) return dataAt(model, p, draws.note("generator_input", noise), first, cond, draws);
   let state = noise;
   let input = noise;
   for (let k = 0; k + 1 < times.length; k++) {
@@ -88,8 +87,5 @@ export function generate({ model, times }: Generator, p: Params, noise: Tensor, 
     const here = first.column((time) => (time === times[k + 1] ? 1 : 0), state.shape.length);
     input = add(mul(state, here), mul(input, sub(1, here)));
   }
-  return dataAt(model, p, draws.note("generator_input", input), first, cond, draws);
+  return draws.note("generated", read(predict(model, p, draws.note("generator_input", input), first, cond), dataRow));
 }
-
-const dataAt = (model: Model<Params>, p: Params, x: Tensor, clock: Clock, cond: Cond, draws: Draws): Tensor =>
-  draws.note("generated", read(predict(model, p, x, clock, cond), dataRow));

@@ -36,7 +36,13 @@ export function rule(
   only: Readonly<Record<string, readonly (number | string)[]>> = {},
 ): Rule {
   const any = known.split(" ").filter((name) => name !== "");
-  return { attrs: { ...Object.fromEntries(any.map((name) => [name, booleans.includes(name) ? [0, 1] : ("any" as const)])), ...only }, apply };
+  return {
+    attrs: {
+      ...Object.fromEntries(any.map((name) => [name, booleans.includes(name) ? [0, 1] : ("any" as const)])),
+      ...only,
+    },
+    apply,
+  };
 }
 
 export function value({ inputs, node }: Call, i: number): Value {

@@ -15,6 +15,7 @@ import { startOf } from "../recipes/start.ts";
 import { CARD_FORMAT, type Card, describeModel } from "../run/card.ts";
 import { toConfig } from "../run/config.ts";
 import type { Done, Job, Schedule } from "../run/job.ts";
+import { modelReadme } from "../run/modelCard.ts";
 import { stagesOf } from "../run/outline.ts";
 import { randomWeights } from "../run/train.ts";
 import type { Runtime } from "../runtime/index.ts";
@@ -62,7 +63,7 @@ export interface MemoryRun {
   /** The lines of log.jsonl. */
   readonly log: readonly object[];
   /**
-   * The files of a run folder by their names: options.json, log.jsonl, model/card.json, model/model.safetensors. Those of the
+   * The files of a run folder by their names: options.json, log.jsonl, model/ with card.json, model.safetensors and README.md. Those of the
    * model only after the first checkpoint.
    */
   files(): Readonly<Record<string, Uint8Array>>;
@@ -126,7 +127,13 @@ export async function memoryRun(o: MemoryRunOptions): Promise<MemoryRun> {
       return {
         "options.json": json({ ...command, ...toConfig({ ...shown, seed }) }),
         "log.jsonl": text(store.lines.map((line) => `${JSON.stringify(line)}\n`).join("")),
-        ...(kept ? { "model/card.json": json(kept.model.card), "model/model.safetensors": kept.weights() } : {}),
+        ...(kept
+          ? {
+              "model/card.json": json(kept.model.card),
+              "model/model.safetensors": kept.weights(),
+              "model/README.md": text(modelReadme(kept.model.card)),
+            }
+          : {}),
       };
     },
   };

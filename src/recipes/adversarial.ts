@@ -14,7 +14,9 @@ import {
   evenly,
   idle,
   idleScale,
+  needing,
   option,
+  pairsOf,
   passes,
   smallTraining,
   stageOf,
@@ -52,11 +54,10 @@ export const adversarial = recipe({
     points: { ...smallTraining.points, teacherSteps: 32, pairs: 16384, images: 409600 },
     images: { ...smallTraining.images, teacherSteps: 20, pairs: 4096, images: 9600 },
   },
-  needs: (o) => [
-    ...(o.gan > 0 ? (["data", "features", "weights"] as const) : []),
-    "pairs",
-    ...(o.guidance === 1 ? [] : ["guidance" as const]),
-  ],
+  needs({ gan, guidance }) {
+    const judged = gan > 0;
+    return needing(judged && "data", judged && "features", judged && "weights", "pairs", guidance !== 1 && "guidance");
+  },
   teacherNfe: (o) => ({ perImage: o.gan > 0 ? 3 : 0, perPair: o.teacherSteps * passes(o.guidance) }),
   idle: (o) => ({
     ...idleScale(o),
@@ -98,14 +99,13 @@ export const adversarial = recipe({
         return draws.note("discriminator", discriminatorLoss(o.ganLoss, fake, real));
       },
     });
-    const { teacherSolver: solver, teacherSteps: steps, pairs, guidance } = o;
     yield stageOf(teacher, {
       name: "adversarial",
       model,
       players: [moves, ...(judge ? [critic(judge)] : [])],
       source: {
         ...(judge ? { data: "real_" } : {}),
-        pairs: { prefix: "", teacher, guidance, solver, steps, pairs },
+        pairs: pairsOf(teacher, o),
       },
       sampler: evenly([1]),
       ...(judge ? { watch: ["discriminator"], nothing: { discriminator: knowsNothing(o.ganLoss) } } : {}),

@@ -9,7 +9,18 @@ import { type Boundary, consistent, endOf } from "../objectives/boundary.ts";
 import { consistency as consistencyLoss } from "../objectives/consistency.ts";
 import { read } from "../pair.ts";
 import { solve } from "../solve.ts";
-import { distanceOf, evenly, idle, idleScale, option, passes, smallTraining, stageOf, student } from "./parts.ts";
+import {
+  distanceOf,
+  evenly,
+  idle,
+  idleScale,
+  needing,
+  option,
+  passes,
+  smallTraining,
+  stageOf,
+  student,
+} from "./parts.ts";
 import { type Idle, recipe, STUDENT, type Stage, type Start } from "./recipe.ts";
 
 export const consistencyOptions = {
@@ -38,8 +49,7 @@ export function follow(
   const { model, params, timeInput } = start;
   const { form } = model;
   const boundary: Boundary = { kind: o.boundary, sigmaData: o.sigmaData };
-  const label = (t: number) => timeInput.scale * t + timeInput.offset;
-  const loss = consistencyLoss(endOf(model, boundary, label), distanceOf(o));
+  const loss = consistencyLoss(endOf(model, boundary, timeInput), distanceOf(o));
   const asked = guided(model, o.guidance);
   const player = student(
     start,
@@ -61,7 +71,7 @@ export function follow(
     o.target === "average" ? { averages: { target: o.targetDecay } } : {},
   );
   const { kind, sigmaData } = boundary;
-  const sampled = kind === "jump" ? model : consistent(model, { kind, sigmaData }, label);
+  const sampled = kind === "jump" ? model : consistent(model, { kind, sigmaData }, timeInput);
   return stageOf(start, { ...stage, model: sampled, players: [player], source: { data: "" } });
 }
 
@@ -83,7 +93,7 @@ export const consistency = recipe({
     points: { ...smallTraining.points, grid: 40, targetDecay: 0.95, images: 614400 },
     images: { ...smallTraining.images, grid: 8, targetDecay: 0.9, images: 16_000 },
   },
-  needs: (o) => ["data", ...(o.guidance === 1 ? [] : ["guidance" as const])],
+  needs: (o) => needing("data", o.guidance !== 1 && "guidance"),
   teacherNfe: (o) => ({ perImage: o.distill ? passes(o.guidance) : 0, perPair: 0 }),
   idle: (o) => ({
     ...idleScale(o),

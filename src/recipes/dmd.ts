@@ -13,7 +13,19 @@ import { dataRow, noiseRow, read } from "../pair.ts";
 import { fold } from "../random.ts";
 import { CRITIC, following, inside, joined, samplesOf, timesOf } from "./critics.ts";
 import { ownDiscriminator } from "./discriminator.ts";
-import { atTimes, evenly, idle, option, passes, smallTraining, stageOf, student, sumOf } from "./parts.ts";
+import {
+  atTimes,
+  evenly,
+  idle,
+  needing,
+  option,
+  pairsOf,
+  passes,
+  smallTraining,
+  stageOf,
+  student,
+  sumOf,
+} from "./parts.ts";
 import { type NetModel, type Player, recipe, STUDENT, type Table } from "./recipe.ts";
 
 const weight = (what: string, d: number) => z.number().nonnegative().default(d).describe(what);
@@ -66,11 +78,7 @@ export const dmd = recipe({
       images: 9600,
     },
   },
-  needs: (o) => [
-    ...(o.gan > 0 ? (["data", "features"] as const) : ["data" as const]),
-    ...(o.regression > 0 ? ["pairs" as const] : []),
-    ...(o.guidance === 1 ? [] : ["guidance" as const]),
-  ],
+  needs: (o) => needing("data", o.gan > 0 && "features", o.regression > 0 && "pairs", o.guidance !== 1 && "guidance"),
   teacherNfe: (o) => ({
     perImage: passes(o.guidance) / o.every,
     perPair: o.regression > 0 ? o.teacherSteps * passes(o.guidance) : 0,
@@ -109,13 +117,11 @@ export const dmd = recipe({
         return sumOf(followed, judge && mul(judge.told(table, x, draws), o.ganCritic));
       },
     };
-    const { teacherSolver: solver, teacherSteps, pairs, guidance } = o;
-    const stored = { prefix: "pair_", teacher, guidance, solver, steps: teacherSteps, pairs };
     yield stageOf(teacher, {
       name: "dmd",
       model,
       players: [moves, critic],
-      source: { data: "", ...(o.regression > 0 ? { pairs: stored } : {}) },
+      source: { data: "", ...(o.regression > 0 ? { pairs: pairsOf(teacher, o, "pair_") } : {}) },
       sampler: o.stepTimes.length > 0 ? atTimes(times) : evenly([o.steps], o.steps === 1 ? "ddim" : "lcm"),
       watch: ["critic_error", "teacher_error", ...(judge ? ["discriminator"] : [])],
       lag: { critic: "critic_error", teacher: "teacher_error" },

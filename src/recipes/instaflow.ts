@@ -3,7 +3,18 @@
 import * as z from "zod";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { dataRow } from "../pair.ts";
-import { distanceOf, evenly, idleScale, option, passes, regressing, smallTraining, stageOf } from "./parts.ts";
+import {
+  distanceOf,
+  evenly,
+  idleScale,
+  needing,
+  option,
+  pairsOf,
+  passes,
+  regressing,
+  smallTraining,
+  stageOf,
+} from "./parts.ts";
 import { recipe } from "./recipe.ts";
 import { idleStart, rectify, reflowOptions } from "./reflow.ts";
 
@@ -33,13 +44,12 @@ export const instaflow = recipe({
     images: {
       ...smallTraining.images,
       start: "snr-matched",
-      teacherSteps: 20,
-      pairs: 3072,
-      atNoise: 0.5,
-      images: 32_000,
+      teacherSteps: 4,
+      pairs: 4096,
+      images: 40_000,
     },
   },
-  needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],
+  needs: (o) => needing("pairs", o.guidance !== 1 && "guidance"),
   // Two sets of pairs: the teacher's, and those of the straight flow.
   teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * (passes(o.guidance) + 1) }),
   idle: (o, teacher) => ({ ...(o.distillDistance === "mse" ? idleScale(o) : {}), ...idleStart(teacher) }),
@@ -54,8 +64,7 @@ export const instaflow = recipe({
       compare: dataRow,
       distance: distanceOf({ distance: o.distillDistance, distanceScale: o.distanceScale }),
     });
-    const sampling = { solver: o.teacherSolver, steps: o.teacherSteps, pairs: o.pairs };
-    const source = { pairs: { prefix: "", teacher: flow, guidance: 1, ...sampling } };
+    const source = { pairs: pairsOf(flow, { ...o, guidance: 1 }) };
     const sampler = evenly([1]);
     yield stageOf(flow, { name: "one step", model, players: [player], source, sampler, share: o.distillShare });
   },

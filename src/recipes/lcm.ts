@@ -56,11 +56,10 @@ export const lcm = recipe({
     const start = guidable ? told(teacher, { guidance: o.embedding }, seed) : teacher;
     const { model, timeInput } = start;
     const { form } = model;
-    const label = (t: number) => timeInput.scale * t + timeInput.offset;
     const boundary = { kind: "lcm", sigmaData: o.sigmaData } as const;
     // The trajectory ends at the first time that the network has a label for.
     const clean = Math.max(form.tMin, -timeInput.offset / timeInput.scale);
-    const loss = consistency(endOf(model, boundary, label), distanceOf(o));
+    const loss = consistency(endOf(model, boundary, timeInput), distanceOf(o));
     const player = student(
       start,
       (table, draws) => {
@@ -83,7 +82,7 @@ export const lcm = recipe({
       },
       { averages: { target: o.targetDecay } },
     );
-    const sampled = consistent(model, boundary, label);
+    const sampled = consistent(model, boundary, timeInput);
     const sampler = evenly([1, 2, 4], "lcm");
     yield stageOf(start, { name: "lcm", model: sampled, players: [player], source: { data: "" }, sampler });
   },

@@ -11,7 +11,7 @@ import { guided, predict } from "../model.ts";
 import { meanVelocity } from "../objectives/meanVelocity.ts";
 import { read, straightRow } from "../pair.ts";
 import { told } from "./grow.ts";
-import { evenly, idle, passes, smallTraining, stageOf, student } from "./parts.ts";
+import { evenly, idle, needing, passes, smallTraining, stageOf, student } from "./parts.ts";
 import { recipe, STUDENT } from "./recipe.ts";
 import { idleStart, startOption, straightened } from "./reflow.ts";
 import { afterSettling, idleSettling, settled, settleOptions } from "./settle.ts";
@@ -63,7 +63,7 @@ export const meanflow = recipe({
       images: 12_800,
     },
   },
-  needs: (o) => ["data", "network", ...(o.guidance === 1 ? [] : ["guidance" as const])],
+  needs: (o) => needing("data", "network", o.guidance !== 1 && "guidance"),
   teacherNfe(o) {
     const settling = o.timeScale === undefined ? 0 : o.settle;
     return {

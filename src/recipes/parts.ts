@@ -8,7 +8,16 @@ import { add, type Tensor } from "../graph/index.ts";
 import { type Distance, distance } from "../objectives/distances.ts";
 import { type RegressOptions, regress } from "../objectives/regress.ts";
 import type { SamplerSpec } from "../run/card.ts";
-import { type Idle, type Need, type NetModel, type Player, STUDENT, type Stage, type Start } from "./recipe.ts";
+import {
+  type Idle,
+  type Need,
+  type NetModel,
+  type Player,
+  type Source,
+  STUDENT,
+  type Stage,
+  type Start,
+} from "./recipe.ts";
 
 const count = z.int().positive();
 
@@ -39,6 +48,10 @@ export function distanceOf(o: { distance: "mse" | "pseudo-huber" | "huber"; dist
     o.distance === "huber" ? { kind: "huber", delta: o.distanceScale } : { kind: "pseudo-huber", c: o.distanceScale },
   );
 }
+
+/** What a method needs, of what it may need. */
+export const needing = (...asked: readonly (Need | false)[]): readonly Need[] =>
+  asked.filter((need): need is Need => need !== false);
 
 /** Options that do nothing, where that is `so`. */
 export const idle = (so: boolean, why: string, ...options: readonly string[]): Idle =>
@@ -85,6 +98,16 @@ export const stageOf = (
   stage: Omit<Stage, "network" | "timeInput" | "share"> & { readonly share?: number },
 ): Stage => ({ network: start.network, timeInput: start.timeInput, share: 1, ...stage });
 
+/** The pairs that these options ask of a teacher; `prefix` begins the names of their columns. */
+export const pairsOf = (
+  teacher: Start,
+  o: Readonly<Record<"guidance" | "teacherSteps" | "pairs", number>> & { readonly teacherSolver: string },
+  prefix = "",
+): NonNullable<Source["pairs"]> => {
+  const { guidance, teacherSolver: solver, teacherSteps: steps, pairs } = o;
+  return { prefix, teacher, guidance, solver, steps, pairs };
+};
+
 /** Evenly spaced steps over [0, 1]. */
 export const evenly = (steps: readonly number[], solver: SamplerSpec["solver"] = "ddim"): SamplerSpec => ({
   solver,
@@ -123,10 +146,7 @@ export const windowed = {
     },
     images: { ...smallTraining.images, teacherSteps: 4, atStarts: 0.6, images: 11_200 },
   },
-  needs: (o: { readonly guidance: number }): readonly Need[] => [
-    "data",
-    ...(o.guidance === 1 ? [] : (["guidance"] as const)),
-  ],
+  needs: (o: { readonly guidance: number }) => needing("data", o.guidance !== 1 && "guidance"),
   idle: idleScale,
   teacherNfe: (o: { readonly guidance: number; readonly teacherSteps: number }) => ({
     perImage: o.teacherSteps * passes(o.guidance),

@@ -32,7 +32,7 @@ export const progressive = recipe({
   training: { lr: 1e-4, ema: 0.99, images: 64_000 },
   small: {
     points: { ...smallTraining.points, images: 614400 },
-    images: { ...smallTraining.images, images: 20_000 },
+    images: { ...smallTraining.images, from: 4, images: 19_200 },
   },
   needs: () => ["data"],
   teacherNfe: () => ({ perImage: 2, perPair: 0 }),

@@ -5,7 +5,18 @@ import * as z from "zod";
 import { uniform, withAtoms } from "../core/index.ts";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { dataRow } from "../pair.ts";
-import { distanceOf, evenly, idleScale, option, passes, regressing, smallTraining, stageOf } from "./parts.ts";
+import {
+  distanceOf,
+  evenly,
+  idleScale,
+  needing,
+  option,
+  pairsOf,
+  passes,
+  regressing,
+  smallTraining,
+  stageOf,
+} from "./parts.ts";
 import { recipe, type Stage, type Start } from "./recipe.ts";
 
 export const rectifiedDiffusionOptions = {
@@ -33,8 +44,7 @@ export function retrain(teacher: Start, o: z.output<typeof schema>, share = 1): 
     compare: o.compare === "x0" ? dataRow : undefined,
     distance: distanceOf(o),
   });
-  const solver = o.teacherSolver;
-  const pairs = { prefix: "", teacher, guidance: o.guidance, solver, steps: o.teacherSteps, pairs: o.pairs };
+  const pairs = pairsOf(teacher, o);
   const name = "rectified-diffusion";
   return stageOf(teacher, { name, model, players: [player], source: { pairs }, sampler: evenly([1, 2]), share });
 }
@@ -63,7 +73,7 @@ export const rectifiedDiffusion = recipe({
     },
     images: { ...smallTraining.images, teacherSteps: 20, pairs: 4096, atNoise: 0.5, images: 11_200 },
   },
-  needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],
+  needs: (o) => needing("pairs", o.guidance !== 1 && "guidance"),
   teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * passes(o.guidance) }),
   idle: idleScale,
   *stages(teacher, o) {

@@ -3,7 +3,7 @@
 
 import * as z from "zod";
 import { consistencyOptions, follow, idleTarget } from "./consistency.ts";
-import { evenly, idle, idleScale, passes, smallTraining } from "./parts.ts";
+import { evenly, idle, idleScale, needing, passes, smallTraining } from "./parts.ts";
 import { recipe } from "./recipe.ts";
 import { rectifiedDiffusionOptions, retrain } from "./rectifiedDiffusion.ts";
 
@@ -41,19 +41,16 @@ export const rectifiedDiffusionCd = recipe({
     },
     images: {
       ...smallTraining.images,
-      teacherSteps: 20,
+      teacherSteps: 8,
       pairs: 4096,
       atNoise: 0.5,
-      grid: 4,
+      grid: 2,
       targetDecay: 0.9,
-      images: 24_000,
+      rectify: 0.4,
+      images: 28_800,
     },
   },
-  needs: (o) => [
-    "data",
-    ...(o.rectify > 0 ? ["pairs" as const] : []),
-    ...(o.guidance === 1 ? [] : ["guidance" as const]),
-  ],
+  needs: (o) => needing("data", o.rectify > 0 && "pairs", o.guidance !== 1 && "guidance"),
   teacherNfe: (o) =>
     o.rectify > 0
       ? { perImage: 1 - o.rectify, perPair: o.teacherSteps * passes(o.guidance) }
@@ -61,7 +58,7 @@ export const rectifiedDiffusionCd = recipe({
   idle: (o) => ({
     ...idleScale(o),
     ...idleTarget(o),
-    ...idle(o.rectify === 0, "with --rectify 0", "teacherSteps", "teacherSolver", "atNoise", "pairs"),
+    ...idle(o.rectify === 0, "with --rectify 0", "teacherSteps", "teacherSolver", "atNoise", "pairs", "compare"),
   }),
   *stages(teacher, o) {
     const first = o.rectify > 0 ? yield retrain(teacher, o, o.rectify) : teacher;

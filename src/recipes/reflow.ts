@@ -6,7 +6,19 @@ import { linear, uniform, velocity, withAtoms } from "../core/index.ts";
 import { storedPairs } from "../couplings/storedPairs.ts";
 import { inForm, networkModel } from "../model.ts";
 import { straightRow } from "../pair.ts";
-import { distanceOf, evenly, idle, idleScale, option, passes, regressing, smallTraining, stageOf } from "./parts.ts";
+import {
+  distanceOf,
+  evenly,
+  idle,
+  idleScale,
+  needing,
+  option,
+  pairsOf,
+  passes,
+  regressing,
+  smallTraining,
+  stageOf,
+} from "./parts.ts";
 import { type Idle, recipe, type Stage, type Start } from "./recipe.ts";
 
 export const startOption = z
@@ -52,8 +64,7 @@ export function rectify(teacher: Start, o: Options, round: { readonly name: stri
     compare: straightRow,
     distance: distanceOf(o),
   });
-  const sampling = { solver: o.teacherSolver, steps: o.teacherSteps, pairs: o.pairs };
-  const pairs = { prefix: "", teacher, guidance: o.guidance, ...sampling };
+  const pairs = pairsOf(teacher, o);
   return stageOf(start, { ...round, model, players: [player], source: { pairs }, sampler: evenly([1, 2, 4]) });
 }
 
@@ -89,7 +100,7 @@ export const reflow = recipe({
       images: 24_000,
     },
   },
-  needs: (o) => ["pairs", ...(o.guidance === 1 ? [] : ["guidance" as const])],
+  needs: (o) => needing("pairs", o.guidance !== 1 && "guidance"),
   // The pairs of later rounds are made without guidance.
   teacherNfe: (o) => ({ perImage: 0, perPair: o.teacherSteps * (passes(o.guidance) + o.rounds - 1) }),
   idle: (o, teacher) => ({ ...idleScale(o), ...idleStart(teacher) }),

@@ -8,7 +8,7 @@ import { stopGradient } from "../graph/index.ts";
 import { guided, inForm, predict } from "../model.ts";
 import { tangentLoss, trig, vRow } from "../objectives/tangent.ts";
 import { read } from "../pair.ts";
-import { evenly, idle, option, passes, smallTraining, stageOf, student } from "./parts.ts";
+import { evenly, idle, needing, option, passes, smallTraining, stageOf, student } from "./parts.ts";
 import { type NetModel, recipe, STUDENT } from "./recipe.ts";
 import { afterSettling, idleSettling, settled, settleOptions } from "./settle.ts";
 
@@ -46,7 +46,7 @@ export const scm = recipe({
       images: 12_800,
     },
   },
-  needs: (o) => ["data", ...(o.guidance === 1 ? [] : ["guidance" as const])],
+  needs: (o) => needing("data", o.guidance !== 1 && "guidance"),
   teacherNfe: (o) => ({ perImage: o.distill ? passes(o.guidance) : 0, perPair: 0 }),
   idle: (o, teacher) => ({
     ...idleSettling(o, teacher),

@@ -7,7 +7,7 @@ import * as z from "zod";
 import { uniform } from "../core/index.ts";
 import { independent } from "../couplings/independent.ts";
 import { square, stopGradient, sub } from "../graph/index.ts";
-import { inForm, networkModel, predict } from "../model.ts";
+import { inForm, networkModel, predict, timeLabel } from "../model.ts";
 import { fromConstants, unflatten } from "../nn/params.ts";
 import { retimed } from "../nn/retime.ts";
 import { meanOfSample } from "../objectives/regress.ts";
@@ -23,11 +23,11 @@ export const settleOptions = {
     .describe("What the network is told at t = 1; a low number makes it smooth in time. Default as the teacher."),
   settle: z
     .number()
-    .gt(0)
+    .min(0)
     .lt(1)
     .default(0.2)
     .describe(
-      "With another time scale: share of the budget in which the student learns its teacher's predictions again.",
+      "With another time scale: share of the budget in which the student learns its teacher's predictions again; 0: none, for a U-Net, whose first layer of the time is refitted in any case.",
     ),
 };
 
@@ -56,9 +56,10 @@ export function* settled(teacher: Start, o: SettleOptions): Generator<Stage, Sta
   const { form, native, prediction, own } = teacher.model;
   const told = networkModel(teacher.network, native ?? form, own ?? prediction, timeInput);
   const model = native ? inForm(told, form) : told;
-  const tau = (told: typeof timeInput) => (t: number) => told.scale * t + told.offset;
-  const theta = retimed(teacher.network, teacher.spec, teacher.theta, tau(teacher.timeInput), tau(timeInput));
+  const labels = [timeLabel(teacher.timeInput), timeLabel(timeInput)] as const;
+  const theta = retimed(teacher.network, teacher.spec, teacher.theta, ...labels);
   const start: Start = { ...teacher, timeInput, model, theta, params: fromConstants(unflatten(teacher.spec, theta)) };
+  if (o.settle === 0) return start;
   const player = student(start, (table, draws) => {
     const t = draws.clock("t", uniform({ from: form.tMin, to: form.tMax }));
     const x = read(independent(draws, t), (time) => form.at(time));

@@ -8,7 +8,7 @@ import { blockLayers, lowRank, lowRankSpec } from "../nn/lowRank.ts";
 import { matching } from "../objectives/distribution.ts";
 import { fold } from "../random.ts";
 import { CRITIC, evenTimes, following, inside, samplesOf } from "./critics.ts";
-import { evenly, idle, option, passes, smallTraining, stageOf, student } from "./parts.ts";
+import { evenly, idle, needing, option, passes, smallTraining, stageOf, student } from "./parts.ts";
 import { type Player, recipe, type Table } from "./recipe.ts";
 
 export const swiftbrush = recipe({
@@ -36,7 +36,7 @@ export const swiftbrush = recipe({
     points: { batch: 256, lr: 0.0003, ema: 0.99, warmup: 50, rank: 0, criticRate: 4, images: 614400 },
     images: { ...smallTraining.images, lr: 5e-5, rank: 0, criticRate: 16, images: 9600 },
   },
-  needs: (o) => [...(o.guidance === 1 ? [] : ["guidance" as const]), ...(o.rank > 0 ? ["weights" as const] : [])],
+  needs: (o) => needing(o.guidance !== 1 && "guidance", o.rank > 0 && "weights"),
   teacherNfe: (o) => ({ perImage: passes(o.guidance) / o.every, perPair: 0 }),
   idle: (o) => idle(o.rank === 0, "with --rank 0", "alpha", "layers"),
   *stages(teacher, o, seed) {

@@ -170,9 +170,7 @@ export function modelOf(
   const prediction = predictionFromSpec(card.prediction);
   const own = networkModel(network, card.native ? formFromSpec(card.native) : form, prediction, card.timeInput);
   const read = card.native ? inForm(own, form) : own;
-  const model = card.boundary
-    ? consistent(read, card.boundary, (t) => card.timeInput.scale * t + card.timeInput.offset)
-    : read;
+  const model = card.boundary ? consistent(read, card.boundary, card.timeInput) : read;
   return { network, timeInput: card.timeInput, model };
 }
 

@@ -83,6 +83,9 @@ test("weights that are not numbers, a teacher of another shape, a file that is n
   expect(await evaluate("--features", at("features.onnx"))).toMatch(
     /features\.onnx cannot be used for --features: .* Expected an \.onnx file\.$/,
   );
+  const odd = ["evaluate", model, "--data", "toy:moons@64", "--out", at("out"), "--features"];
+  const said = await failure(2, ...odd, `${at("features.onnx")}?range=0..2&rounded=maybe&crop=1`);
+  for (const name of ["range", "rounded", "crop"]) expect(said).toContain(name);
 });
 
 test("a run that cannot go on keeps its options", async () => {

@@ -46,7 +46,18 @@ test("sums over pairs merge to those of all pairs", () => {
 describe("evaluate", () => {
   const digits = join(root, "assets/mnist-teacher");
   const asked = (out: string) => [
-    ...["evaluate", digits, "--teacher", digits, "--data", join(root, "assets/mnist-small"), "--steps", "1", "--n", "260"],
+    ...[
+      "evaluate",
+      digits,
+      "--teacher",
+      digits,
+      "--data",
+      join(root, "assets/mnist-small"),
+      "--steps",
+      "1",
+      "--n",
+      "260",
+    ],
     ...["--teacher-steps", "2", "--path-steps", "0", "--out", at(out)],
   ];
 
@@ -78,7 +89,9 @@ describe("evaluate", () => {
     expect(await failure(1, ...asked("parts"), "--seed", "1", "--join")).toMatch(
       /part-0-of-3\.safetensors is a part of another evaluation: its seed is "0", not "1"/,
     );
-    expect(await failure(1, ...asked("parts"), "--steps", "2", "--part", "0/3")).toContain('its steps is "1", not "1,2"');
+    expect(await failure(1, ...asked("parts"), "--steps", "2", "--part", "0/3")).toContain(
+      'its steps is "1", not "1,2"',
+    );
     await rm(file(1));
     expect(await failure(1, ...asked("parts"), "--join")).toMatch(/Of the 3 parts in .*, 1 is missing: 1\.$/);
     await writeFile(at("parts.parts/part-0-of-2.safetensors"), "");

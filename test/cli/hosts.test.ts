@@ -18,7 +18,8 @@ const ip = (...args: string[]) => execFileSync("ip", args, { stdio: "pipe" });
 function allowed(): boolean {
   const probe = `${own}p`;
   if (process.platform !== "linux" || spawnSync("ip", ["netns", "add", probe]).status !== 0) return false;
-  const made = spawnSync("ip", ["-n", probe, "link", "add", "name", "one", "type", "veth", "peer", "name", "two"]).status === 0;
+  const made =
+    spawnSync("ip", ["-n", probe, "link", "add", "name", "one", "type", "veth", "peer", "name", "two"]).status === 0;
   spawnSync("ip", ["netns", "del", probe]);
   return made;
 }
@@ -52,7 +53,10 @@ describe.skipIf(!installed("Open MPI") || !allowed())("two hosts", () => {
   });
 
   const stopFar = () => {
-    for (const pid of String(ip("netns", "pids", far)).split("\n").filter(Boolean)) spawnSync("kill", ["-9", pid]);
+    for (const pid of String(ip("netns", "pids", far))
+      .split("\n")
+      .filter(Boolean))
+      spawnSync("kill", ["-9", pid]);
   };
   /** A training of two ranks, one on each host. With `cutAt` the cable is cut there. */
   async function train(run: string, timeout: number, flags: readonly string[], cutAt = Number.POSITIVE_INFINITY) {
@@ -98,7 +102,9 @@ describe.skipIf(!installed("Open MPI") || !allowed())("two hosts", () => {
 
     const ours = await train("cut", 5, [], 240);
     expect(ours.code).not.toBe(0);
-    expect(ours.err).toMatch(/Error: Rank 0 has waited [5-9] s for the other 1: a process or a machine is gone, [^\n]*\n/);
+    expect(ours.err).toMatch(
+      /Error: Rank 0 has waited [5-9] s for the other 1: a process or a machine is gone, [^\n]*\n/,
+    );
 
     const theirs = await train("cut", 60, watch, 480);
     expect(theirs.code).not.toBe(0);

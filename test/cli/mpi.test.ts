@@ -1,6 +1,8 @@
 // Ranks over MPI, as processes: the weights of one process, the bytes of an uninterrupted run after a kill, and a sentence where
 // a rank is gone or is another's. Every method on ranks: ranks.test.ts.
 import { beforeAll, describe, expect, test } from "vitest";
+import { commands } from "../../src/cli/commands/index.ts";
+import { runProgram } from "../../src/cli/program.ts";
 import { loadState } from "../../src/node/checkpoint.ts";
 import { acquireLock } from "../../src/node/lock.ts";
 import { launched } from "../../src/node/mpi/launcher.ts";
@@ -153,5 +155,19 @@ describe("the launcher's variables", () => {
     expect(launched({ SLURM_PROCID: "0", SLURM_STEP_NUM_TASKS: "2" })).toEqual({ family: "none", rank: 0, size: 2 });
     for (const env of [{}, { ...open, OMPI_COMM_WORLD_SIZE: "1" }, { SLURM_PROCID: "0", SLURM_NTASKS: "4" }])
       expect(launched(env)).toBeUndefined();
+    expect(() => launched({ ...open, OMPI_COMM_WORLD_RANK: "4" })).toThrow(
+      "The launcher's variables say that this is rank 4 of 4 processes, which count from 0.",
+    );
+  });
+
+  test("a rank that there is not ends a command in one sentence", async () => {
+    const [out, err] = [[] as string[], [] as string[]];
+    const streams = { stdout: { write: (t: string) => out.push(t) }, stderr: { write: (t: string) => err.push(t) } };
+    const code = await runProgram(commands, ["info", "toy:moons"], streams as never, undefined, {
+      PMI_RANK: "7",
+      PMI_SIZE: "2",
+    });
+    expect([code, out]).toEqual([2, []]);
+    expect(err.join("")).toMatch(/^Error: The launcher's variables say that this is rank 7 of 2 processes[^\n]*\n$/);
   });
 });

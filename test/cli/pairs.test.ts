@@ -181,6 +181,15 @@ describe("which part", () => {
     expect(() => partOf(undefined, { JOB_COMPLETION_INDEX: "4" })).toThrow("set JOB_COMPLETIONS beside it");
   });
 
+  test("variables that contradict each other are refused, not rounded", () => {
+    for (const env of [slurm(9, 0, 7, 8), slurm(2, 1, 5, 3, 2), { ...slurm(3, 0, 7, 8), SLURM_ARRAY_TASK_ID: "x" }])
+      expect(() => partOf(undefined, env)).toThrow(
+        /^SLURM_ARRAY_TASK_ID is .* say with --part i\/n which part this is\.$/,
+      );
+    expect(() => partOf(undefined, { JOB_COMPLETION_INDEX: "4", JOB_COMPLETIONS: "4" })).toThrow("does not exist");
+    expect(() => partOf("9007199254740993/9007199254740995")).toThrow("expected i/n");
+  });
+
   test("samples are shared out without gaps, evenly to one", () => {
     for (const [n, count] of [
       [10, 4],

@@ -86,7 +86,30 @@ describe("toy: paths", () => {
     expect(openToy("toy:moons@100", { split: "test" }).batch([0]).x).not.toEqual(hundred.batch([0]).x);
   });
 
+  test("with classes are the same points, each with the part it was drawn from", () => {
+    const moons = openToy("toy:moons+classes@400");
+    expect(moons).toMatchObject({ size: 400, classes: 2, name: "toy:moons+classes" });
+    const all = Uint32Array.from({ length: 400 }, (_, i) => i);
+    const { x, labels } = moons.batch(all);
+    expect(x).toEqual(openToy("toy:moons@400").batch(all).x);
+    const upper = all.filter((i) => labels[i] === 0n).length;
+    expect(Math.abs(upper - 200)).toBeLessThan(60);
+    // In the middle one moon is above and the other below.
+    const middle = all.filter((i) => Math.abs(x[2 * i]) < 0.2);
+    expect(middle.length).toBeGreaterThan(10);
+    for (const i of middle) expect(labels[i]).toBe(x[2 * i + 1] > 0 ? 0n : 1n);
+    const circle = openToy("toy:8gaussians+classes@800").batch(Uint32Array.from({ length: 800 }, (_, i) => i));
+    for (let i = 0; i < 800; i++) {
+      const turn = Math.round(Math.atan2(circle.x[2 * i + 1], circle.x[2 * i]) / (Math.PI / 4));
+      expect(Number(circle.labels[i])).toBe((turn + 8) % 8);
+    }
+  });
+
   test("are refused where wrong", () => {
+    expect(() => openToy("toy:spiral+classes")).toThrow(
+      "The points of toy:spiral have no classes, those of 8gaussians, moons have.",
+    );
+    expect(() => openToy("toy:moons+labels")).toThrow('There is no toy data "moons+labels"');
     expect(() => openToy("toy:sun")).toThrow('There is no toy data "sun", expected one of 8gaussians, 25gaussians');
     expect(() => openToy("toy:toString")).toThrow('There is no toy data "toString"');
     expect(() => openToy("toy:moons@0")).toThrow('asks for "0" points, expected a whole number from 1');

@@ -5,7 +5,9 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import * as ort from "onnxruntime-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { load, type ReadyModel, type SampleSet, type TrainedModel, train } from "../../src/index.ts";
+import { parse } from "yaml";
+import { createScheduler, runScheduler, type SchedulerConfig } from "../../src/diffusers/index.ts";
+import { evaluate, load, type ReadyModel, type SampleSet, type TrainedModel, train } from "../../src/index.ts";
 import { quietContext } from "../../src/node/context.ts";
 import { exportModel, exportOptions } from "../../src/node/export.ts";
 import { importOnnx } from "../../src/onnx/index.ts";
@@ -122,6 +124,53 @@ describe("diffusers", () => {
     });
   });
 
+  // The scheduler that is written runs as diffusers' own (test/parity compares those with Python's); the network through ONNX Runtime.
+  test.each([
+    ["linear", "u", "FlowMatchEulerDiscreteScheduler", 1e-4],
+    // Table 0.001 earlier than here: the note says so.
+    ["vp", "eps", "DDIMScheduler", 0.03],
+    ["cosine", "v", "DDIMScheduler", 0.03],
+  ] as const)(
+    "the form %s, predicting %s, becomes %s with the student's steps",
+    { timeout: 120_000 },
+    async (form, prediction, scheduler, error) => {
+      const model = await train({
+        ...{ data: resolve(digits, "../mnist-small"), form, prediction, width: 16, depth: 1, batch: 8, images: 16 },
+        ...{ previewEvery: 0, run: at(`run-${form}`) },
+      });
+      await write(model, `to-${form}`, { to: "diffusers" });
+      await write(model, `net-${form}`, { to: "onnx", part: "network", batch: 2 });
+      const config = JSON.parse(
+        await readFile(at(`to-${form}/scheduler/scheduler_config.json`), "utf8"),
+      ) as SchedulerConfig;
+      expect(config._class_name).toBe(scheduler);
+      const set = await model.sample({ steps: 4, n: 2 });
+      const session = await ort.InferenceSession.create(at(`net-${form}/model.onnx`));
+      const labels = new ort.Tensor("int32", labelsOf(set), [2]);
+      const run = (of: SchedulerConfig) =>
+        runScheduler(createScheduler(of, 4, form === "linear" ? { sigmas: [1, 0.75, 0.5, 0.25] } : {}), {
+          x: set.start,
+          async predict(x, timestep) {
+            const sample = new ort.Tensor("float32", x, [2, 1, 28, 28]);
+            const time = new ort.Tensor("float32", [timestep, timestep], [2]);
+            const { out_sample } = await session.run({ sample, timestep: time, class_labels: labels });
+            return out_sample.data as Float32Array;
+          },
+        });
+      const apart = (x: Float32Array) => Math.hypot(...x.map((v, i) => v - set.x[i])) / Math.hypot(...set.x);
+      expect(apart(await run(config))).toBeLessThan(error);
+      // What a wrong word would do.
+      if (form !== "linear")
+        expect(apart(await run({ ...config, prediction_type: "sample" }))).toBeGreaterThan(10 * error);
+      await session.release();
+      // Read back, it is the same model up to that time.
+      const again = await load(at(`to-${form}`));
+      expect(again.hash).toBe(model.hash);
+      const theirs = await again.sample({ steps: 4, n: 2 });
+      expect(apart(theirs.x)).toBeLessThan(error);
+    },
+  );
+
   test("what diffusers cannot hold is refused, with what can; nothing is left behind", async () => {
     await expect(write(points, "mlp", { to: "diffusers" })).rejects.toThrow(
       /its network is mlp, not a UNet2DModel\. Use --to onnx, which holds the whole sampler\.$/,
@@ -146,4 +195,31 @@ test("a model folder has a card for hubs", async () => {
     /^---\nlibrary_name: fewstep\npipeline_tag: unconditional-image-generation\ntags: \["fewstep", "flow-matching", "diffusion"\]\n/,
   );
   expect(readme).toContain("| images seen | 640 |");
+});
+
+test("evaluate --card puts its numbers there, for people and for hubs, and replaces them the next time", async () => {
+  const file = join(points.path, "README.md");
+  const before = await readFile(file, "utf8");
+  expect(before).toContain("Nothing yet: `fewstep evaluate");
+  const of = { data: "toy:moons@512", n: 64, pathSteps: 0, card: true, out: at("card-report") };
+  await evaluate([points], { ...of, steps: [2, 4] });
+  const { results } = await evaluate([points], { ...of, steps: [2] });
+  const readme = await readFile(file, "utf8");
+  const { front, ...rest } = /^---\n(?<front>[\s\S]*?)\n---\n(?<body>[\s\S]*)$/.exec(readme)?.groups ?? {};
+  const card = parse(front) as {
+    library_name: string;
+    "model-index": { results: { metrics: { type: string; value: number; name: string }[] }[] }[];
+  };
+  expect(card.library_name).toBe("fewstep");
+  const [{ results: told }] = card["model-index"];
+  expect(told).toHaveLength(1);
+  const { values } = results[0].evaluations[0];
+  expect(Object.keys(values).length).toBeGreaterThan(1);
+  expect(told[0].metrics.map(({ type, value }) => [type, value])).toEqual(
+    Object.entries(values).map(([name, { value }]) => [name, value]),
+  );
+  expect(rest.body).toMatch(/^\| 2 \| 2 \| 64 \| [\d.]+/m);
+  expect(rest.body).not.toMatch(/^\| 4 \| 4/m);
+  expect(readme).not.toContain("Nothing yet");
+  expect(rest.body.split("## Measured")).toHaveLength(2);
 });

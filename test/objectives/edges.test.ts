@@ -69,7 +69,7 @@ describe("a consistency function", () => {
   const xs = Float32Array.of(0.7, -1.2);
   const at = async (model: Model<null>, kind: "jump" | "edm" | "lcm", t: number) => {
     const clock = times(2);
-    const f = endOf(model, { kind, sigmaData: 0.5 }, (time) => 1000 * time)(null, input("x", [2, 1]), clock, {});
+    const f = endOf(model, { kind, sigmaData: 0.5 }, { scale: 1000, offset: 0 })(null, input("x", [2, 1]), clock, {});
     return (await run({ f }, { x: xs, ...clock.feeds([t, t]) })).f;
   };
   it("is the state where trajectories end, whatever is predicted", async () => {
@@ -82,13 +82,15 @@ describe("a consistency function", () => {
     expect(await at(says(9, short), "edm", 0.1)).toEqual(close([...xs].map((x) => x / short.at(0.1)[0])));
     // A prediction that says nothing of the data there is not asked.
     expect(await at(says(9, cosine(), x0), "jump", 0)).toEqual(close([...xs]));
+    expect(await at(says(9, cosine(), x0), "edm", 0)).toEqual(close([...xs]));
   });
   it("is the predicted data where nothing of them is left", async () => {
     expect(await at(says(0.3, cosine(), x0), "edm", 1)).toEqual(close([0.3, 0.3]));
     expect(await at(says(-0.3, linear(), velocity), "edm", 1)).toEqual(close([...xs].map((x) => x + 0.3)));
   });
   it("as a model keeps what its network predicts", () => {
-    const made = (model: Model<null>) => consistent(model, { kind: "edm", sigmaData: 0.5 }, (t) => t).own;
+    const made = (model: Model<null>) =>
+      consistent(model, { kind: "edm", sigmaData: 0.5 }, { scale: 1, offset: 0 }).own;
     expect(made(says(1))).toBe(vPrediction);
     expect(made({ ...says(1), own: eps })).toBe(eps);
   });

@@ -62,12 +62,7 @@ const told = ({ time_ids, negative_time_ids }: PipelineCase) =>
 /** What stands on the command line beside the base: several ways that give the same. */
 const addOns: Partial<Record<Kind, (one: GoldenFile<Golden>, c: Case) => readonly string[][]>> = {
   delta: (one, c) => [
-    [
-      "--delta",
-      join(one.folder, one.golden.file ?? "delta_weights.safetensors"),
-      "--merge",
-      c.merge ?? "fp32",
-    ],
+    ["--delta", join(one.folder, one.golden.file ?? "delta_weights.safetensors"), "--merge", c.merge ?? "fp32"],
   ],
   lora: ({ folder, golden }) => (golden.files ?? []).map((file) => ["--lora", join(folder, file)]),
   controlnet: (one, c) => [

@@ -65,6 +65,7 @@ describe("needs and evaluations of the teacher", () => {
 });
 
 describe("stages", () => {
+  const uniformTicks = { kind: "ticks", total: 1_000_000, edges: [1_000_000, 0] };
   const cases: readonly (readonly [string, Options, readonly (readonly [string, number, object])[]])[] = [
     [
       "rectified-diffusion-cd",
@@ -102,6 +103,12 @@ describe("stages", () => {
       ],
     ],
     ["dmd", {}, [["dmd", 1, uniform("ddim", 1)]]],
+    ["dmd", { regression: 0, steps: 2 }, [["dmd", 1, uniform("lcm", 2)]]],
+    [
+      "dmd",
+      { regression: 0, stepTimes: [1] },
+      [["dmd", 1, { solver: "ddim", grid: { kind: "windows", windows: uniformTicks }, steps: [1] }]],
+    ],
     ["swiftbrush", {}, [["swiftbrush", 1, uniform("ddim", 1)]]],
     ["adversarial", {}, [["adversarial", 1, uniform("ddim", 1)]]],
     [
@@ -113,6 +120,7 @@ describe("stages", () => {
       ],
     ],
     ["scm", { timeScale: 1000 }, [["scm", 1, uniform("lcm", 1, 2, 4)]]],
+    ["scm", { timeScale: 5, settle: 0 }, [["scm", 1, uniform("lcm", 1, 2, 4)]]],
     [
       "scm",
       { timeScale: 5, settle: 0.4 },
@@ -157,7 +165,8 @@ describe("the student as it is sampled", () => {
     ["scm", {}, "cosine", matched],
     ["scm", { timeScale: 5 }, "cosine", { ...matched, scale: 5 }],
   ];
-  it.each(cases)("of %s %j: %s %j", (name, o, form, more, from = teacher) => {
+  const rows = cases.map(([name, o, form, more, from]) => [name, o, form, more, from ?? teacher] as const);
+  it.each(rows)("of %s %j: %s %j", (name, o, form, more, from) => {
     const { model, timeInput } = stagesOf(name, o, from).at(-1) as Stage;
     const [told] = Object.keys(model.conditions).filter((c) => c !== "labels");
     const facts = { native: model.native?.spec.kind, boundary: model.boundary, told };

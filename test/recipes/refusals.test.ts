@@ -78,7 +78,8 @@ describe("idle are", () => {
     ["scm", { timeScale: 5, normalize: false }, all("with --no-normalize", "tangentOffset")],
     ["scm", { timeScale: 5, distill: false }, all("with --no-distill", "guidance")],
   ];
-  it.each(cases)("of %s %j: %j", (name, o, idle, teacher) => {
+  const rows = cases.map(([name, o, idle, teacher]) => [name, o, idle, teacher] as const);
+  it.each(rows)("of %s %j: %j", (name, o, idle, teacher) => {
     const recipe = recipeOf(name);
     expect(recipe.idle?.(recipe.options.parse(o), teacher)).toEqual(idle);
   });

@@ -102,6 +102,29 @@ describe("the stages of a run", () => {
       perflow.stages(teacher(vp()), perflow.options.parse({ predict: "ddim_eps" }), key(1)),
     );
     expect(checkStages(windows, { batch: 2 })).toEqual({ drops: true });
+    expect(checkStages([...windows, ...stages], { batch: 2 })).toEqual({ drops: true });
+    expect(checkStages([...stages, ...windows], { batch: 2 })).toEqual({ drops: true });
+  });
+
+  it("the same fault of two stages is told once", () => {
+    const lacks = stageWith([{ ...student, loss: (_, draws) => draws.data("noise") }]);
+    expect(saidOf([lacks, lacks])).toBe('RangeError: This step needs "noise" of its data, which has: x.');
+  });
+
+  it("a read that is singular at times that are drawn is a fault, and what is no RangeError is none of the method", () => {
+    const at = (f: () => number): Player => ({
+      ...student,
+      loss: (_, draws) => draws.clock("t", () => 0.5).column(f, 1),
+    });
+    const throws = (error: Error) => () => {
+      throw error;
+    };
+    expect(saidOf([stageWith([at(throws(new RangeError("Nothing is known at 0.5.")))])])).toBe(
+      "RangeError: probe cannot be trained: Nothing is known at 0.5.",
+    );
+    expect(saidOf([stageWith([at(throws(new TypeError("f is broken.")))])])).toBe("TypeError: f is broken.");
+    const broken: Player = { ...student, loss: throws(new TypeError("The loss is broken.")) };
+    expect(saidOf([stageWith([broken])])).toBe("TypeError: The loss is broken.");
   });
 });
 

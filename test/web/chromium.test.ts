@@ -174,7 +174,13 @@ else
       expect(drawn).toBeGreaterThan(100);
       expect(await page.locator("button").textContent()).toMatch(/^stop at step 100, loss 0\.\d{4}$/);
       const names = Object.keys(seen.find(({ kind }) => kind === "files")?.files ?? {});
-      expect(names).toEqual(["options.json", "log.jsonl", "model/card.json", "model/model.safetensors"]);
+      expect(names).toEqual([
+        "options.json",
+        "log.jsonl",
+        "model/card.json",
+        "model/model.safetensors",
+        "model/README.md",
+      ]);
       await page.close();
     });
 

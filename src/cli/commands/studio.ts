@@ -22,6 +22,10 @@ export const studioCommand = command({
   summary: "Serve the studio, a page that shows the argument and a run, on 127.0.0.1 until Ctrl-C.",
   positional: ["run"],
   options: studioOptions,
+  examples: [
+    { does: "The page:", line: "studio" },
+    { does: "The newest run, read only, at a port that is free:", line: "studio runs --port 0" },
+  ],
   standalone: true,
   async run({ run, port, page }, { report, signal }: Context) {
     const server = await serveStudio({ page, run, port });

@@ -6,10 +6,12 @@ import { outline } from "../../run/outline.ts";
 import { prepare } from "../accelerate.ts";
 import { windowsOf } from "../evaluation.ts";
 import { sentence } from "../failure.ts";
-import { fewestSamples } from "../features.ts";
+import { fewestSamples, openFeatures } from "../features.ts";
 import { type LoadedModel, loadModel, plainSampler } from "../models.ts";
 import { untrained } from "../train.ts";
-import { type Entry, optionsOf, type Plan, problemsOf, trainingOf } from "./plan.ts";
+import { optionsOf, trainingOf } from "./asked.ts";
+import type { ReadPlan } from "./plan.ts";
+import { type Entry, type Plan, problemsOf } from "./planSchema.ts";
 import type { Bench } from "./runs.ts";
 
 export interface Checked {
@@ -42,18 +44,18 @@ export async function standIn({ plan, data, context }: Bench): Promise<LoadedMod
   return { model, network, timeInput, spec, theta, params, ...fixed };
 }
 
-/** Throws UsageError with all problems of the plan. */
-export async function checkPlan(bench: Bench, entries: readonly Entry[]): Promise<readonly Checked[]> {
+/** Throws UsageError with all problems of the plan, those of reading it first. */
+export async function checkPlan(bench: Bench, read: ReadPlan): Promise<readonly Checked[]> {
   const { plan, file, context } = bench;
-  const problems: string[] = [];
+  const problems: string[] = [...read.problems];
   const checked: Checked[] = [];
   const caught = (name: string) => (error: unknown) => {
     problems.push(`${name}: ${sentence(error)}`);
     return undefined;
   };
-  problems.push(...metricProblems(bench));
-  const teacher = await standIn(bench).catch(caught("teacher"));
-  for (const entry of entries) {
+  problems.push(...(await metricProblems(bench)));
+  const teacher = read.teacher ? await standIn(bench).catch(caught("teacher")) : undefined;
+  for (const entry of read.entries) {
     const own = entry.teacher === undefined ? teacher : await loadModel(entry.teacher).catch(caught(entry.name));
     if (!own) continue;
     if (own.model.sampleShape.join() !== shapeOf(bench)) {
@@ -96,7 +98,7 @@ async function checkEntry(plan: Plan, entry: Entry, teacher: LoadedModel, { cont
 }
 
 /** Metrics that the data, the features or the number of samples do not allow. */
-function metricProblems({ plan, data }: Bench): string[] {
+async function metricProblems({ plan, data, context }: Bench): Promise<string[]> {
   const wanted = (plan.metrics ?? []).filter((name) => name !== "endpoint");
   const plane = data.shape.join() === "2,1,1";
   const problems: string[] = [];
@@ -110,11 +112,19 @@ function metricProblems({ plan, data }: Bench): string[] {
         `metrics: ${name} compares points of the plane, and ${data.name} are images; use ${name === "gaussian-mmd" ? "kid" : "frechet"}`,
       );
   }
-  const features = plan.features !== "none" && (plan.features !== "auto" || plane || data.shape.join() === "1,28,28");
-  if (wanted.length > 0 && !features)
+  let dim = plan.features === "none" || !plane ? undefined : 2;
+  if (plan.features !== "none")
+    try {
+      const features = await openFeatures(plan.features, data, context.runtime);
+      dim = features?.dim ?? dim;
+      await features?.dispose();
+    } catch (error) {
+      return [...problems, `features: ${sentence(error)}`];
+    }
+  if (wanted.length === 0) return problems;
+  if (dim === undefined)
     problems.push(`metrics: there are no features for ${data.name}, so only endpoint can be measured; give "features"`);
-  const least = fewestSamples(plane ? 2 : 100);
-  if (wanted.length > 0 && plan.n < least)
-    problems.push(`n: ${plan.n} samples are too few to be compared; at least ${least} are needed`);
+  else if (plan.n < fewestSamples(dim))
+    problems.push(`n: ${plan.n} samples are too few to be compared; at least ${fewestSamples(dim)} are needed`);
   return problems;
 }

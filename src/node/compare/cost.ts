@@ -3,8 +3,8 @@ import { imagesIn } from "../../run/job.ts";
 import { outline } from "../../run/outline.ts";
 import { nothingGiven, sampler } from "../../run/sample.ts";
 import { textTable } from "../textTable.ts";
+import { optionsOf } from "./asked.ts";
 import type { Checked } from "./check.ts";
-import { optionsOf } from "./plan.ts";
 import { type Bench, plannedRun } from "./runs.ts";
 
 export interface Cost {

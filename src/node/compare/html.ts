@@ -1,7 +1,7 @@
 // A comparison as one page that opens from disk: nothing outside the file is asked for.
 import { escapeXml } from "../../figures/sheet.ts";
 import { version } from "../../version.ts";
-import type { Plan } from "./plan.ts";
+import type { Plan } from "./planSchema.ts";
 import type { Figure, Table } from "./report.ts";
 
 export interface HtmlReport {

@@ -11,7 +11,7 @@ import { endsOfTeacher, gridOf, measureModel, samplerOf, solverOf, windowsOf } f
 import type { Measuring } from "../features.ts";
 import { readSafetensors, writeJson, writeSafetensors } from "../files.ts";
 import type { LoadedModel } from "../models.ts";
-import type { Plan } from "./plan.ts";
+import type { Plan } from "./planSchema.ts";
 import { canonical, keyOf } from "./runs.ts";
 import { numbersSchema, readStored } from "./stored.ts";
 

@@ -14,7 +14,7 @@ import { figureContext, saveFigure, svgToPng } from "../figures.ts";
 import { replaceReport } from "../reportFolder.ts";
 import { textTable } from "../textTable.ts";
 import { htmlReport } from "./html.ts";
-import type { Plan } from "./plan.ts";
+import type { Plan } from "./planSchema.ts";
 import { curveOf, type EntryResult, type Row, rowsOf, type Spread } from "./results.ts";
 
 /** Samples of a model at a number of steps, from the noise that all share. */

@@ -17,7 +17,8 @@ import { toConfig } from "../options.ts";
 import { storedPairs } from "../pairsFolder.ts";
 import { trainTeacher } from "../train.ts";
 import { launch } from "../training.ts";
-import { type Asked, type Entry, optionsOf, type Plan, trainingOf } from "./plan.ts";
+import { type Asked, optionsOf, trainingOf } from "./asked.ts";
+import type { Entry, Plan } from "./planSchema.ts";
 import { finishedSchema, readStored, secondsSchema } from "./stored.ts";
 
 /** What a comparison works with. */
@@ -44,6 +45,8 @@ export interface FinishedRun {
   readonly teacherEvaluations: number;
   /** Of training, pairs made beforehand included. */
   readonly seconds: number;
+  /** Whether it was stopped and went on: then seconds are those that were counted, none before a kill. */
+  readonly resumed?: boolean;
   /** Models on the way, by images seen. */
   readonly snapshots: readonly { readonly images: number; readonly path: string }[];
 }

@@ -36,6 +36,7 @@ export const finishedSchema = z.object({
   images: count,
   teacherEvaluations: number.nonnegative(),
   seconds: number.nonnegative(),
+  resumed: z.boolean().optional(),
 });
 
 export const secondsSchema = z.object({ seconds: number.nonnegative() });

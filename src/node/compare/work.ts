@@ -9,7 +9,7 @@ import { type LoadedModel, loadModel } from "../models.ts";
 import type { Part } from "../parts.ts";
 import type { Checked } from "./check.ts";
 import { identityOf, keptEnds, type Numbers, numbersOf, type Scale, shownCount, shownSamples } from "./measure.ts";
-import { metricNames } from "./plan.ts";
+import { metricNames } from "./planSchema.ts";
 import type { Comparison, ShownRow } from "./report.ts";
 import type { EntryResult, SeedResult } from "./results.ts";
 import { type Bench, finish, plannedRun, readyTeacher } from "./runs.ts";
@@ -86,6 +86,8 @@ export async function compareAll(
           curve.push({ images, numbers: await measure({ ...(await loadModel(path)), name: entry.name }, false) });
         }
         const { images, teacherEvaluations, seconds } = run;
+        if (run.resumed)
+          notes.push(`${entry.name} of seed ${seed} was stopped and went on: its seconds lack those before a kill.`);
         students.get(entry.name)?.push({ seed, numbers, images, teacherEvaluations, seconds, curve, path: run.path });
         if (index === 0)
           shown.push(...(await pictures(run.model, cache, entry.name, picked(steps, 2), entry.guidance, own)));

@@ -1,5 +1,6 @@
 // README.md of a model folder: the model card that hubs read, in words that follow from card.json.
-import type { Card } from "../run/card.ts";
+import { metricTitle } from "../figures/metricNames.ts";
+import type { Card } from "./card.ts";
 
 const list = (values: readonly unknown[]): string => `[${values.map((v) => JSON.stringify(v)).join(", ")}]`;
 
@@ -83,6 +84,71 @@ await model.sample({ steps: ${steps}, n: 16 }).save("grid.png");
 \`\`\`
 
 or \`fewstep sample <this folder> --steps ${steps} --n 16\`. \`card.json\` holds form, prediction and sampler: a model that
-is sampled in another form than its own fails silently. No metrics were measured when this was written; \`fewstep evaluate
-<this folder> --data <path>\` measures them.
+is sampled in another form than its own fails silently.
+
+## Measured
+
+${BEGIN}
+Nothing yet: \`fewstep evaluate <this folder> --data <path> --card\` puts its numbers here.
+${END}
 `;
+
+const BEGIN = "<!-- what fewstep evaluate --card measured -->";
+const END = "<!-- end of what was measured -->";
+
+/** What an evaluation says of a model. */
+export interface CardMetrics {
+  readonly model: string;
+  readonly data: string;
+  readonly seed: number;
+  readonly guidance: number;
+  readonly rows: readonly {
+    readonly steps: number;
+    readonly nfe: number;
+    readonly n: number;
+    readonly values: Readonly<Record<string, { readonly value: number; readonly standardError?: number }>>;
+  }[];
+}
+
+/** The README with these numbers in place of earlier ones, also for hubs; undefined where it has no place for them. */
+export function withMetrics(readme: string, { model, data, seed, guidance, rows }: CardMetrics): string | undefined {
+  const [from, to] = [readme.indexOf(BEGIN), readme.indexOf(END)];
+  const head = /^---\n([\s\S]*?)\n---\n/.exec(readme);
+  if (from < 0 || to < from || !head) return undefined;
+  const names = [...new Set(rows.flatMap(({ values }) => Object.keys(values)))];
+  const cell = (value: { readonly value: number; readonly standardError?: number } | undefined) =>
+    value === undefined
+      ? "–"
+      : `${value.value.toPrecision(3)}${value.standardError === undefined ? "" : ` ± ${value.standardError.toPrecision(1)}`}`;
+  const table = [
+    `Against ${data}, seed ${seed}${guidance === 1 ? "" : `, guidance ${guidance}`}:`,
+    "",
+    `| steps | NFE | samples | ${names.map((name) => metricTitle(name).short).join(" | ")} |`,
+    `|${"---|".repeat(3 + names.length)}`,
+    ...rows.map(
+      ({ steps, nfe, n, values }) => `| ${[steps, nfe, n, ...names.map((name) => cell(values[name]))].join(" | ")} |`,
+    ),
+  ].join("\n");
+  const index = [
+    "model-index:",
+    `- name: ${JSON.stringify(model)}`,
+    "  results:",
+    ...rows.flatMap(({ steps, values }) => [
+      "  - task:",
+      "      type: unconditional-image-generation",
+      "    dataset:",
+      `      name: ${JSON.stringify(data)}`,
+      `      type: ${JSON.stringify(data)}`,
+      "    metrics:",
+      ...Object.entries(values).flatMap(([name, { value }]) => [
+        `    - type: ${name}`,
+        `      name: ${JSON.stringify(`${metricTitle(name).long}, ${steps} step${steps === 1 ? "" : "s"}`)}`,
+        `      value: ${value}`,
+      ]),
+    ]),
+  ].join("\n");
+  const own = head[1].replace(/\nmodel-index:\n(?:[ -].*(?:\n|$))*/, "\n").trimEnd();
+  const rest = readme.slice(head[0].length);
+  const [a, b] = [rest.indexOf(BEGIN), rest.indexOf(END)];
+  return `---\n${own}\n${index}\n---\n${rest.slice(0, a)}${BEGIN}\n${table}\n${rest.slice(b)}`;
+}
