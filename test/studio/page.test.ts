@@ -105,7 +105,7 @@ else
       console.log(sizes.map(({ name, kB }) => `${name}: ${kB.toFixed(0)} kB gzip`).join(", "));
       const page = sizes.filter(({ name }) => name.startsWith("index")).reduce((sum, { kB }) => sum + kB, 0);
       expect(page).toBeLessThan(80);
-      expect(sizes.reduce((sum, { kB }) => sum + kB, 0)).toBeLessThan(255);
+      expect(sizes.reduce((sum, { kB }) => sum + kB, 0)).toBeLessThan(260);
     });
 
     it("shows particles that move soon after it was opened", async () => {
