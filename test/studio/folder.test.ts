@@ -40,9 +40,22 @@ it("reads a log, without a line that was cut off", () => {
 });
 
 it("takes what makes a model, and refuses what is too large for a page", async () => {
-  const files = { "run/model/card.json": "{}", "run/model/model.safetensors": "w", "run/state/state.safetensors": "s", "run/log.jsonl": "" };
-  expect(Object.keys((await modelFilesOf(folder(files))).files)).toEqual(["run/model/card.json", "run/model/model.safetensors"]);
-  const unet = { "m/unet/config.json": "{}", "m/unet/model.onnx": "o", "m/scheduler/scheduler_config.json": "{}", "m/vae/config.json": "{}" };
+  const files = {
+    "run/model/card.json": "{}",
+    "run/model/model.safetensors": "w",
+    "run/state/state.safetensors": "s",
+    "run/log.jsonl": "",
+  };
+  expect(Object.keys((await modelFilesOf(folder(files))).files)).toEqual([
+    "run/model/card.json",
+    "run/model/model.safetensors",
+  ]);
+  const unet = {
+    "m/unet/config.json": "{}",
+    "m/unet/model.onnx": "o",
+    "m/scheduler/scheduler_config.json": "{}",
+    "m/vae/config.json": "{}",
+  };
   expect(Object.keys((await modelFilesOf(folder(unet))).files)).toHaveLength(3);
   await expect(modelFilesOf(folder({ "text_encoder/config.json": "{}" }))).rejects.toThrow("fewstep generate runs");
   await expect(jsonOf(folder({ "report.json": "{" }), "report.json")).rejects.toThrow("runs/report.json is no JSON.");

@@ -105,7 +105,7 @@ else
       console.log(sizes.map(({ name, kB }) => `${name}: ${kB.toFixed(0)} kB gzip`).join(", "));
       const page = sizes.filter(({ name }) => name.startsWith("index")).reduce((sum, { kB }) => sum + kB, 0);
       expect(page).toBeLessThan(80);
-      expect(sizes.reduce((sum, { kB }) => sum + kB, 0)).toBeLessThan(255);
+      expect(sizes.reduce((sum, { kB }) => sum + kB, 0)).toBeLessThan(260);
     });
 
     it("shows particles that move soon after it was opened", async () => {
@@ -164,7 +164,9 @@ else
       const before = await ink();
       await page.locator(".plane").first().focus();
       await page.keyboard.press("ArrowRight");
-      await expect.poll(async () => (await ink()).map((full, i) => full > before[i] + 20), { timeout: PATIENCE }).toEqual([true, true, true]);
+      await expect
+        .poll(async () => (await ink()).map((full, i) => full > before[i] + 20), { timeout: PATIENCE })
+        .toEqual([true, true, true]);
       await page.context().close();
     });
 
@@ -188,7 +190,9 @@ else
       await page.getByRole("button", { name: "Go on" }).click();
       await expect.poll(() => stepsDone(page), { timeout: PATIENCE }).toBeGreaterThan(paused);
       await page.getByRole("button", { name: "Stop" }).click();
-      await expect.poll(() => page.locator(".status").textContent(), { timeout: PATIENCE }).toMatch(/^\s*Stopped after/);
+      await expect
+        .poll(() => page.locator(".status").textContent(), { timeout: PATIENCE })
+        .toMatch(/^\s*Stopped after/);
       const [file] = await Promise.all([
         page.waitForEvent("download"),
         page.getByRole("button", { name: /Run folder/ }).click(),
@@ -246,7 +250,9 @@ else
       const status = page.locator(".training").getByRole("status");
       await expect.poll(() => status.textContent(), { timeout: PATIENCE }).toMatch(/Done after 2,560 points/);
       await page.getByRole("tab", { name: "Runs" }).click();
-      await expect.poll(() => page.getByRole("tabpanel").textContent(), { timeout: PATIENCE }).toContain("Drop a run folder here");
+      await expect
+        .poll(() => page.getByRole("tabpanel").textContent(), { timeout: PATIENCE })
+        .toContain("Drop a run folder here");
       await page.context().close();
       await new Promise((done) => host.close(done));
     });

@@ -37,7 +37,13 @@ function rowOf(value: unknown, more: { name?: unknown; role?: unknown } = {}): R
     return read ? [[metric, read] as const] : [];
   });
   const name = String(row.name ?? more.name ?? "model");
-  return { name, role: String(row.role ?? more.role ?? ""), steps, nfe: number(row.nfe) ?? steps, values: Object.fromEntries(values) };
+  return {
+    name,
+    role: String(row.role ?? more.role ?? ""),
+    steps,
+    nfe: number(row.nfe) ?? steps,
+    values: Object.fromEntries(values),
+  };
 }
 
 /** Undefined for JSON that is no report. Throws an Error for one that was not written to its end. */

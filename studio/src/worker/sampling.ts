@@ -100,37 +100,51 @@ export function samplers(runtime: Runtime) {
           if (parts.length === 1 && n > part.count) tell(joined(times, parts, begin));
         }
         return joined(times, parts, begin);
+      } catch (error) {
+        // A model that was replaced meanwhile is gone.
+        if (stale()) return undefined;
+        throw error;
       } finally {
         urgent--;
       }
     },
 
-    async measure({ slot, steps, seed, n, data }: MeasureAsk): Promise<Measures | undefined> {
-      const held = of(slot);
-      const { solver, times } = plan(held, steps);
-      const own = await ready(held, BATCH, true);
-      const made: Float32Array[] = [];
-      let nfe = 0;
-      for await (const part of sample(own, { n: Math.min(n, MEASURED), seed, solver, times })) {
-        if (slots.get(slot) !== held) return undefined;
-        made.push(part.x);
-        nfe = part.nfe;
+    async measure(ask: MeasureAsk): Promise<Measures | undefined> {
+      const held = of(ask.slot);
+      try {
+        return await measured(held, ask);
+      } catch (error) {
+        if (slots.get(ask.slot) !== held) return undefined;
+        throw error;
       }
-      const x = concat(made);
-      const metric = slicedWasserstein({ reference: rows(data, 2), key: fold(key(seed), "directions") });
-      const distance = metric.value(metric.add(metric.init(), rows(x, 2))).value;
-      // Its solver has to evaluate every state that it steps from; others are followed with DDIM on the same times.
-      const { whole } = await measurePaths(own, { n: BATCH, seed, solver: solverByName("ddim"), times });
-      if (slots.get(slot) !== held) return undefined;
-      return {
-        steps,
-        nfe,
-        distance,
-        straightness: whole.relativeStraightness,
-        firstOrder: times.length > 2 ? whole.firstOrderSteps : null,
-      };
     },
   };
+
+  /** Undefined: another model has taken its place. */
+  async function measured(held: Held, { slot, steps, seed, n, data }: MeasureAsk): Promise<Measures | undefined> {
+    const { solver, times } = plan(held, steps);
+    const own = await ready(held, BATCH, true);
+    const made: Float32Array[] = [];
+    let nfe = 0;
+    for await (const part of sample(own, { n: Math.min(n, MEASURED), seed, solver, times })) {
+      if (slots.get(slot) !== held) return undefined;
+      made.push(part.x);
+      nfe = part.nfe;
+    }
+    const x = concat(made);
+    const metric = slicedWasserstein({ reference: rows(data, 2), key: fold(key(seed), "directions") });
+    const distance = metric.value(metric.add(metric.init(), rows(x, 2))).value;
+    // Its solver has to evaluate every state that it steps from; others are followed with DDIM on the same times.
+    const { whole } = await measurePaths(own, { n: BATCH, seed, solver: solverByName("ddim"), times });
+    if (slots.get(slot) !== held) return undefined;
+    return {
+      steps,
+      nfe,
+      distance,
+      straightness: whole.relativeStraightness,
+      firstOrder: times.length > 2 ? whole.firstOrderSteps : null,
+    };
+  }
 }
 
 function joined(times: readonly number[], parts: readonly Samples[], begin: number): Sampled {
