@@ -26,5 +26,5 @@ test("some new inputs of every parser", { timeout: 300_000 }, async () => {
   expect(rows.flatMap(({ parser, found }) => found.map((one) => ({ parser, ...one })))).toEqual([]);
   expect(rows.map(({ inputs }) => inputs)).toEqual(parsers.map(() => 25));
   for (const verdict of ["ok", "clear"] as const)
-    expect(rows.filter(({ counts }) => counts[verdict] > 0).length, verdict).toBeGreaterThan(0.9 * parsers.length);
+    expect(rows.filter(({ counts }) => counts[verdict] > 0).length, verdict).toBeGreaterThan(0.8 * parsers.length);
 });
