@@ -5,7 +5,7 @@ import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { formatInputs } from "./keep.ts";
 import { rngFor } from "./random.ts";
-import { fuzz, type Row } from "./run.ts";
+import { fuzz, type Row, stopChild } from "./run.ts";
 import { table } from "./table.ts";
 import { parsers, targets } from "./targets/index.ts";
 
@@ -53,6 +53,7 @@ const rows = await fuzz({
     if (state !== undefined) writeFileSync(state, JSON.stringify(all));
   },
 });
+stopChild();
 console.log(table(rows));
 process.exitCode = rows.some(({ found }) => found.length > 0) ? 1 : 0;
 

@@ -179,7 +179,7 @@ export async function fuzz(options: FuzzOptions): Promise<Row[]> {
       await onTurn?.(rows, row);
     }
     // Each turn in a new process: what one parser leaves behind is not held against another for good.
-    stopChild();
+    if (turn < turns) stopChild();
   }
   return rows;
 }

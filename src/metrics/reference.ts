@@ -19,7 +19,8 @@ export function readReference(bytes: Uint8Array, name = "reference statistics"):
   const mean = doubles(tensors, "mean", name);
   const covariance = doubles(tensors, "covariance", name);
   const n = Number(metadata.n);
-  if (!Number.isInteger(n) || n < 2) throw new Error(`${name} says n = ${show(metadata.n)}, expected a number of samples.`);
+  if (!Number.isInteger(n) || n < 2)
+    throw new Error(`${name} says n = ${show(metadata.n)}, expected a number of samples.`);
   if (covariance.length !== mean.length ** 2)
     throw new Error(`${name} has ${covariance.length} covariances for ${mean.length} means, expected their square.`);
   const broken = [mean, covariance].flatMap((values) => values.find((value) => !Number.isFinite(value)) ?? []);

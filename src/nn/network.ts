@@ -136,12 +136,15 @@ export const withNone = <N extends Network>(network: N, none: Readonly<Record<st
   ),
 });
 
+/** Inputs of one sample and its conditions, for shapes. */
+export function oneSample({ sampleShape, conditions }: Pick<Network, "sampleShape" | "conditions">): [Tensor, Cond] {
+  const cond = Object.entries(conditions).map(([name, { shape, dtype }]) => [name, input(name, [1, ...shape], dtype)]);
+  return [input("x", [1, ...sampleShape]), Object.fromEntries(cond)];
+}
+
 /** The parameters of a network, in order of first use. */
 export function collect(network: Network): ParamSpec[] {
-  const x = input("x", [1, ...network.sampleShape]);
-  const cond = Object.fromEntries(
-    Object.entries(network.conditions).map(([name, { shape, dtype }]) => [name, input(name, [1, ...shape], dtype)]),
-  );
+  const [x, cond] = oneSample(network);
   return collectParams((p) => network.apply(p, x, input("tau", [1]), cond));
 }
 

@@ -42,7 +42,11 @@ export const lowRankOptions = {
 export const own = {
   teacher: z.string().describe("A model, run or diffusers folder."),
   method: z.string().describe(`One of ${methods.join(", ")}.`),
-  data: z.string().optional().describe(`${dataText} Needed but for methods without data.`).meta({ value: "path" }),
+  data: z
+    .string()
+    .optional()
+    .describe(`${dataText} Of text to image: pictures with captions. Needed but for methods without data.`)
+    .meta({ value: "path" }),
   preset: z
     .enum(["paper", "small"])
     .default("paper")

@@ -1,6 +1,6 @@
 // A model file as plain objects: nodes, stored arrays, inputs and outputs.
 
-import { fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import {
   type AttributeProto,
   AttributeProto_AttributeType as AttributeType,
@@ -9,6 +9,7 @@ import {
   ModelProtoSchema,
   type NodeProto,
   type TensorProto,
+  TensorProtoSchema,
   type ValueInfoProto,
 } from "onnx-buf";
 import type { DType } from "../graph/index.ts";
@@ -121,12 +122,10 @@ function graphOf(graph: GraphProto, external: ExternalData | undefined, depth = 
 export function constantIn({ opType, domain, attribute, output }: NodeProto): TensorProto | undefined {
   if (opType !== "Constant" || ownDomain(domain) !== "" || attribute.length !== 1) return undefined;
   const [{ name, t, refAttrName }] = attribute;
-  return name === "value" && t && refAttrName === "" && output.length === 1 ? named(t, output[0]) : undefined;
+  if (name !== "value" || !t || refAttrName !== "" || output.length !== 1) return undefined;
+  // Fields that a message does not set have their defaults in its prototype, which a spread would lose.
+  return Object.assign(create(TensorProtoSchema), t, { name: output[0] });
 }
-
-/** Fields that a file leaves out have their defaults on the message's prototype, which a spread would lose. */
-const named = (t: TensorProto, name: string): TensorProto =>
-  Object.assign(Object.create(Object.getPrototypeOf(t)), t, { name });
 
 function nodeOf(node: NodeProto, external: ExternalData | undefined, depth = 0): OnnxNode {
   return {

@@ -2,10 +2,10 @@
 
 import { times } from "../clock.ts";
 import type { Draws } from "../draws.ts";
-import { add, concat, input, mul, type Tensor } from "../graph/index.ts";
-import type { Model } from "../model.ts";
+import { add, concat, mul, type Tensor } from "../graph/index.ts";
 import { features, headSpec, heads, middleFeatures } from "../nn/features.ts";
 import { initialize } from "../nn/initialize.ts";
+import { oneSample } from "../nn/network.ts";
 import type { ParamSpec, Params } from "../nn/params.ts";
 import { discriminatorLoss, generatorLoss } from "../objectives/adversarial.ts";
 import { noised, read } from "../pair.ts";
@@ -34,8 +34,7 @@ export function discriminator(start: Start, model: NetModel, named: readonly str
     throw new RangeError(
       "An ONNX file does not say what is computed inside, and a discriminator looks there. Use another method.",
     );
-  const [x, cond] = onePass(model);
-  const spec = headSpec(model, start.spec, names, times(1), x, cond);
+  const spec = headSpec(model, start.spec, names, times(1), ...oneSample(model));
   const see = features(model, names);
   return {
     spec,
@@ -77,13 +76,4 @@ export function ownDiscriminator(start: Start, named: readonly string[], seed: K
       return draws.note("discriminator", draws.note("losses_gan", discriminatorLoss("logistic", ofFake, ofReal)));
     },
   };
-}
-
-/** Inputs of one sample, for shapes. */
-function onePass(model: Model<Params>): [Tensor, Record<string, Tensor>] {
-  const cond = Object.entries(model.conditions).map(([name, { shape, dtype }]) => [
-    name,
-    input(name, [1, ...shape], dtype),
-  ]);
-  return [input("x", [1, ...model.sampleShape]), Object.fromEntries(cond)];
 }

@@ -41,6 +41,7 @@ describe("needs and evaluations of the teacher", () => {
     ["lcm", {}, ["data", "network"], [2, 0]],
     ["progressive", {}, ["data"], [2, 0]],
     ["dmd", {}, ["data", "pairs"], [1, 50]],
+    ["dmd", { guidance: 2 }, ["data", "pairs", "guidance"], [2, 100]],
     ["dmd", { regression: 0, every: 4, guidance: 2 }, ["data", "guidance"], [0.5, 0]],
     ["dmd", { gan: 0.1 }, ["data", "features", "pairs"], [1, 50]],
     ["swiftbrush", { rank: 0 }, [], [1, 0]],

@@ -40,7 +40,7 @@ describe("idle are", () => {
     [
       "rectified-diffusion-cd",
       { rectify: 0 },
-      all("with --rectify 0", "teacherSteps", "teacherSolver", "atNoise", "pairs"),
+      all("with --rectify 0", "teacherSteps", "teacherSolver", "atNoise", "pairs", "compare"),
     ],
     ["reflow", {}, scale],
     ["reflow", huber, {}, curved],

@@ -211,8 +211,8 @@ describe("a low-rank start", () => {
 });
 
 describe("a start that is told less of the time", () => {
-  const settle = (teacher: Start, timeScale?: number) => {
-    const stages = settled(teacher, { timeScale, settle: 0.3 });
+  const settle = (teacher: Start, timeScale?: number, share = 0.3) => {
+    const stages = settled(teacher, { timeScale, settle: share });
     const { value, done } = stages.next();
     return done ? { start: value as Start } : { stage: value as Stage };
   };
@@ -222,6 +222,10 @@ describe("a start that is told less of the time", () => {
       expect(afterSettling(curved, { timeScale: scale, settle: 0.3 })).toBe(1);
     }
     expect(afterSettling(curved, { timeScale: 5, settle: 0.3 })).toBe(0.7);
+  });
+  it("has no stage for it where no share of the budget is", () => {
+    const { start: told } = settle(curved, 5, 0);
+    expect([told?.timeInput, told?.theta]).toEqual([{ scale: 5, offset: 0 }, curved.theta]);
   });
   it.each([
     ["in its own form", { ...curved, timeInput: { scale: 1000, offset: -1, normalize: true } }],

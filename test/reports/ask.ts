@@ -44,6 +44,8 @@ export async function startChild(): Promise<ChildProcess> {
     execArgv: ["--import", "tsx"],
     stdio: ["ignore", "ignore", "ignore", "ipc"],
   });
+  // One for each case that was asked, until it ends.
+  child.setMaxListeners(0);
   await Promise.race([once(child, "message"), died(child, new AbortController().signal)]);
   return child;
 }

@@ -219,7 +219,7 @@ const nullable: Partial<Record<keyof Options, "number" | "string" | "object">> =
  */
 export function readOptions(name: string, config: SchedulerConfig): Options {
   if (!Object.hasOwn(defaults, name)) {
-    throw new RangeError(`Unknown scheduler ${show(name)}. Expected one of ${schedulerNames.join(", ")}.`);
+    throw new RangeError(`Unknown scheduler ${show(name, 40)}. Expected one of ${schedulerNames.join(", ")}.`);
   }
   const known: Record<string, unknown> = { sigma_min: null, sigma_max: null, ...defaults[name as SchedulerName] };
   for (const [option, fallback] of Object.entries(known)) {
