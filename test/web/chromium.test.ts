@@ -72,7 +72,7 @@ else
       for await (const _ of runJob(run.job));
       model = run.files();
       const blocks = await blocksOf("docs/browser.md");
-      const inPage = await bundled('import "./inPage.ts";');
+      const inPage = await bundled('import { inPage } from "./inPage.ts"; Object.assign(globalThis, { inPage });');
       const files = {
         "some/path/": '<!doctype html><title>t</title><body><script type="module" src="main.js"></script>',
         "some/path/main.js": await bundled(blocks["main.ts"]),

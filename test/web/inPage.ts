@@ -15,7 +15,7 @@ async function losses(runtime: WebRuntime, name: string): Promise<number[]> {
   return found;
 }
 
-const inPage = {
+export const inPage = {
   async facts(options: WebRuntimeOptions) {
     const { device, threads, notes } = await webRuntime(ort, options);
     return { device, threads, notes, secure: isSecureContext, subtle: crypto.subtle !== undefined };
@@ -37,4 +37,3 @@ const inPage = {
   },
 };
 export type InPage = typeof inPage;
-Object.assign(globalThis, { inPage });
