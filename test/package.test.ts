@@ -37,12 +37,12 @@ describe("the tarball", () => {
     expect(missing).toEqual([]);
   });
 
-  test("holds no tests, runs or secrets, and is at most 8 MB", () => {
+  test("holds no tests, runs or secrets, and is at most 9 MB", () => {
     const odd = packed.files.filter(
       ({ path }) => !/^(dist|src|bin|assets|examples|docs)\/|^[\w-]+(\.md|\.json)?$/.test(path),
     );
     expect(odd).toEqual([]);
-    expect(packed.bytes).toBeLessThan(8e6);
+    expect(packed.bytes).toBeLessThan(9e6);
   });
 });
 

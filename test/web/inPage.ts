@@ -5,13 +5,16 @@ import { freshState, train } from "../../src/run/train.ts";
 import { type WebRuntime, type WebRuntimeOptions, webRuntime } from "../../src/runtime/web.ts";
 import { families } from "../support/trainings.ts";
 
-async function losses(runtime: WebRuntime, name: string): Promise<number[]> {
+async function losses(runtime: WebRuntime, name: string, onStep: () => void = () => {}): Promise<number[]> {
   const training = families.find((t) => t.name === name);
   if (!training) throw new Error(`There is no training "${name}".`);
   const { stage, data, options } = training;
   const found: number[] = [];
   for await (const event of train(stage, data, runtime, freshState(stage), options))
-    if (event.kind === "step") found.push(event.loss, event.norm);
+    if (event.kind === "step") {
+      found.push(event.loss, event.norm);
+      onStep();
+    }
   return found;
 }
 
@@ -27,13 +30,12 @@ export const inPage = {
   /** What a training says whose device is taken away. */
   async lost(name: string) {
     const runtime = await webRuntime(ort, { device: "webgpu" });
-    const said = losses(runtime, name).then(
+    const device = (await ort.env.webgpu.device) as unknown as { destroy(): void };
+    const said = losses(runtime, name, () => device.destroy());
+    return said.then(
       () => "it went on",
       (error: unknown) => String(error),
     );
-    const device = (await ort.env.webgpu.device) as unknown as { destroy(): void };
-    setTimeout(() => device.destroy(), 200);
-    return said;
   },
 };
 export type InPage = typeof inPage;
