@@ -5,6 +5,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { demoRecipe } from "../src/cli/demoRecipe.ts";
 import { type StoredTensor, writeSafetensors } from "../src/data/safetensors.ts";
 import { accelerateTeacher } from "../src/node/accelerate.ts";
 import { accelerateOptions } from "../src/node/accelerateOptions.ts";
@@ -37,20 +38,7 @@ const teacherRecipe = {
   previewEvery: 0,
 };
 
-// As in src/cli/demo.ts.
-const digits = {
-  teacher: "assets/mnist-teacher",
-  method: "rectified-diffusion",
-  guidance: 4,
-  teacherSolver: "dpm++2m",
-  teacherSteps: 15,
-  pairs: 3072,
-  atNoise: 0.35,
-  lr: 4e-4,
-  ema: 0.99,
-  images: 320 * 64,
-  previewEvery: 0,
-};
+const digits = { ...demoRecipe, teacher: "assets/mnist-teacher", previewEvery: 0 };
 
 /** The model of a run, its weights in half precision. */
 async function keep(run: string, to: string): Promise<void> {

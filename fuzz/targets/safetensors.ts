@@ -1,5 +1,5 @@
 import { readSafetensors, safetensorsChunks, type WritableTensor } from "../../src/data/safetensors.ts";
-import type { StoredDtype } from "../../src/data/safetensorsHeader.ts";
+import { bytesPer, type StoredDtype } from "../../src/data/safetensorsHeader.ts";
 import { memorySource } from "../../src/data/source.ts";
 import { indexShards, readTensor } from "../../src/data/tensorIndex.ts";
 import type { Json } from "../mutate.ts";
@@ -8,20 +8,7 @@ import type { Rng } from "../random.ts";
 import { difference, one, otherValues, type Target, utf8 } from "../target.ts";
 
 export const joined = (parts: Iterable<Uint8Array>) => new Uint8Array(Buffer.concat([...parts]));
-const widths: Readonly<Record<string, number>> = {
-  BOOL: 1,
-  U8: 1,
-  I8: 1,
-  I16: 2,
-  U16: 2,
-  F16: 2,
-  BF16: 2,
-  I32: 4,
-  U32: 4,
-  F32: 4,
-  F64: 8,
-  I64: 8,
-};
+const widths: Readonly<Record<string, number>> = bytesPer;
 const others = ["F8_E4M3", "F4", "U64", "C64", "Q8"];
 
 interface Header {

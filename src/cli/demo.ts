@@ -15,6 +15,7 @@ import { type LoadedModel, loadModel } from "../node/models.ts";
 import { sampleAll, sampler, samplingGrid } from "../run/sample.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import { solverByName } from "../solvers/index.ts";
+import { demoRecipe as recipe } from "./demoRecipe.ts";
 import { codeOf } from "./exitCode.ts";
 import { reporter } from "./reporter.ts";
 import { stopOnSignals } from "./signals.ts";
@@ -23,19 +24,6 @@ const assets = join(import.meta.dirname, "../../assets");
 const teacherPath = join(assets, "mnist-teacher");
 const data = join(assets, "mnist-small");
 
-/** What the demo does, and all it does: the same options on the command line repeat it. */
-const recipe = {
-  method: "rectified-diffusion",
-  guidance: 4,
-  // Closer to the exact trajectory than 20 steps of DDIM, for three quarters of the evaluations.
-  teacherSolver: "dpm++2m",
-  teacherSteps: 15,
-  pairs: 3072,
-  atNoise: 0.35,
-  lr: 4e-4,
-  ema: 0.99,
-  images: 320 * 64,
-} as const;
 /** Steps of the teacher that count as the truth; guided, each is two evaluations. */
 const MANY = 50;
 const SAMPLES = 512;
