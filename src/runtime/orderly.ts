@@ -16,6 +16,11 @@ export interface ModuleState {
   /** Ends the run on the graphics device that is under way. */
   interrupt?: (error: Error) => void;
   watched?: boolean;
+  /**
+   * The first session on the graphics device that is done with, which stays: ONNX Runtime destroys the device with its last
+   * session, and never makes another. It is the tiny program that asks whether results are written in place.
+   */
+  kept?: OrtSession;
 }
 
 const states = new WeakMap<OrtModule, ModuleState>();
@@ -67,7 +72,8 @@ export function orderly(ort: OrtModule, state: ModuleState, { signal, graphics }
           // What has ended already has nothing left to release.
           release: () =>
             queue(async () => {
-              if (!(graphics && state.lost)) await session.release();
+              if (graphics && !state.kept) state.kept = session;
+              else if (!(graphics && state.lost)) await session.release();
             }),
           endProfiling: () => session.endProfiling?.(),
           // What `openForeign` asks of it.
